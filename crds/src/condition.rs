@@ -1,0 +1,125 @@
+//! The closed list of conditions and reasons, in Gateway API's sense.
+//!
+//! A verdict is decided by compile without a clock; the time of a transition is added where the
+//! status is written, and kept when nothing but time has passed.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+/// What a condition speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConditionType {
+    /// The spec is valid and wins what it claims.
+    Accepted,
+    /// Everything it refers to exists and may be used.
+    ResolvedRefs,
+    /// Some of it was left out; the rest is in force.
+    PartiallyInvalid,
+    /// Every proxy that should hold it does.
+    Programmed,
+}
+
+impl ConditionType {
+    /// The name in `status.conditions[].type`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::ResolvedRefs => "ResolvedRefs",
+            Self::PartiallyInvalid => "PartiallyInvalid",
+            Self::Programmed => "Programmed",
+        }
+    }
+}
+
+/// Why a condition is what it is: a closed list, so that alerts can match on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Accepted,
+    ResolvedRefs,
+    Programmed,
+    /// A value that the schema admits and compile does not.
+    Invalid,
+    /// No gateway of this operator has the name in `attachTo`.
+    NoMatchingGateway,
+    /// An older route serves the same model on the same gateway.
+    ModelConflict,
+    /// A pool that does not exist.
+    BackendNotFound,
+    /// A pool whose `allowedNamespaces` does not admit the route.
+    RefNotPermitted,
+    /// A model that the pool does not list.
+    ModelNotFound,
+    /// A Secret, or a key of it, that does not exist.
+    SecretNotFound,
+    /// A Secret whose value can't be used.
+    InvalidSecret,
+    /// A pool with no provider that can be called.
+    NoUsableProvider,
+    /// No proxy is attached.
+    NoProxies,
+    /// Some proxy has not acknowledged it yet.
+    Pending,
+    /// Some proxy refused it.
+    Refused,
+    /// No route uses the pool.
+    Unused,
+    /// Not accepted or not resolved, so not sent.
+    NotShipped,
+}
+
+impl Reason {
+    /// The name in `status.conditions[].reason`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::ResolvedRefs => "ResolvedRefs",
+            Self::Programmed => "Programmed",
+            Self::Invalid => "Invalid",
+            Self::NoMatchingGateway => "NoMatchingGateway",
+            Self::ModelConflict => "ModelConflict",
+            Self::BackendNotFound => "BackendNotFound",
+            Self::RefNotPermitted => "RefNotPermitted",
+            Self::ModelNotFound => "ModelNotFound",
+            Self::SecretNotFound => "SecretNotFound",
+            Self::InvalidSecret => "InvalidSecret",
+            Self::NoUsableProvider => "NoUsableProvider",
+            Self::NoProxies => "NoProxies",
+            Self::Pending => "Pending",
+            Self::Refused => "Refused",
+            Self::Unused => "Unused",
+            Self::NotShipped => "NotShipped",
+        }
+    }
+}
+
+/// A condition before it has a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub condition: ConditionType,
+    pub status: bool,
+    pub reason: Reason,
+    /// What is so, and, where `status` is bad news, what to change.
+    pub message: String,
+}
+
+impl Verdict {
+    /// The condition to write: the time of `previous` stays where the status stayed.
+    #[must_use]
+    pub fn stamped(&self, previous: &[Condition], generation: Option<i64>, now: &Time) -> Condition {
+        let status = if self.status { "True" } else { "False" };
+        let since = previous
+            .iter()
+            .find(|old| old.type_ == self.condition.as_str() && old.status == status)
+            .map_or_else(|| now.clone(), |old| old.last_transition_time.clone());
+        Condition {
+            type_: self.condition.as_str().to_owned(),
+            status: status.to_owned(),
+            reason: self.reason.as_str().to_owned(),
+            message: self.message.clone(),
+            observed_generation: generation,
+            last_transition_time: since,
+        }
+    }
+}

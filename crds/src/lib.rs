@@ -1,0 +1,51 @@
+//! The kinds that a platform team applies: `llmgateway.dev/v1alpha1`.
+//!
+//! This crate is the contract with the person at the keyboard: schema, CEL rules, printer columns,
+//! status and the closed list of conditions. It knows Kubernetes and knows no proxy; what a kind
+//! *means* is decided where it is compiled. A field exists here only when the proxies enforce it.
+//!
+//! - [`LLMRoute`]: which models are served, and from which pools.
+//! - [`ProviderPool`]: the providers behind a model, what they cost, and who may use them.
+
+mod condition;
+mod money;
+mod provider_pool;
+mod reference;
+mod route;
+
+pub use condition::{Condition, ConditionType, Reason, Verdict};
+pub use money::{DecimalError, nano_usd, unit_interval_ppm};
+pub use provider_pool::{
+    AllowedNamespaces, Credentials, DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Model, Pricing,
+    Provider, ProviderKind, ProviderPool, ProviderPoolSpec, ProviderPoolStatus,
+    ProviderPoolSummary, Simulated, Tls,
+};
+pub use reference::{PoolReference, SecretKeyReference};
+pub use route::{
+    AttachTo, Backend, LLMRoute, LLMRouteSpec, LLMRouteStatus, LLMRouteSummary, RouteMatch,
+    RouteRule, Timeouts,
+};
+
+use kube::CustomResourceExt as _;
+
+/// The API group of every kind.
+pub const GROUP: &str = "llmgateway.dev";
+/// The version that is served and stored.
+pub const VERSION: &str = "v1alpha1";
+/// `apiVersion` as a manifest writes it.
+pub const API_VERSION: &str = "llmgateway.dev/v1alpha1";
+
+/// Every kind as the `CustomResourceDefinition` that `crds/generated/` holds: file name and YAML.
+///
+/// # Errors
+/// Only when a definition can't be written as YAML, which the drift test would show.
+pub fn definitions() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
+    [LLMRoute::crd(), ProviderPool::crd()]
+        .into_iter()
+        .map(|crd| {
+            let file = format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
+            let header = "# Generated from the Rust types by `cargo run -p llm-crds`; do not edit.\n";
+            Ok((file, format!("{header}{}", serde_saphyr::to_string(&crd)?)))
+        })
+        .collect()
+}

@@ -1,0 +1,238 @@
+//! `ProviderPool`: providers, the models that they serve, what these cost, and who may use them.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::{CustomResource, KubeSchema, core::Duration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Condition, SecretKeyReference};
+
+/// Where kind `OpenAI` calls when no endpoint is given.
+pub const DEFAULT_OPENAI_ENDPOINT: &str = "https://api.openai.com/v1";
+
+/// Providers that answer for a set of models.
+#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[kube(
+    group = "llmgateway.dev",
+    version = "v1alpha1",
+    kind = "ProviderPool",
+    namespaced,
+    status = "ProviderPoolStatus",
+    derive = "PartialEq",
+    shortname = "ppool",
+    category = "llm",
+    doc = "Providers that answer for a set of models: where they are, how to sign in, what each model costs, and which namespaces may route here.",
+    printcolumn(name = "Providers", type_ = "string", json_path = ".status.summary.providers", description = "Providers of the pool."),
+    printcolumn(name = "Models", type_ = "string", json_path = ".status.summary.models", description = "Models that they serve."),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.summary.ready", description = "Providers that can be called, of all."),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Programmed", type_ = "string", json_path = ".status.summary.programmed", description = "Proxies that run the pool, of those that should.", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderPoolSpec {
+    /// Namespaces whose LLMRoutes may use this pool. Default: its own.
+    #[serde(default)]
+    #[schemars(default)]
+    pub allowed_namespaces: AllowedNamespaces,
+    /// The providers. Calls go to those of the lowest `priority` that serve the model, by `weight`;
+    /// the next priority takes over when one fails.
+    #[schemars(length(min = 1, max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub providers: Vec<Provider>,
+}
+
+/// Who may route here.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(self.from == 'Selector') == has(self.selector)").message("selector is given exactly when from is Selector").field_path(".selector"))]
+pub struct AllowedNamespaces {
+    /// `Same`: the pool's own namespace. `All`: every namespace. `Selector`: namespaces whose labels
+    /// match `selector`, and its own.
+    #[serde(default)]
+    #[schemars(default)]
+    pub from: FromNamespaces,
+    /// The labels of the namespaces, with `from: Selector`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// Which namespaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum FromNamespaces {
+    #[default]
+    Same,
+    All,
+    Selector,
+}
+
+/// One provider: an account at a vendor, or a server of your own.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.kind == 'Simulated' || !has(self.simulated)").message("simulated is for kind Simulated").field_path(".simulated"),
+    validation = Rule::new("self.kind != 'Simulated' || !has(self.endpoint)").message("kind Simulated calls no one: remove endpoint").field_path(".endpoint"),
+    validation = Rule::new("self.kind != 'Simulated' || !has(self.credentials)").message("kind Simulated needs no key: remove credentials").field_path(".credentials"),
+    validation = Rule::new("self.kind != 'Simulated' || !has(self.tls)").message("kind Simulated calls no one: remove tls").field_path(".tls"),
+    validation = Rule::new("!has(self.tls) || !has(self.endpoint) || self.endpoint.startsWith('https://')").message("tls needs an endpoint that starts with https://").field_path(".tls")
+)]
+pub struct Provider {
+    /// The name within the pool: in logs, metrics and status.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// What the provider speaks. `OpenAI`: the OpenAI API, by OpenAI or any compatible server.
+    /// `Simulated`: made-up answers by the proxy itself, to try things without a key.
+    pub kind: ProviderKind,
+    /// The base URL, up to what stands before `/chat/completions`. Default for `OpenAI`:
+    /// `https://api.openai.com/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "endpoint_schema")]
+    pub endpoint: Option<String>,
+    /// How to sign in. Without it, calls carry no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// The failover tier: lower is tried first.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100))]
+    pub priority: i32,
+    /// The share of calls among the providers of the same priority.
+    #[serde(default = "default_weight")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub weight: i32,
+    /// How to trust an `https` endpoint. Default: the system's roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// The models that it serves.
+    #[schemars(length(min = 1, max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub models: Vec<Model>,
+    /// How kind `Simulated` behaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<Simulated>,
+}
+
+fn default_weight() -> i32 {
+    1
+}
+
+fn endpoint_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 2048,
+        "x-kubernetes-validations": [{
+            "rule": "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' && !self.contains('?') && !self.contains('#') && !self.contains('@')",
+            "message": "must be an http:// or https:// URL with a host, and without user, query or fragment",
+        }],
+    })
+}
+
+/// What a provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum ProviderKind {
+    OpenAI,
+    Simulated,
+}
+
+/// How to sign in to a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// The API key, in a Secret of the pool's namespace.
+    pub secret_ref: SecretKeyReference,
+}
+
+/// How to trust an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// PEM certificates of the only authorities to trust for this provider, in a Secret of the
+    /// pool's namespace.
+    pub ca_secret_ref: SecretKeyReference,
+}
+
+/// One model of a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Model {
+    /// The name by which routes and callers know it.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"))]
+    pub name: String,
+    /// The name by which the provider knows it. Default: `name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub upstream_name: Option<String>,
+    /// What it costs. Without it, its calls are metered at no cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pricing: Option<Pricing>,
+}
+
+/// Prices in USD for a million tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pricing {
+    /// Input, such as "2.50".
+    #[schemars(length(max = 20), regex(pattern = r"^[0-9]{1,7}(\.[0-9]{1,9})?$"))]
+    pub input_per_million: String,
+    /// Input that the provider had cached. Default: as input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = r"^[0-9]{1,7}(\.[0-9]{1,9})?$"))]
+    pub cached_input_per_million: Option<String>,
+    /// Output, such as "10.00".
+    #[schemars(length(max = 20), regex(pattern = r"^[0-9]{1,7}(\.[0-9]{1,9})?$"))]
+    pub output_per_million: String,
+}
+
+/// How a simulated provider behaves.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Simulated {
+    /// Time before the reply's headers, as a network and a queue would take. Default: 0s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::route::short_duration")]
+    pub latency: Option<Duration>,
+    /// Time from the headers to the first token. Default: 200ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::route::short_duration")]
+    pub time_to_first_token: Option<Duration>,
+    /// Tokens a second after the first. Default: 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub tokens_per_second: Option<i32>,
+    /// The share of calls that fail with 503, "0" to "1". Default: "0".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10), regex(pattern = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"))]
+    pub error_rate: Option<String>,
+    /// Makes answers and errors repeatable: the same seed and the same call give the same answer,
+    /// and errors fall on the same calls, counted from the start of the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub seed: Option<i64>,
+}
+
+/// What the operator and the proxies made of the pool.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderPoolStatus {
+    /// The generation that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Accepted`, `ResolvedRefs` and `Programmed`.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// What `kubectl get` prints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<ProviderPoolSummary>,
+}
+
+/// What `kubectl get providerpools` prints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderPoolSummary {
+    /// The providers, joined by commas.
+    pub providers: String,
+    /// The models, joined by commas.
+    pub models: String,
+    /// Providers that can be called, of all, as `2/2`.
+    pub ready: String,
+    /// Proxies that run the pool, of those that should, as `2/2`.
+    pub programmed: String,
+}

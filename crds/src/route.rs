@@ -1,0 +1,170 @@
+//! `LLMRoute`: which models are served on which gateways, and the pools that answer for them.
+
+use kube::{CustomResource, KubeSchema, core::Duration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Condition, PoolReference};
+
+/// Serves models to applications: a call that asks for one of the route's models is answered by
+/// the backends of the rule that lists it.
+#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[kube(
+    group = "llmgateway.dev",
+    version = "v1alpha1",
+    kind = "LLMRoute",
+    namespaced,
+    status = "LLMRouteStatus",
+    derive = "PartialEq",
+    shortname = "llmr",
+    category = "llm",
+    doc = "Serves models to applications: a call that asks for one of the route's models is answered by the backends of the rule that lists it.",
+    printcolumn(name = "Models", type_ = "string", json_path = ".status.summary.models", description = "Models that this route serves."),
+    printcolumn(name = "Pools", type_ = "string", json_path = ".status.summary.pools", description = "ProviderPools that answer for them."),
+    printcolumn(name = "Programmed", type_ = "string", json_path = ".status.summary.programmed", description = "Proxies that run this route, of those that should."),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type==\"Accepted\")].reason", priority = 1),
+    printcolumn(name = "Refs", type_ = "string", json_path = ".status.conditions[?(@.type==\"ResolvedRefs\")].reason", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct LLMRouteSpec {
+    /// Where the route is served. Default: the gateway `default`.
+    #[serde(default)]
+    #[schemars(default)]
+    pub attach_to: AttachTo,
+    /// The rules, each with the models that it serves and the backends that answer. A model may
+    /// appear in one rule only.
+    #[schemars(length(min = 1, max = 64))]
+    pub rules: Vec<RouteRule>,
+}
+
+/// Where a route is served.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttachTo {
+    /// Names of gateways. Every proxy of these gateways serves the route.
+    #[serde(default = "default_gateways")]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 63)))]
+    pub gateways: Vec<String>,
+}
+
+impl Default for AttachTo {
+    fn default() -> Self {
+        Self { gateways: default_gateways() }
+    }
+}
+
+fn default_gateways() -> Vec<String> {
+    vec!["default".to_owned()]
+}
+
+/// Models, and the backends that answer for them.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.backends.exists(b, !has(b.weight) || b.weight > 0)").message("at least one backend needs a weight above 0, or no call can be answered"))]
+pub struct RouteRule {
+    /// Which calls the rule takes. A call is taken when any entry matches. Default: the calls for
+    /// a model that a backend of the rule serves, by its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub matches: Vec<RouteMatch>,
+    /// The pools that answer. Each call goes to one of them, chosen by weight; when it fails before
+    /// the first byte has reached the client, it is tried once more elsewhere.
+    #[schemars(length(min = 1, max = 16))]
+    pub backends: Vec<Backend>,
+    /// How long a call may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+}
+
+/// What a call must look like to be taken by the rule.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteMatch {
+    /// Model names that callers ask for. A name that a backend lists is answered by that model; any
+    /// other name is an alias, answered by the first model that the backend lists.
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$")))]
+    pub models: Vec<String>,
+}
+
+/// A pool that answers, with some of its models or all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Backend {
+    /// The ProviderPool.
+    pub pool: PoolReference,
+    /// Models of the pool that may answer, by the pool's names. Default: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 128)))]
+    pub models: Vec<String>,
+    /// The share of calls, against the weights of the rule's other backends. 0 takes no calls.
+    #[serde(default = "default_weight")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub weight: i32,
+}
+
+fn default_weight() -> i32 {
+    1
+}
+
+/// How long a call may take.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeouts {
+    /// From the arrival of the call to its last byte, every attempt included. Default: 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "positive_duration")]
+    pub request: Option<Duration>,
+    /// The longest silence of a provider in the middle of a stream. Default: 60s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "positive_duration")]
+    pub idle: Option<Duration>,
+}
+
+/// A Go duration from 1ms to 24h. The rule stands here by hand: a derive can't put one on a string.
+pub(crate) fn positive_duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    duration_schema("duration(self) >= duration('1ms') && duration(self) <= duration('24h')", "must be a duration from 1ms to 24h, such as 30s")
+}
+
+/// A Go duration from 0s to 1h.
+pub(crate) fn short_duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    duration_schema("duration(self) >= duration('0s') && duration(self) <= duration('1h')", "must be a duration from 0s to 1h, such as 200ms")
+}
+
+fn duration_schema(rule: &str, message: &str) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "maxLength": 32,
+        "pattern": r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$",
+        "x-kubernetes-validations": [{"rule": rule, "message": message}],
+    })
+}
+
+/// What the operator and the proxies made of the route.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LLMRouteStatus {
+    /// The generation that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Accepted`, `ResolvedRefs`, `Programmed`, and `PartiallyInvalid` where models were lost to an
+    /// older route.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// What `kubectl get` prints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<LLMRouteSummary>,
+}
+
+/// What `kubectl get llmroutes` prints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LLMRouteSummary {
+    /// The models that the route serves, joined by commas.
+    pub models: String,
+    /// The pools that it uses, joined by commas.
+    pub pools: String,
+    /// Proxies that run the route, of those that should, as `2/2`.
+    pub programmed: String,
+}

@@ -1,0 +1,139 @@
+//! The one validator, run by the operator before it sends and by the proxy before it swaps. It lists
+//! every problem, not the first: a person mends them all in one go.
+
+use std::{collections::BTreeMap, fmt};
+
+use crate::{Document, Pool, Provider, Rule, Upstream};
+
+/// Something that keeps a document from being run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, such as `routes[ai/chat].rules[0].backends[1].pool`.
+    pub path: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+pub(crate) fn document(document: &Document) -> Vec<Problem> {
+    let mut found = Findings::default();
+    let mut claims = BTreeMap::new();
+    for (key, route) in &document.routes {
+        let path = format!("routes[{key}]");
+        if route.rules.is_empty() {
+            found.add(format!("{path}.rules"), "must not be empty");
+        }
+        for (i, rule) in route.rules.iter().enumerate() {
+            let path = format!("{path}.rules[{i}]");
+            found.rule(&path, rule, document);
+            for model in &rule.models {
+                if let Some(other) = claims.insert(model.as_str(), path.clone()) {
+                    found.add(format!("{path}.models"), format!("`{model}` is served by {other} already"));
+                }
+            }
+        }
+    }
+    for (key, pool) in &document.pools {
+        found.pool(&format!("pools[{key}]"), pool);
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Findings(Vec<Problem>);
+
+impl Findings {
+    fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Problem { path: path.into(), message: message.into() });
+    }
+
+    fn rule(&mut self, path: &str, rule: &Rule, document: &Document) {
+        if rule.models.is_empty() {
+            self.add(format!("{path}.models"), "must not be empty");
+        }
+        if rule.models.iter().any(String::is_empty) {
+            self.add(format!("{path}.models"), "a model needs a name");
+        }
+        if rule.timeouts.request_ms == 0 || rule.timeouts.idle_ms == 0 {
+            self.add(format!("{path}.timeouts"), "must be above 0 ms");
+        }
+        if rule.backends.iter().all(|backend| backend.weight == 0) {
+            self.add(format!("{path}.backends"), "at least one needs a weight above 0");
+        }
+        for (i, backend) in rule.backends.iter().enumerate() {
+            let path = format!("{path}.backends[{i}]");
+            if !document.pools.contains_key(&backend.pool) {
+                self.add(format!("{path}.pool"), format!("no pool `{}` in the document", backend.pool));
+            }
+            if backend.models.is_empty() {
+                self.add(format!("{path}.models"), "must not be empty");
+            }
+        }
+    }
+
+    fn pool(&mut self, path: &str, pool: &Pool) {
+        let mut names = BTreeMap::new();
+        for (i, provider) in pool.providers.iter().enumerate() {
+            let path = format!("{path}.providers[{i}]");
+            if let Some(first) = names.insert(&provider.name, i) {
+                self.add(format!("{path}.name"), format!("`{}` is providers[{first}] already", provider.name));
+            }
+            self.provider(&path, provider);
+        }
+    }
+
+    fn provider(&mut self, path: &str, provider: &Provider) {
+        if provider.name.is_empty() {
+            self.add(format!("{path}.name"), "must not be empty");
+        }
+        if provider.weight == 0 {
+            self.add(format!("{path}.weight"), "must be above 0");
+        }
+        if provider.models.is_empty() {
+            self.add(format!("{path}.models"), "must not be empty");
+        }
+        for (i, model) in provider.models.iter().enumerate() {
+            if model.name.is_empty() || model.upstream_name.is_empty() {
+                self.add(format!("{path}.models[{i}]"), "a model needs a name, here and upstream");
+            }
+        }
+        self.upstream(&format!("{path}.upstream"), &provider.upstream);
+    }
+
+    fn upstream(&mut self, path: &str, upstream: &Upstream) {
+        match upstream {
+            Upstream::OpenAI { endpoint, api_key, ca } => {
+                let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+                if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(['@', '?', '#', ' '])) {
+                    self.add(
+                        format!("{path}.endpoint"),
+                        "must be an http:// or https:// URL with a host, and without user, query or fragment",
+                    );
+                }
+                let printable = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
+                if api_key.as_ref().is_some_and(|key| !printable(key.expose())) {
+                    self.add(format!("{path}.apiKey"), "must be printable ASCII without blanks or line ends");
+                }
+                if ca.as_ref().is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
+                    self.add(format!("{path}.ca"), "must hold PEM certificates");
+                }
+            }
+            Upstream::Simulated { tokens_per_second, error_ppm, .. } => {
+                if *tokens_per_second == 0 {
+                    self.add(format!("{path}.tokensPerSecond"), "must be above 0");
+                }
+                if *error_ppm > 1_000_000 {
+                    self.add(format!("{path}.errorPpm"), "must be at most 1000000");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

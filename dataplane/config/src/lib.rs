@@ -1,0 +1,56 @@
+//! The compiled document: all that a proxy knows about the world.
+//!
+//! Operator and proxy share this crate and nothing else. The operator compiles manifests into a
+//! [`Document`] and runs [`check`](Document::check) before it sends; the proxy runs the same check
+//! before it swaps. Unknown fields are refused, so that a proxy older than its operator says that it
+//! can't enforce something instead of dropping it in silence.
+//!
+//! - [`route`]: models, and the backends that answer for them.
+//! - [`pool`]: providers with their endpoints, keys, models and prices.
+//! - [`check`]: the one validator; it lists every problem.
+//! - [`section`]: the document cut into parts with digests, so that a change costs what changed.
+//! - [`stream`]: the messages between operator and proxy.
+
+pub mod route;
+pub mod pool;
+pub mod check;
+pub mod section;
+pub mod stream;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use check::Problem;
+pub use pool::{Credential, Model, Pool, Price, Provider, Upstream};
+pub use route::{Backend, Route, Rule, Timeouts};
+
+/// What one proxy should hold. Keys are `namespace/name` of the object that a part was compiled from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Document {
+    #[serde(default)]
+    pub routes: BTreeMap<String, Route>,
+    #[serde(default)]
+    pub pools: BTreeMap<String, Pool>,
+}
+
+impl Document {
+    /// Every problem that would keep a proxy from running this document; empty when there is none.
+    #[must_use]
+    pub fn check(&self) -> Vec<Problem> {
+        check::document(self)
+    }
+
+    /// The same document with every credential blotted out: safe to show.
+    #[must_use]
+    pub fn redacted(&self) -> Self {
+        let mut shown = self.clone();
+        for provider in shown.pools.values_mut().flat_map(|pool| &mut pool.providers) {
+            if let Upstream::OpenAI { api_key: Some(key), .. } = &mut provider.upstream {
+                *key = Credential::redacted();
+            }
+        }
+        shown
+    }
+}

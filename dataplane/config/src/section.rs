@@ -1,0 +1,155 @@
+//! The document cut into sections with digests: a change costs what changed, and a proxy that
+//! reconnects names what it holds. All of it is pure: the operator computes [`Update`]s against what
+//! a proxy has acknowledged, the proxy applies them to what it [`Held`].
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Document, Pool, Route};
+
+/// `route/namespace/name` or `pool/namespace/name`.
+pub type Key = String;
+/// A digest of a section's bytes as the operator serialized them; opaque to the proxy.
+pub type Digest = String;
+
+/// One route or one pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Section {
+    Route(Route),
+    Pool(Pool),
+}
+
+/// A section with its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Stamped {
+    pub digest: Digest,
+    pub section: Arc<Section>,
+}
+
+/// A whole document as sections.
+pub type Sections = BTreeMap<Key, Stamped>;
+
+/// Cuts a document; `digest` is the operator's choice of hash.
+pub fn cut(document: &Document, digest: impl Fn(&Section) -> Digest) -> Sections {
+    let routes = document.routes.iter().map(|(key, route)| (format!("route/{key}"), Section::Route(route.clone())));
+    let pools = document.pools.iter().map(|(key, pool)| (format!("pool/{key}"), Section::Pool(pool.clone())));
+    routes
+        .chain(pools)
+        .map(|(key, section)| (key, Stamped { digest: digest(&section), section: Arc::new(section) }))
+        .collect()
+}
+
+/// The way from what a proxy holds to what it should hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Update {
+    /// Counts the updates of one connection; the answer names it.
+    pub generation: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub put: Sections,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<Key>,
+}
+
+impl Update {
+    /// What leads from `holds` to `target`.
+    #[must_use]
+    pub fn between(generation: u64, holds: &BTreeMap<Key, Digest>, target: &Sections) -> Self {
+        Self {
+            generation,
+            put: target
+                .iter()
+                .filter(|(key, stamped)| holds.get(*key) != Some(&stamped.digest))
+                .map(|(key, stamped)| (key.clone(), stamped.clone()))
+                .collect(),
+            remove: holds.keys().filter(|key| !target.contains_key(*key)).cloned().collect(),
+        }
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.remove.is_empty()
+    }
+}
+
+/// What a proxy holds.
+#[derive(Clone, Debug, Default)]
+pub struct Held(Sections);
+
+impl Held {
+    /// What this becomes by `update`; the receiver stays as it is until the proxy has checked that.
+    #[must_use]
+    pub fn updated(&self, update: Update) -> Self {
+        let mut sections = self.0.clone();
+        for key in &update.remove {
+            sections.remove(key);
+        }
+        sections.extend(update.put);
+        Self(sections)
+    }
+
+    /// Keys and digests, to name in a hello.
+    #[must_use]
+    pub fn digests(&self) -> BTreeMap<Key, Digest> {
+        digests(&self.0)
+    }
+
+    /// The document that the sections make.
+    #[must_use]
+    pub fn document(&self) -> Document {
+        let mut document = Document::default();
+        for (key, stamped) in &self.0 {
+            let name = key.split_once('/').map_or(key.as_str(), |(_, name)| name).to_owned();
+            match stamped.section.as_ref() {
+                Section::Route(route) => drop(document.routes.insert(name, route.clone())),
+                Section::Pool(pool) => drop(document.pools.insert(name, pool.clone())),
+            }
+        }
+        document
+    }
+}
+
+/// Keys and digests of sections.
+#[must_use]
+pub fn digests(sections: &Sections) -> BTreeMap<Key, Digest> {
+    sections.iter().map(|(key, stamped)| (key.clone(), stamped.digest.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Timeouts;
+
+    fn document(routes: &[(&str, u64)]) -> Document {
+        let route = |ms| Route {
+            rules: vec![crate::Rule { models: vec![], backends: vec![], timeouts: Timeouts { request_ms: ms, idle_ms: 1 } }],
+        };
+        Document {
+            routes: routes.iter().map(|(key, ms)| ((*key).to_owned(), route(*ms))).collect(),
+            pools: [("ns/p".to_owned(), Pool { providers: vec![] })].into(),
+        }
+    }
+
+    fn sections(routes: &[(&str, u64)]) -> Sections {
+        cut(&document(routes), |section| format!("{section:?}").len().to_string() + &format!("{section:?}"))
+    }
+
+    #[test]
+    fn a_change_costs_what_changed_and_leads_to_the_target() {
+        let before = sections(&[("ns/a", 1), ("ns/b", 1), ("ns/c", 1)]);
+        let held = Held::default().updated(Update::between(1, &BTreeMap::new(), &before));
+        assert_eq!(held.document(), document(&[("ns/a", 1), ("ns/b", 1), ("ns/c", 1)]));
+
+        let after = sections(&[("ns/a", 1), ("ns/b", 2), ("ns/d", 1)]);
+        let update = Update::between(2, &held.digests(), &after);
+        assert_eq!(update.put.keys().collect::<Vec<_>>(), ["route/ns/b", "route/ns/d"]);
+        assert_eq!(update.remove, ["route/ns/c"]);
+        let held = held.updated(update);
+        assert_eq!(held.document(), document(&[("ns/a", 1), ("ns/b", 2), ("ns/d", 1)]));
+        assert!(Update::between(3, &held.digests(), &after).is_empty());
+    }
+}

@@ -1,0 +1,124 @@
+//! The command line of `llm-proxy`, to settings.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Parser;
+
+use crate::{
+    request_log::Format,
+    serve::{Limits, Settings},
+    snapshot::stream::StreamSettings,
+};
+
+/// Routes, meters and relays LLM traffic, on configuration from an operator or from one file.
+#[derive(Debug, Parser)]
+#[command(name = "llm-proxy", version)]
+pub struct Args {
+    /// Where applications call.
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Where /metrics, /livez, /readyz and /debug/config are.
+    #[arg(long, default_value = "0.0.0.0:9090")]
+    admin: SocketAddr,
+    /// The operator's config stream, such as https://llm-operator.llm-gateway.svc:8443.
+    #[arg(long, required_unless_present = "config", conflicts_with = "config")]
+    operator: Option<http::Uri>,
+    /// PEM certificates of the operator's authority; read again at each connect.
+    #[arg(long, default_value = "/var/run/llm-gateway/ca/ca.crt")]
+    operator_ca: PathBuf,
+    /// The ServiceAccount token to show; read again at each connect.
+    #[arg(long, default_value = "/var/run/llm-gateway/token/token")]
+    token_file: PathBuf,
+    /// The gateway that this proxy is part of.
+    #[arg(long, default_value = "default")]
+    gateway: String,
+    /// The name of this proxy in status and logs. Default: the host's name.
+    #[arg(long)]
+    name: Option<String>,
+    /// A compiled document (JSON) to run on, without an operator.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Threads that serve. Default: the CPUs that this process may use.
+    #[arg(long)]
+    workers: Option<usize>,
+    /// The form of the line for each request.
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    request_log: Format,
+    /// The largest request body, in bytes.
+    #[arg(long, default_value_t = Limits::default().max_body_bytes)]
+    max_body_bytes: usize,
+    /// Client connections at once; more wait.
+    #[arg(long, default_value_t = Limits::default().max_connections)]
+    max_connections: usize,
+    /// The largest update of the configuration, in bytes.
+    #[arg(long, default_value_t = 64 * 1024 * 1024)]
+    max_config_bytes: usize,
+    /// Seconds that calls in flight may take to finish at the end.
+    #[arg(long, default_value_t = 30)]
+    drain_timeout_seconds: u64,
+}
+
+/// Where configuration comes from.
+#[derive(Debug)]
+pub enum Source {
+    Operator(StreamSettings),
+    File(PathBuf),
+}
+
+/// Settings that can't be.
+#[derive(Debug)]
+pub struct Invalid(String);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+impl Args {
+    /// The settings, and where configuration comes from.
+    ///
+    /// # Errors
+    /// When an argument makes no sense; the error names it.
+    pub fn settings(self) -> Result<(Settings, Source), Invalid> {
+        let workers = self
+            .workers
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        if workers == 0 || self.max_connections == 0 {
+            return Err(Invalid("--workers and --max-connections must be above 0".to_owned()));
+        }
+        let settings = Settings {
+            listen: self.listen,
+            admin: self.admin,
+            workers,
+            request_log: self.request_log,
+            limits: Limits {
+                max_body_bytes: self.max_body_bytes,
+                max_connections: self.max_connections,
+                ..Limits::default()
+            },
+            drain_timeout: Duration::from_secs(self.drain_timeout_seconds),
+        };
+        let source = match (self.operator, self.config) {
+            (Some(operator), _) => Source::Operator(StreamSettings {
+                operator,
+                ca: self.operator_ca,
+                token_file: self.token_file,
+                gateway: self.gateway,
+                proxy: self.name.map_or_else(host_name, Ok)?,
+                max_config_bytes: self.max_config_bytes,
+            }),
+            (None, Some(file)) => Source::File(file),
+            (None, None) => return Err(Invalid("one of --operator and --config is needed".to_owned())),
+        };
+        Ok((settings, source))
+    }
+}
+
+/// The pod's name in a pod.
+fn host_name() -> Result<String, Invalid> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    if name.is_empty() { Err(Invalid("this host has no name: give one by --name".to_owned())) } else { Ok(name) }
+}

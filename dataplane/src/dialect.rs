@@ -1,0 +1,4 @@
+//! Dialects: bytes in, bytes out, no IO.
+
+pub mod depth;
+pub mod openai;

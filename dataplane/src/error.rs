@@ -1,0 +1,142 @@
+//! What can go wrong with a call. Every variant answers four questions: whose fault, is it worth
+//! another try, which status, and what the client may read (its `Display`, which therefore never
+//! holds a secret or an internal address beyond the provider's name).
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// Why a call was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("Unknown request URL: {method} {path}. This gateway serves POST /v1/chat/completions and GET /v1/models.")]
+    UnknownPath { method: String, path: String },
+    #[error("{path} does not take {method}: use {allowed}.")]
+    MethodNotAllowed { method: String, path: &'static str, allowed: &'static str },
+    #[error("The content-type must be application/json, not {found}.")]
+    ContentType { found: String },
+    #[error("The request body is over this gateway's limit of {limit} bytes.")]
+    BodyTooLarge { limit: usize },
+    #[error("The request body did not arrive within {} s.", .after.as_secs())]
+    BodyTimeout { after: Duration },
+    #[error("The request body broke off.")]
+    BodyBroken,
+    #[error("The request body is not valid JSON: {reason}.")]
+    MalformedJson { reason: String },
+    #[error("The request body is nested too deeply: at most 127 levels are taken.")]
+    TooDeep,
+    #[error("Missing required parameter: '{param}'.")]
+    MissingField { param: &'static str },
+    #[error("Invalid value for '{param}': {reason}.")]
+    InvalidField { param: &'static str, reason: String },
+    #[error("The model '{model}' is not served here.{}", near_names(.near))]
+    UnknownModel { model: String, near: Vec<String> },
+    #[error("The model '{model}' is not served here: no LLMRoute is programmed on this gateway yet.")]
+    NoRoutes { model: String },
+    #[error("This gateway has no configuration yet. Try again shortly.")]
+    NotReady,
+    #[error("No provider can answer for the model '{model}' now: see the status of the ProviderPools of LLMRoute {route}.")]
+    NoProvider { model: String, route: String },
+    #[error("The provider '{provider}' could not be reached.")]
+    Unreachable { provider: String },
+    #[error("The provider '{provider}' closed the connection before it had answered.")]
+    Closed { provider: String },
+    #[error("The provider '{provider}' did not answer within {} ms.", .after.as_millis())]
+    Timeout { provider: String, after: Duration },
+    #[error("The provider '{provider}' sent a reply that can't be used: {reason}.")]
+    Garbage { provider: String, reason: &'static str },
+    #[error("The provider '{provider}' answered with status {}.", .status.as_u16())]
+    ProviderStatus { provider: String, status: StatusCode },
+    #[error("The provider '{provider}' broke off in the middle of the reply.")]
+    StreamBroken { provider: String },
+    #[error("The provider '{provider}' was silent for {} ms in the middle of the reply.", .after.as_millis())]
+    StreamIdle { provider: String, after: Duration },
+    #[error("The reply was not complete within the {} ms that the route allows.", .after.as_millis())]
+    StreamDeadline { after: Duration },
+}
+
+fn near_names(near: &[String]) -> String {
+    if near.is_empty() {
+        " GET /v1/models lists what is.".to_owned()
+    } else {
+        format!(" Did you mean {}? GET /v1/models lists all.", near.join(", "))
+    }
+}
+
+impl Error {
+    /// The status that tells the caller's SDK what to raise.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::UnknownPath { .. } | Self::UnknownModel { .. } | Self::NoRoutes { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyBroken
+            | Self::MalformedJson { .. }
+            | Self::TooDeep
+            | Self::MissingField { .. }
+            | Self::InvalidField { .. } => StatusCode::BAD_REQUEST,
+            Self::NotReady | Self::NoProvider { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout { .. } | Self::StreamIdle { .. } | Self::StreamDeadline { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::ProviderStatus { status, .. } => *status,
+            Self::Unreachable { .. } | Self::Closed { .. } | Self::Garbage { .. } | Self::StreamBroken { .. } => {
+                StatusCode::BAD_GATEWAY
+            }
+        }
+    }
+
+    /// A stable word for programs: `error.code` of the reply, and `error` of the request log.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownPath { .. } => "unknown_url",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::ContentType { .. } => "unsupported_content_type",
+            Self::BodyTooLarge { .. } => "request_too_large",
+            Self::BodyTimeout { .. } => "request_timeout",
+            Self::BodyBroken => "request_incomplete",
+            Self::MalformedJson { .. } => "invalid_json",
+            Self::TooDeep => "request_too_deep",
+            Self::MissingField { .. } => "missing_required_parameter",
+            Self::InvalidField { .. } => "invalid_value",
+            Self::UnknownModel { .. } | Self::NoRoutes { .. } => "model_not_found",
+            Self::NotReady => "not_ready",
+            Self::NoProvider { .. } => "no_provider",
+            Self::Unreachable { .. } => "provider_unreachable",
+            Self::Closed { .. } => "provider_closed",
+            Self::Timeout { .. } => "provider_timeout",
+            Self::Garbage { .. } => "provider_bad_reply",
+            Self::ProviderStatus { .. } => "provider_error",
+            Self::StreamBroken { .. } => "stream_broken",
+            Self::StreamIdle { .. } => "stream_idle",
+            Self::StreamDeadline { .. } => "stream_deadline",
+        }
+    }
+
+    /// The field of the request that is at fault.
+    #[must_use]
+    pub fn param(&self) -> Option<&'static str> {
+        match self {
+            Self::MissingField { param } | Self::InvalidField { param, .. } => Some(param),
+            Self::UnknownModel { .. } | Self::NoRoutes { .. } => Some("model"),
+            _ => None,
+        }
+    }
+
+    /// Whether another provider, or another try, may do better.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Closed { .. } | Self::Timeout { .. } | Self::Garbage { .. } => true,
+            Self::ProviderStatus { status, .. } => retryable_status(*status),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a provider that answered so may do better on another try.
+pub(crate) fn retryable_status(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT
+}

@@ -1,0 +1,39 @@
+//! The proxy. It knows compiled documents and bytes; it knows no Kubernetes.
+//!
+//! # Life of a request
+//!
+//! One function, [`pipeline::answer`], walks a call through the stages below. Each takes what the one
+//! before it made, so that skipping one does not compile:
+//!
+//! ```text
+//!  connection ─► identify ─► decode ─► route ─► dispatch ─► relay ─► settle
+//!   (serve)       Caller      Call      Plan      Reply      bytes    metrics, log
+//!                                                  │ ▲
+//!                                        provider ◄┘ └─ one retry elsewhere, until a byte has
+//!                                                       reached the client
+//! ```
+//!
+//! Whatever goes wrong on the way is one [`Error`], and [`respond`] alone turns it into a reply in
+//! the caller's dialect. What the stages decide on is a [`Snapshot`](snapshot::Snapshot): the
+//! document in force, swapped whole, never changed.
+//!
+//! Each worker is a thread with a runtime of its own and its own connections to the providers:
+//! nothing on the path of a request is shared but atomics.
+
+pub mod args;
+pub mod serve;
+mod worker;
+mod pipeline;
+mod stage;
+mod respond;
+mod error;
+mod dialect;
+pub mod snapshot;
+mod upstream;
+mod tls;
+mod metrics;
+pub mod request_log;
+mod admin;
+
+pub use error::Error;
+pub use serve::{Handle, Limits, Proxy, Settings};

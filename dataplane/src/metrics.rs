@@ -1,0 +1,210 @@
+//! Every metric family and its labels. Label values come from the configuration, never from a
+//! request, so that their number is bounded; each combination is one [`Series`], found once when a
+//! snapshot is built and then counted on with atomics alone.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::StatusCode;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder},
+    metrics::{MetricType, counter::Counter, exemplar::Exemplar},
+    registry::Registry,
+};
+
+/// Upper bounds of the duration buckets, in milliseconds.
+const BUCKETS_MS: [f64; 15] =
+    [1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5];
+
+/// What a series is about. All are empty for calls that were refused before they had a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+pub struct Labels {
+    /// `namespace/name` of the LLMRoute.
+    pub route: Arc<str>,
+    /// `namespace/pool/provider`.
+    pub provider: Arc<str>,
+    /// The model that answered, by the pool's name.
+    pub model: Arc<str>,
+}
+
+/// The counters of one route, provider and model.
+#[derive(Debug, Default)]
+pub struct Series {
+    /// By status class, 1xx to 5xx.
+    requests: [AtomicU64; 5],
+    /// By bucket, the last one without bound.
+    durations: [AtomicU64; BUCKETS_MS.len() + 1],
+    duration_sum_us: AtomicU64,
+    input_tokens: AtomicU64,
+    output_tokens: AtomicU64,
+    cost_nano_usd: AtomicU64,
+}
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl Series {
+    /// Counts a call that is over.
+    pub fn call(&self, status: StatusCode, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        self.requests[class].fetch_add(1, Relaxed);
+        let ms = took.as_secs_f64() * 1e3;
+        let bucket = BUCKETS_MS.iter().position(|bound| ms <= *bound).unwrap_or(BUCKETS_MS.len());
+        self.durations[bucket].fetch_add(1, Relaxed);
+        self.duration_sum_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Counts what it took.
+    pub fn usage(&self, input: u64, output: u64, cost_nano_usd: u64) {
+        self.input_tokens.fetch_add(input, Relaxed);
+        self.output_tokens.fetch_add(output, Relaxed);
+        self.cost_nano_usd.fetch_add(cost_nano_usd, Relaxed);
+    }
+}
+
+/// All that is counted.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    series: Mutex<BTreeMap<Labels, Arc<Series>>>,
+    pub config_updates: Counter,
+    pub config_refused: Counter,
+    pub log_dropped: Counter,
+}
+
+impl Metrics {
+    /// The series of these labels, the same each time.
+    pub fn series(&self, labels: &Labels) -> Arc<Series> {
+        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(labels.clone()).or_default().clone()
+    }
+
+    /// Forgets the series that nothing holds: those of objects that are gone.
+    pub fn forget_unused(&self) {
+        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|labels, series| labels.route.is_empty() || Arc::strong_count(series) > 1);
+    }
+
+    /// The exposition in OpenMetrics text.
+    ///
+    /// # Errors
+    /// Never in practice: writing to a string can't fail.
+    pub fn exposition(self: &Arc<Self>) -> Result<String, fmt::Error> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(SeriesCollector(self.clone())));
+        registry.register(
+            "llm_gateway_config_updates",
+            "Configuration updates put in force",
+            self.config_updates.clone(),
+        );
+        registry.register(
+            "llm_gateway_config_refused",
+            "Configuration updates refused, the last good one kept",
+            self.config_refused.clone(),
+        );
+        registry.register(
+            "llm_gateway_request_log_dropped",
+            "Request log lines dropped because their reader was too slow",
+            self.log_dropped.clone(),
+        );
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+#[derive(Debug)]
+struct SeriesCollector(Arc<Metrics>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusClass {
+    status_class: &'static str,
+}
+
+type NoExemplar<'a> = Option<&'a Exemplar<Labels, u64>>;
+
+impl Collector for SeriesCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let all: Vec<(Labels, Arc<Series>)> = {
+            let all = self.0.series.lock().unwrap_or_else(PoisonError::into_inner);
+            all.iter().map(|(labels, series)| (labels.clone(), series.clone())).collect()
+        };
+        let mut family = encoder.encode_descriptor(
+            "llm_gateway_requests",
+            "Calls, by the class of the status that the client got (499, hung up, among 4xx)",
+            None,
+            MetricType::Counter,
+        )?;
+        for (labels, series) in &all {
+            for (status_class, count) in CLASSES.into_iter().zip(&series.requests) {
+                let count = count.load(Relaxed);
+                if count > 0 {
+                    let labels = (labels.clone(), StatusClass { status_class });
+                    family.encode_family(&Pair(labels))?.encode_counter(&count, NoExemplar::None)?;
+                }
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "llm_gateway_request_duration_ms",
+            "From the arrival of a call to its last byte, in milliseconds",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (labels, series) in &all {
+            series.encode_durations(family.encode_family(labels)?)?;
+        }
+        counter(&mut encoder, &all, "llm_gateway_input_tokens", "Input tokens", |s| s.input_tokens.load(Relaxed))?;
+        counter(&mut encoder, &all, "llm_gateway_output_tokens", "Output tokens", |s| s.output_tokens.load(Relaxed))?;
+        counter(&mut encoder, &all, "llm_gateway_cost_usd", "What calls cost by the prices of their pools", usd)
+    }
+}
+
+/// Nano-USD are counted and USD shown: a whole number of them up to 9 million USD is exact.
+fn usd(series: &Series) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a display of the integer that is counted")]
+    let nano = series.cost_nano_usd.load(Relaxed) as f64;
+    nano / 1e9
+}
+
+fn counter<V: prometheus_client::encoding::EncodeCounterValue>(
+    encoder: &mut DescriptorEncoder<'_>,
+    all: &[(Labels, Arc<Series>)],
+    name: &str,
+    help: &str,
+    value: impl Fn(&Series) -> V,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, series) in all.iter().filter(|(labels, _)| !labels.route.is_empty()) {
+        family.encode_family(labels)?.encode_counter(&value(series), NoExemplar::None)?;
+    }
+    Ok(())
+}
+
+impl Series {
+    fn encode_durations(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let counts = self.durations.iter().map(|count| count.load(Relaxed));
+        let bounds = BUCKETS_MS.into_iter().chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        #[expect(clippy::cast_precision_loss, reason = "Prometheus keeps sums as floats")]
+        let sum = self.duration_sum_us.load(Relaxed) as f64 / 1e3;
+        encoder.encode_histogram::<Labels>(sum, count, &buckets, None)
+    }
+}
+
+/// Two label sets as one.
+#[derive(Clone, Debug)]
+struct Pair((Labels, StatusClass));
+
+impl EncodeLabelSet for Pair {
+    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelSetEncoder<'_>) -> fmt::Result {
+        self.0.0.encode(encoder)?;
+        self.0.1.encode(encoder)
+    }
+}

@@ -1,0 +1,228 @@
+//! A line for each request, on standard output. Workers hand over a record and go on; a thread of
+//! its own formats and writes. When the reader of the output is too slow, lines are dropped and
+//! counted: a log never holds up a call.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    net::IpAddr,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, SystemTime},
+};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::metrics::Metrics;
+
+/// Records that may wait to be written.
+const WAITING: usize = 8192;
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns for a person.
+    Text,
+    /// A JSON object a line, for a program.
+    Json,
+    /// No lines.
+    Off,
+}
+
+/// One request that is over.
+#[derive(Debug)]
+pub struct Record {
+    pub at: SystemTime,
+    pub caller: IpAddr,
+    pub route: Option<Arc<str>>,
+    /// The model by the name that was asked for.
+    pub model: Option<Box<str>>,
+    pub provider: Option<Arc<str>>,
+    pub status: u16,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// The tokens are counted from what was seen: the provider named none.
+    pub estimated: bool,
+    pub cost_nano_usd: u64,
+    pub first_byte: Option<Duration>,
+    pub total: Duration,
+    pub attempts: u8,
+    pub error: Option<&'static str>,
+}
+
+/// Where workers hand over.
+#[derive(Clone, Debug)]
+pub struct RequestLog {
+    sender: Option<SyncSender<Option<Record>>>,
+    metrics: Arc<Metrics>,
+}
+
+/// The thread that writes.
+#[derive(Debug)]
+pub struct Writer(Option<(SyncSender<Option<Record>>, JoinHandle<()>)>);
+
+impl RequestLog {
+    /// Starts the writer.
+    pub fn start(format: Format, metrics: Arc<Metrics>) -> (Self, Writer) {
+        if format == Format::Off {
+            return (Self { sender: None, metrics }, Writer(None));
+        }
+        let (sender, receiver) = sync_channel(WAITING);
+        let thread = std::thread::Builder::new().name("request-log".to_owned()).spawn(move || {
+            // Standard output is gone: there is nobody left to tell.
+            let _closed = write(&receiver, format);
+        });
+        let writer = Writer(thread.ok().map(|thread| (sender.clone(), thread)));
+        (Self { sender: Some(sender), metrics }, writer)
+    }
+
+    /// Whether a record would be written.
+    pub fn is_on(&self) -> bool {
+        self.sender.is_some()
+    }
+
+    /// Hands over a record, or drops it when too many wait.
+    pub fn write(&self, record: Record) {
+        if let Some(sender) = &self.sender
+            && sender.try_send(Some(record)).is_err()
+        {
+            self.metrics.log_dropped.inc();
+        }
+    }
+}
+
+impl Writer {
+    /// Ends the log: waits until the last line is out.
+    pub fn finish(self) {
+        if let Some((sender, thread)) = self.0
+            && sender.send(None).is_ok()
+        {
+            // A writer that panicked has already said so.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn write(records: &Receiver<Option<Record>>, format: Format) -> io::Result<()> {
+    let mut out = io::BufWriter::with_capacity(64 * 1024, io::stdout());
+    if format == Format::Text {
+        out.write_all(header().as_bytes())?;
+        out.flush()?;
+    }
+    let mut line = String::new();
+    while let Ok(Some(first)) = records.recv() {
+        let mut next = Some(first);
+        // Lines that wait together are written together, and none waits for a later one.
+        while let Some(record) = next {
+            line.clear();
+            match format {
+                Format::Json => json(&record, &mut line),
+                Format::Text | Format::Off => text(&record, &mut line),
+            }
+            line.push('\n');
+            out.write_all(line.as_bytes())?;
+            next = match records.try_recv() {
+                Ok(Some(record)) => Some(record),
+                Ok(None) => return out.flush(),
+                Err(_) => None,
+            };
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    caller: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+    status: u16,
+    input_tokens: u64,
+    output_tokens: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    estimated: bool,
+    cost_usd: Usd,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_byte_ms: Option<f64>,
+    duration_ms: f64,
+    attempts: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+}
+
+/// Money as a decimal string of nine places, so that no reader rounds it.
+struct Usd(u64);
+
+impl Serialize for Usd {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000))
+    }
+}
+
+fn json(record: &Record, line: &mut String) {
+    let shown = Line {
+        time: format!("{:.3}", jiff::Timestamp::try_from(record.at).unwrap_or_default()),
+        caller: record.caller,
+        route: record.route.as_deref(),
+        model: record.model.as_deref(),
+        provider: record.provider.as_deref(),
+        status: record.status,
+        input_tokens: record.input_tokens,
+        output_tokens: record.output_tokens,
+        estimated: record.estimated,
+        cost_usd: Usd(record.cost_nano_usd),
+        first_byte_ms: record.first_byte.map(millis),
+        duration_ms: millis(record.total),
+        attempts: record.attempts,
+        error: record.error,
+    };
+    // Strings and numbers only: it can't fail.
+    line.push_str(&serde_json::to_string(&shown).unwrap_or_default());
+}
+
+fn header() -> String {
+    format!(
+        "{:<8} {:<15} {:<20} {:<20} {:<28} {:>6} {:>7} {:>7} {:>12} {:>9} {:>9}\n",
+        "TIME", "CALLER", "ROUTE", "MODEL", "PROVIDER", "STATUS", "IN", "OUT", "COST", "FIRST ms", "ALL ms"
+    )
+}
+
+fn text(record: &Record, line: &mut String) {
+    let time = jiff::Timestamp::try_from(record.at).unwrap_or_default().strftime("%H:%M:%S");
+    let first = record.first_byte.map_or_else(|| "-".to_owned(), |first| format!("{:.1}", millis(first)));
+    let mark = if record.estimated { "~" } else { "" };
+    let cost = format!("${}.{:06}", record.cost_nano_usd / 1_000_000_000, record.cost_nano_usd % 1_000_000_000 / 1_000);
+    // Writing to a string can't fail.
+    let _infallible = write!(
+        line,
+        "{time:<8} {:<15} {:<20} {:<20} {:<28} {:>6} {:>7} {:>7} {cost:>12} {first:>9} {:>9.1}",
+        record.caller.to_string(),
+        record.route.as_deref().unwrap_or("-"),
+        record.model.as_deref().unwrap_or("-"),
+        record.provider.as_deref().unwrap_or("-"),
+        record.status,
+        format!("{mark}{}", record.input_tokens),
+        format!("{mark}{}", record.output_tokens),
+        millis(record.total),
+    );
+    if let Some(error) = record.error {
+        let _infallible = write!(line, "  {error}");
+    }
+    if record.attempts > 1 {
+        let _infallible = write!(line, "  {} attempts", record.attempts);
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,8 @@
+//! The stages of a call, in the order of its path.
+
+pub mod identify;
+pub mod decode;
+pub mod route;
+pub mod dispatch;
+pub mod relay;
+pub mod settle;

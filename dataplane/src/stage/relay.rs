@@ -1,0 +1,252 @@
+//! The reply to the client: with its backpressure, within its deadlines, reading along.
+//!
+//! Frames that are ready together are written together. When a frame has come and no other is
+//! ready, the task steps back once, behind the connection to the provider in the run queue; what
+//! that has read meanwhile joins in, and what has come by then is written. No frame ever waits for
+//! one that is not there.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use llm_config::Timeouts;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{
+    dialect::openai::{self, Gather, StreamTap},
+    error::Error,
+    stage::{
+        decode::Call,
+        dispatch::{Reply, ReplyStart},
+        settle::{Settlement, Taken},
+    },
+};
+
+/// Bytes that are written together, at most.
+const MAX_WRITE: usize = 64 * 1024;
+
+/// Where a stream comes from.
+pub enum Source {
+    Http(Incoming),
+    Simulated(BoxStream<'static, Bytes>),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+/// The body of a reply to the client.
+pub enum ReplyBody {
+    Whole(Full<Bytes>),
+    Stream(Box<Relay>),
+}
+
+/// Gives the reply to the client.
+pub fn relay(
+    reply: Reply,
+    call: &Call,
+    timeouts: Timeouts,
+    deadline: Instant,
+    mut settlement: Settlement,
+) -> Response<ReplyBody> {
+    let Reply { status, headers, body } = reply;
+    let body = match body {
+        ReplyStart::Whole { body, usage } => {
+            settlement.first_byte();
+            let taken = match usage {
+                Some(usage) => Taken::Reported(usage),
+                None if status.is_success() => Taken::Seen { events: 0 },
+                None => Taken::Nothing,
+            };
+            settlement.finish(status, taken, None);
+            ReplyBody::Whole(Full::new(body))
+        }
+        ReplyStart::Stream { first, rest } => {
+            let idle = timeouts.idle();
+            ReplyBody::Stream(Box::new(Relay {
+                source: rest,
+                first: Some(first),
+                tap: StreamTap::new(call.request.hides_usage()),
+                out: Gather::default(),
+                stepped_back: false,
+                last_frame: Instant::now(),
+                idle,
+                deadline,
+                allowed: timeouts.request(),
+                timer: Box::pin(sleep_until(deadline.min(Instant::now() + idle))),
+                provider: settlement.provider(),
+                settlement: Some(settlement),
+            }))
+        }
+    };
+    let streamed = matches!(body, ReplyBody::Stream(_));
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    if streamed {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    response
+}
+
+/// A stream on its way.
+pub struct Relay {
+    source: Source,
+    first: Option<Bytes>,
+    tap: StreamTap,
+    out: Gather,
+    stepped_back: bool,
+    last_frame: Instant,
+    idle: Duration,
+    deadline: Instant,
+    allowed: Duration,
+    timer: Pin<Box<Sleep>>,
+    provider: Arc<str>,
+    /// Gone when the stream has come to an end.
+    settlement: Option<Settlement>,
+}
+
+impl Relay {
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        loop {
+            return match &mut self.source {
+                Source::Simulated(stream) => futures::Stream::poll_next(stream.as_mut(), cx).map(|event| event.map(Ok)),
+                Source::Http(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                    None => Poll::Ready(None),
+                    Some(Err(_)) => {
+                        Poll::Ready(Some(Err(Error::StreamBroken { provider: self.provider.to_string() })))
+                    }
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(bytes) => Poll::Ready(Some(Ok(bytes))),
+                        // Trailers: there is nothing in them for the client.
+                        Err(_) => continue,
+                    },
+                },
+            };
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if now >= self.deadline {
+                return Poll::Ready(Error::StreamDeadline { after: self.allowed });
+            }
+            let idle_at = self.last_frame + self.idle;
+            if now >= idle_at {
+                return Poll::Ready(Error::StreamIdle { provider: self.provider.to_string(), after: self.idle });
+            }
+            // Frames only note their time; the timer is set anew when it has run out.
+            self.timer.as_mut().reset(idle_at.min(self.deadline));
+        }
+    }
+
+    fn taken(&self) -> Taken {
+        self.tap.usage().map_or(Taken::Seen { events: self.tap.events() }, Taken::Reported)
+    }
+
+    /// Bytes for the client are ready.
+    fn give(&mut self) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.stepped_back = false;
+        let taken = self.taken();
+        if let Some(settlement) = &mut self.settlement {
+            settlement.first_byte();
+            settlement.has_seen(taken);
+        }
+        Poll::Ready(Some(Ok(Frame::data(self.out.take()))))
+    }
+
+    /// The stream is over: in good order, or with an event that says why not.
+    fn close(&mut self, error: Option<&Error>) {
+        if let Some(error) = error {
+            self.out.push(openai::error_event(error));
+        }
+        let taken = self.taken();
+        if let Some(mut settlement) = self.settlement.take() {
+            settlement.first_byte();
+            settlement.finish(error.map_or(StatusCode::OK, Error::status), taken, error);
+        }
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        while this.settlement.is_some() {
+            let error = match this.poll_source(cx) {
+                Poll::Ready(Some(Ok(bytes))) => {
+                    this.last_frame = Instant::now();
+                    this.stepped_back = false;
+                    let Err(_too_large) = this.tap.push(bytes, &mut this.out) else {
+                        if this.out.len() >= MAX_WRITE {
+                            return this.give();
+                        }
+                        continue;
+                    };
+                    Some(Error::Garbage { provider: this.provider.to_string(), reason: "an event is over 4 MiB" })
+                }
+                Poll::Ready(Some(Err(error))) => Some(error),
+                Poll::Ready(None) => {
+                    let ended = this.tap.end(&mut this.out);
+                    (!ended).then(|| Error::StreamBroken { provider: this.provider.to_string() })
+                }
+                Poll::Pending if this.out.is_empty() => Some(ready!(this.poll_timer(cx))),
+                Poll::Pending if this.stepped_back => return this.give(),
+                Poll::Pending => {
+                    this.stepped_back = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            };
+            this.close(error.as_ref());
+        }
+        if this.out.is_empty() { Poll::Ready(None) } else { Poll::Ready(Some(Ok(Frame::data(this.out.take())))) }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(cx),
+            Self::Stream(relay) => Pin::new(&mut **relay).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Stream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}

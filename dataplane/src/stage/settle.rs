@@ -1,0 +1,205 @@
+//! Once for each call, however it ends: count, price, log. A call that is dropped without an end was
+//! hung up on by its client, and is settled as that: what was generated is billed.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::StatusCode;
+use llm_config::Price;
+use tokio::time::Instant;
+
+use crate::{
+    dialect::openai::Usage,
+    error::Error,
+    metrics::Series,
+    request_log::{Record, RequestLog},
+    snapshot::Target,
+    stage::{decode::Call, identify::Caller},
+};
+
+/// The client went away before the reply was complete: nginx's number for it.
+const CLIENT_CLOSED: u16 = 499;
+/// Bytes of text that make a token, about, where a provider gave no figure.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// What a call took.
+#[derive(Clone, Copy, Debug)]
+pub enum Taken {
+    /// The provider's own figure.
+    Reported(Usage),
+    /// The provider gave none: the request went out, and so many events came back.
+    Seen { events: u64 },
+    /// Nothing that is billed.
+    Nothing,
+}
+
+/// A call that has not ended.
+#[derive(Debug)]
+#[must_use = "a call is settled once, by `finish`"]
+pub struct Settlement {
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    log: RequestLog,
+    unrouted: Arc<Series>,
+    started: Instant,
+    at: SystemTime,
+    caller: Caller,
+    model: Option<Box<str>>,
+    request_bytes: u64,
+    target: Option<Arc<Target>>,
+    attempts: u8,
+    first_byte: Option<Duration>,
+    /// Events that have come back, for when the client hangs up.
+    seen: Taken,
+}
+
+impl Settlement {
+    /// A call has arrived. `unrouted` counts it until it has a target.
+    pub fn begin(log: RequestLog, unrouted: Arc<Series>, caller: Caller) -> Self {
+        let open = Open {
+            log,
+            unrouted,
+            started: Instant::now(),
+            at: SystemTime::now(),
+            caller,
+            model: None,
+            request_bytes: 0,
+            target: None,
+            attempts: 0,
+            first_byte: None,
+            seen: Taken::Nothing,
+        };
+        Self { open: Some(open) }
+    }
+
+    /// The same call, to be settled by another; what stays behind has nothing to settle.
+    pub fn hand_over(&mut self) -> Self {
+        Self { open: self.open.take() }
+    }
+
+    /// The provider that answers, empty before it is known.
+    pub fn provider(&self) -> Arc<str> {
+        let target = self.open.as_ref().and_then(|open| open.target.as_ref());
+        target.map_or_else(|| "".into(), |target| target.provider.name.clone())
+    }
+
+    /// When the call arrived.
+    pub fn started(&self) -> Instant {
+        self.open.as_ref().map_or_else(Instant::now, |open| open.started)
+    }
+
+    /// What it asks for is known.
+    pub fn asks(&mut self, call: &Call) {
+        if let Some(open) = &mut self.open {
+            open.request_bytes = call.body.len() as u64;
+            if open.log.is_on() {
+                open.model = Some(call.request.model.clone());
+            }
+        }
+    }
+
+    /// It is sent to a target.
+    pub fn tries(&mut self, target: &Arc<Target>) {
+        if let Some(open) = &mut self.open {
+            open.target = Some(target.clone());
+            open.attempts += 1;
+            open.seen = Taken::Seen { events: 0 };
+        }
+    }
+
+    /// The first byte goes out to the client.
+    pub fn first_byte(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.first_byte.get_or_insert_with(|| open.started.elapsed());
+        }
+    }
+
+    /// So much has come back so far.
+    pub fn has_seen(&mut self, taken: Taken) {
+        if let Some(open) = &mut self.open {
+            open.seen = taken;
+        }
+    }
+
+    /// It is over.
+    pub fn finish(mut self, status: StatusCode, taken: Taken, error: Option<&Error>) {
+        if let Some(open) = self.open.take() {
+            open.settle(status, taken, error.map(Error::code));
+        }
+    }
+}
+
+impl Drop for Settlement {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            let status = StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST);
+            let seen = open.seen;
+            open.settle(status, seen, Some("client_closed"));
+        }
+    }
+}
+
+impl Open {
+    fn settle(self, status: StatusCode, taken: Taken, error: Option<&'static str>) {
+        let total = self.started.elapsed();
+        let (usage, estimated) = match taken {
+            Taken::Reported(usage) => (usage, false),
+            Taken::Seen { events } => {
+                (Usage { input: self.request_bytes / BYTES_PER_TOKEN, cached_input: 0, output: events }, true)
+            }
+            Taken::Nothing => (Usage::default(), false),
+        };
+        let cost = self.target.as_ref().map_or(0, |target| cost(target.price, usage));
+        let series = self.target.as_ref().map_or(&self.unrouted, |target| &target.series);
+        series.call(status, total);
+        series.usage(usage.input, usage.output, cost);
+        if !self.log.is_on() {
+            return;
+        }
+        self.log.write(Record {
+            at: self.at,
+            caller: self.caller.address,
+            route: self.target.as_ref().map(|target| target.labels.route.clone()),
+            model: self.model,
+            provider: self.target.as_ref().map(|target| target.provider.name.clone()),
+            status: status.as_u16(),
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            estimated,
+            cost_nano_usd: cost,
+            first_byte: self.first_byte,
+            total,
+            attempts: self.attempts,
+            error,
+        });
+    }
+}
+
+/// Nano-USD, rounded up: never less than what is owed.
+fn cost(price: Price, usage: Usage) -> u64 {
+    let fresh = usage.input.saturating_sub(usage.cached_input);
+    let part = |tokens: u64, per_million: u64| u128::from(tokens) * u128::from(per_million);
+    let millionths =
+        part(fresh, price.input) + part(usage.cached_input, price.cached_input) + part(usage.output, price.output);
+    u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cost_is_exact_and_rounds_up() {
+        let price = Price { input: 2_500_000_000, cached_input: 1_250_000_000, output: 10_000_000_000 };
+        let usage = Usage { input: 1_000, cached_input: 400, output: 10 };
+        assert_eq!(cost(price, usage), 600 * 2_500 + 400 * 1_250 + 10 * 10_000);
+        let odd = Price { input: 1, cached_input: 0, output: 0 };
+        assert_eq!(cost(odd, Usage { input: 1, cached_input: 0, output: 0 }), 1);
+        assert_eq!(cost(price, Usage { input: u64::MAX, cached_input: 0, output: u64::MAX }), u64::MAX);
+    }
+}

@@ -1,0 +1,135 @@
+//! A worker: a thread with a runtime of its own. It accepts connections from the listener that all
+//! workers share, serves them, and at the end finishes what is in flight.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
+
+use crate::{
+    pipeline,
+    serve::{Limits, Shared},
+    stage::identify::Caller,
+};
+
+/// Bytes of a request's head, and what is read of its body at once.
+const READ_BUFFER: usize = 64 * 1024;
+const MAX_STREAMS: u32 = 256;
+/// How long to wait when the system is out of something, file descriptors for one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+pub struct Worker {
+    pub index: usize,
+    pub shared: Arc<Shared>,
+    /// Connections of all workers.
+    pub connections: Arc<Semaphore>,
+}
+
+impl Worker {
+    /// Runs until `stop` turns true and what was in flight is done, or `grace` has passed.
+    pub fn run(self, listener: TcpListener, stop: watch::Receiver<bool>, grace: Duration) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.serve(listener, stop, grace))
+    }
+
+    async fn serve(self, listener: TcpListener, mut stop: watch::Receiver<bool>, grace: Duration) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let server = server(&self.shared.limits);
+        let open = GracefulShutdown::new();
+        loop {
+            // With all connections taken, new ones wait in the listener's queue.
+            let permit = tokio::select! {
+                permit = self.connections.clone().acquire_owned() => permit.map_err(io::Error::other)?,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(connection) => self.connection(&server, &open, connection, permit),
+                    Err(error) if of_one_connection(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "can't accept connections");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        // Who has connected already is answered; the listener closes behind them.
+        while let Some(Ok(connection)) = listener.accept().now_or_never() {
+            let Ok(permit) = self.connections.clone().try_acquire_owned() else { break };
+            self.connection(&server, &open, connection, permit);
+        }
+        drop(listener);
+        if timeout(grace, open.shutdown()).await.is_err() {
+            tracing::warn!(worker = self.index, "calls were still in flight when the drain timeout ended");
+        }
+        Ok(())
+    }
+
+    fn connection(
+        &self,
+        server: &auto::Builder<TokioExecutor>,
+        open: &GracefulShutdown,
+        (stream, peer): (TcpStream, SocketAddr),
+        permit: OwnedSemaphorePermit,
+    ) {
+        // Without it a small chunk may wait for the acknowledgement of the one before.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let caller = Caller { address: caller_address(peer) };
+        let (shared, index) = (self.shared.clone(), self.index);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let shared = shared.clone();
+            async move { Ok::<_, std::convert::Infallible>(pipeline::answer(&shared, index, caller, request).await) }
+        });
+        let connection = open.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
+        tokio::spawn(async move {
+            // A connection that breaks is the client's affair; its calls have been settled.
+            let _broken = connection.await;
+            drop(permit);
+        });
+    }
+}
+
+fn server(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(READ_BUFFER)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(64 * 1024)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    server
+}
+
+fn of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// An IPv4 caller on a dual-stack socket is shown as what it is.
+fn caller_address(peer: SocketAddr) -> IpAddr {
+    peer.ip().to_canonical()
+}

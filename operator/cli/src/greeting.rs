@@ -1,0 +1,48 @@
+//! What a person sees when the gateway starts: where it is, what it serves, what to try next.
+
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
+
+use crate::run::Loaded;
+
+/// The whole greeting.
+pub fn text(loaded: &Loaded, paths: &[PathBuf], listen: SocketAddr, admin: SocketAddr) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        // Writing to a string can't fail.
+        let _infallible = writeln!(text, "{words}");
+    };
+    line(format!("LLM Gateway {}", env!("CARGO_PKG_VERSION")));
+    line(format!("  applications  http://{listen}/v1"));
+    line(format!("  admin         http://{admin}/metrics  /readyz  /debug/config"));
+    line(String::new());
+    for (name, route) in &loaded.compiled.routes {
+        let models: Vec<&str> = route.models.iter().map(String::as_str).collect();
+        let pools: Vec<&str> = route.pools.iter().map(String::as_str).collect();
+        line(format!("  LLMRoute {name}: {} from {}", models.join(", "), pools.join(", ")));
+    }
+    for note in &loaded.notes {
+        line(format!("  {note}"));
+    }
+    line(String::new());
+    let model = loaded.compiled.routes.values().flat_map(|route| &route.models).next();
+    if let Some(model) = model {
+        line("Try:".to_owned());
+        line(format!("  curl http://{listen}/v1/chat/completions -H 'content-type: application/json' \\"));
+        line(format!("    -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"));
+    }
+    if paths.is_empty() {
+        line("  or begin a manifest of your own: run --print > gateway.yaml".to_owned());
+    } else {
+        line("  or edit the manifest: it is read again when it is saved.".to_owned());
+    }
+    line("Ctrl-C drains and ends.\n".to_owned());
+    text
+}
+
+/// What is served, in one line.
+pub fn served(loaded: &Loaded) -> String {
+    let models: Vec<&str> =
+        loaded.compiled.routes.values().flat_map(|route| &route.models).map(String::as_str).collect();
+    let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    format!("{}, {}: {}", plural(loaded.compiled.routes.len(), "route"), plural(models.len(), "model"), models.join(", "))
+}

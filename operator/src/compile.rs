@@ -1,0 +1,119 @@
+//! Pure: what there is, to what each gateway should hold and what to say of each object.
+//!
+//! A bad object is left out with a False verdict and the rest ships. Where two routes want the same
+//! model on the same gateway, the older has it and the younger is told.
+
+mod pool;
+mod route;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use llm_config::Document;
+use llm_crds::{ConditionType, Reason, Verdict};
+
+use crate::observe::{ObjectName, Observed};
+
+/// What came of everything.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Compiled {
+    /// By gateway.
+    pub documents: BTreeMap<String, Document>,
+    pub routes: BTreeMap<ObjectName, RouteOutcome>,
+    pub pools: BTreeMap<ObjectName, PoolOutcome>,
+}
+
+/// What came of a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteOutcome {
+    /// `Accepted` and `ResolvedRefs`, and `PartiallyInvalid` where it holds.
+    pub verdicts: Vec<Verdict>,
+    /// Models that it serves.
+    pub models: BTreeSet<String>,
+    /// Pools that it uses, as `namespace/name`.
+    pub pools: BTreeSet<String>,
+    /// Gateways whose documents hold it.
+    pub gateways: BTreeSet<String>,
+}
+
+/// What came of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolOutcome {
+    /// `Accepted` and `ResolvedRefs`.
+    pub verdicts: Vec<Verdict>,
+    pub providers: Vec<String>,
+    /// How many of them can be called.
+    pub ready: usize,
+    pub models: BTreeSet<String>,
+    /// Gateways whose documents hold it.
+    pub gateways: BTreeSet<String>,
+}
+
+/// Compiles.
+#[must_use]
+pub fn compile(observed: &Observed) -> Compiled {
+    let mut compiled = Compiled::default();
+    let mut pools = BTreeMap::new();
+    for object in &observed.pools {
+        let name = ObjectName::of(object.as_ref());
+        let (outcome, pool) = pool::compile(&name, object, observed);
+        compiled.pools.insert(name.clone(), outcome);
+        pools.insert(name, pool::Offered { object, compiled: pool });
+    }
+    for gateway in &observed.gateways {
+        compiled.documents.insert(gateway.clone(), Document::default());
+    }
+    let mut claims = BTreeMap::new();
+    let mut routes = observed.routes.clone();
+    routes.sort_by_cached_key(|route| {
+        (route.metadata.creation_timestamp.clone().map(|created| created.0), ObjectName::of(route.as_ref()))
+    });
+    for object in routes {
+        let name = ObjectName::of(object.as_ref());
+        let (outcome, shipped) = route::compile(&name, &object, observed, &pools, &mut claims);
+        for (gateway, route) in shipped {
+            let Some(document) = compiled.documents.get_mut(&gateway) else { continue };
+            for backend in route.rules.iter().flat_map(|rule| &rule.backends) {
+                ship_pool(&backend.pool, &gateway, document, &pools, &mut compiled.pools);
+            }
+            document.routes.insert(name.to_string(), route);
+        }
+        compiled.routes.insert(name, outcome);
+    }
+    compiled
+}
+
+/// A pool goes where a route needs it.
+fn ship_pool(
+    key: &str,
+    gateway: &str,
+    document: &mut Document,
+    pools: &BTreeMap<ObjectName, pool::Offered<'_>>,
+    outcomes: &mut BTreeMap<ObjectName, PoolOutcome>,
+) {
+    let Some((namespace, name)) = key.split_once('/') else { return };
+    let name = ObjectName::new(namespace, name);
+    if let (Some(offered), Some(outcome)) = (pools.get(&name), outcomes.get_mut(&name))
+        && let Some(pool) = &offered.compiled
+    {
+        outcome.gateways.insert(gateway.to_owned());
+        document.pools.entry(key.to_owned()).or_insert_with(|| pool.clone());
+    }
+}
+
+/// `Accepted`: true, or false with the reason and every problem.
+fn accepted(reason: Reason, problems: &[String]) -> Verdict {
+    verdict(ConditionType::Accepted, Reason::Accepted, "the spec is valid", reason, problems)
+}
+
+/// `ResolvedRefs`: true, or false with the reason and every problem.
+fn resolved(reason: Reason, problems: &[String]) -> Verdict {
+    verdict(ConditionType::ResolvedRefs, Reason::ResolvedRefs, "all references are resolved", reason, problems)
+}
+
+fn verdict(condition: ConditionType, good: Reason, fine: &str, bad: Reason, problems: &[String]) -> Verdict {
+    if problems.is_empty() {
+        Verdict { condition, status: true, reason: good, message: fine.to_owned() }
+    } else {
+        Verdict { condition, status: false, reason: bad, message: problems.join("; ") }
+    }
+}

@@ -1,0 +1,205 @@
+//! A ProviderPool to the providers of it that can be called.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use llm_config as config;
+use llm_crds::{
+    DEFAULT_OPENAI_ENDPOINT, Model, Pricing, Provider, ProviderKind, ProviderPool, Reason, SecretKeyReference,
+    Simulated, nano_usd, unit_interval_ppm,
+};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+
+use super::{PoolOutcome, accepted, resolved};
+use crate::observe::{ObjectName, Observed, SecretState};
+
+/// A pool as routes meet it.
+pub struct Offered<'a> {
+    pub object: &'a Arc<ProviderPool>,
+    /// None where it was not accepted.
+    pub compiled: Option<config::Pool>,
+}
+
+/// Reference problems, with the reason of the first.
+#[derive(Default)]
+struct Unresolved {
+    reason: Option<Reason>,
+    problems: Vec<String>,
+}
+
+impl Unresolved {
+    fn add(&mut self, reason: Reason, problem: String) {
+        self.reason.get_or_insert(reason);
+        self.problems.push(problem);
+    }
+}
+
+pub fn compile(name: &ObjectName, pool: &ProviderPool, observed: &Observed) -> (PoolOutcome, Option<config::Pool>) {
+    let mut invalid = Vec::new();
+    let mut unresolved = Unresolved::default();
+    let mut providers = Vec::new();
+    for (i, provider) in pool.spec.providers.iter().enumerate() {
+        let path = format!("spec.providers[{i}]");
+        let secrets = Secrets { namespace: &name.namespace, observed };
+        providers.extend(compile_provider(&path, provider, &secrets, &mut invalid, &mut unresolved));
+    }
+    let compiled = config::Pool { providers };
+    // Whatever the schema let through and the proxies would refuse is said here, to the one pool.
+    let alone = config::Document { pools: BTreeMap::from([(name.to_string(), compiled.clone())]), ..Default::default() };
+    let prefix = format!("pools[{name}].");
+    invalid.extend(alone.check().iter().map(|problem| {
+        format!("spec.{}: {}", problem.path.strip_prefix(&prefix).unwrap_or(&problem.path), problem.message)
+    }));
+    let outcome = PoolOutcome {
+        verdicts: vec![
+            accepted(Reason::Invalid, &invalid),
+            resolved(unresolved.reason.unwrap_or(Reason::ResolvedRefs), &unresolved.problems),
+        ],
+        providers: pool.spec.providers.iter().map(|provider| provider.name.clone()).collect(),
+        ready: if invalid.is_empty() { compiled.providers.len() } else { 0 },
+        models: pool.spec.providers.iter().flat_map(|p| &p.models).map(|model| model.name.clone()).collect(),
+        gateways: Default::default(),
+    };
+    let compiled = invalid.is_empty().then_some(compiled);
+    (outcome, compiled)
+}
+
+/// The provider, unless something that it needs is missing.
+fn compile_provider(
+    path: &str,
+    provider: &Provider,
+    secrets: &Secrets<'_>,
+    invalid: &mut Vec<String>,
+    unresolved: &mut Unresolved,
+) -> Option<config::Provider> {
+    let upstream = match provider.kind {
+        ProviderKind::OpenAI => {
+            let key = provider.credentials.as_ref().map(|credentials| {
+                secrets.text(&format!("{path}.credentials.secretRef"), &credentials.secret_ref)
+            });
+            let ca = provider.tls.as_ref().map(|tls| {
+                let path = format!("{path}.tls.caSecretRef");
+                secrets.text(&path, &tls.ca_secret_ref).and_then(|pem| match certificates(&pem) {
+                    Ok(()) => Ok(pem),
+                    Err(error) => Err((Reason::InvalidSecret, format!("{path}: {error}"))),
+                })
+            });
+            let mut usable = true;
+            let mut keep = |found: Option<Result<String, (Reason, String)>>| match found {
+                Some(Err((reason, problem))) => {
+                    unresolved.add(reason, problem);
+                    usable = false;
+                    None
+                }
+                Some(Ok(text)) => Some(text),
+                None => None,
+            };
+            let (api_key, ca) = (keep(key), keep(ca));
+            if !usable {
+                return None;
+            }
+            config::Upstream::OpenAI {
+                endpoint: provider.endpoint.as_deref().unwrap_or(DEFAULT_OPENAI_ENDPOINT).trim_end_matches('/').to_owned(),
+                api_key: api_key.map(config::Credential::new),
+                ca,
+            }
+        }
+        ProviderKind::Simulated => simulated(path, provider.simulated.as_ref(), invalid),
+    };
+    let models = provider.models.iter().enumerate();
+    Some(config::Provider {
+        name: provider.name.clone(),
+        priority: provider.priority.try_into().unwrap_or_default(),
+        weight: provider.weight.try_into().unwrap_or_default(),
+        upstream,
+        models: models.map(|(i, model)| compile_model(&format!("{path}.models[{i}]"), model, invalid)).collect(),
+    })
+}
+
+fn simulated(path: &str, settings: Option<&Simulated>, invalid: &mut Vec<String>) -> config::Upstream {
+    let settings = settings.cloned().unwrap_or_default();
+    let millis = |duration: Option<kube::core::Duration>, default: u64| {
+        let duration = duration.map(Duration::from);
+        duration.map_or(default, |duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    };
+    let error_ppm = settings.error_rate.as_deref().map_or(Ok(0), unit_interval_ppm).unwrap_or_else(|error| {
+        invalid.push(format!("{path}.simulated.errorRate: {error}"));
+        0
+    });
+    config::Upstream::Simulated {
+        latency_ms: millis(settings.latency, 0),
+        time_to_first_token_ms: millis(settings.time_to_first_token, 200),
+        tokens_per_second: settings.tokens_per_second.unwrap_or(50).try_into().unwrap_or_default(),
+        error_ppm,
+        seed: settings.seed.map(i64::cast_unsigned),
+    }
+}
+
+fn compile_model(path: &str, model: &Model, invalid: &mut Vec<String>) -> config::Model {
+    let price = model.pricing.as_ref().map_or_else(config::Price::default, |pricing| {
+        let Pricing { input_per_million, cached_input_per_million, output_per_million } = pricing;
+        let mut price = |field: &str, text: &str| {
+            nano_usd(text).unwrap_or_else(|error| {
+                invalid.push(format!("{path}.pricing.{field}: {error}"));
+                0
+            })
+        };
+        let input = price("inputPerMillion", input_per_million);
+        config::Price {
+            input,
+            cached_input: cached_input_per_million
+                .as_ref()
+                .map_or(input, |text| price("cachedInputPerMillion", text)),
+            output: price("outputPerMillion", output_per_million),
+        }
+    });
+    let upstream_name = model.upstream_name.as_ref().unwrap_or(&model.name).clone();
+    config::Model { name: model.name.clone(), upstream_name, price }
+}
+
+/// The Secrets of one namespace.
+struct Secrets<'a> {
+    namespace: &'a str,
+    observed: &'a Observed,
+}
+
+impl Secrets<'_> {
+    fn text(&self, path: &str, reference: &SecretKeyReference) -> Result<String, (Reason, String)> {
+        let SecretKeyReference { name, key } = reference;
+        let namespace = self.namespace;
+        let missing = |problem: String| Err((Reason::SecretNotFound, format!("{path}: {problem}")));
+        let data = match self.observed.secrets.get(&ObjectName::new(namespace, name.as_str())) {
+            None | Some(SecretState::Absent) => {
+                return missing(format!(
+                    "there is no Secret `{name}` in namespace `{namespace}`: create it with the key `{key}`, or correct the name"
+                ));
+            }
+            Some(SecretState::Unreadable(why)) => {
+                return missing(format!("the operator can't read Secret `{name}` in namespace `{namespace}`: {why}"));
+            }
+            Some(SecretState::Present(data)) => data,
+        };
+        let Some(value) = data.get(key) else {
+            let keys = data.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return missing(format!("Secret `{name}` has no key `{key}`; its keys are: {keys}"));
+        };
+        // A trailing line end is what `kubectl create secret --from-file` of a key file brings along.
+        match std::str::from_utf8(value).map(str::trim_end) {
+            Ok(text) if !text.is_empty() => Ok(text.to_owned()),
+            Ok(_) => Err((Reason::InvalidSecret, format!("{path}: key `{key}` of Secret `{name}` is empty"))),
+            Err(_) => Err((Reason::InvalidSecret, format!("{path}: key `{key}` of Secret `{name}` is no text"))),
+        }
+    }
+}
+
+/// Whether a proxy could trust these.
+fn certificates(pem: &str) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| format!("not PEM: {error:?}"))?;
+        roots.add(certificate).map_err(|error| format!("not a certificate of an authority: {error}"))?;
+    }
+    if roots.is_empty() { Err("holds no PEM certificate".to_owned()) } else { Ok(()) }
+}

@@ -1,0 +1,31 @@
+//! The operator: manifests in; configuration for proxies, and the truth about it, out.
+//!
+//! # Life of a change
+//!
+//! ```text
+//!  API server ──watch──► observe ──► compile ──► publish ──config stream (TLS)──► proxies
+//!      ▲                 Observed    Compiled    Targets                            │
+//!      │                             verdicts       ▲                              acks
+//!      └──status, Events── report ◄─────┴───────────┴──────── attached ◄────────────┘
+//!                            ▲                                   │
+//!                            └──── replicas (other replicas') ◄──┘
+//! ```
+//!
+//! [`compile`] is pure and shared with the standalone command: it never sees a clock, a socket or an
+//! API server. Every replica observes, compiles and serves streams; the one that holds the
+//! [`lease`] writes status, raises Events and rotates [`certificates`].
+
+pub mod args;
+pub mod controller;
+pub mod observe;
+pub mod compile;
+pub mod publish;
+pub mod report;
+pub mod replicas;
+pub mod lease;
+pub mod certificates;
+pub mod metrics;
+pub mod admin;
+
+/// Who writes, in the API server's eyes.
+pub const FIELD_MANAGER: &str = "llm-operator";

@@ -1,0 +1,128 @@
+//! `llm-operator`: arguments, wiring, signals.
+
+use std::{error::Error, io::IsTerminal as _, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Parser as _;
+use kube::Client;
+use llm_operator::{
+    admin,
+    args::Args,
+    certificates, controller, lease,
+    metrics::Metrics,
+    observe::cluster::Cluster,
+    publish::{
+        Publisher,
+        admit::Admission,
+        attached::Attached,
+        server::{self, ServingCertificate},
+        stream::Streams,
+    },
+    replicas::{self, Replicas},
+    report::Reporter,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, watch},
+};
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    start_diagnostics();
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "llm-operator ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    // Two providers may be linked in by features of others; say which is meant.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::try_default().await?;
+    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let identity = args.identity();
+    let gateways = args.gateways(&namespace);
+    let metrics = Arc::new(Metrics::default());
+    let certificate = Arc::new(ServingCertificate::default());
+    let serve = TcpListener::bind(args.serve).await.map_err(|e| format!("can't listen on {}: {e}", args.serve))?;
+    let admin_listener = TcpListener::bind(args.admin).await.map_err(|e| format!("can't listen on {}: {e}", args.admin))?;
+    tracing::info!(serve = %serve.local_addr()?, admin = %admin_listener.local_addr()?, identity, namespace, "listening");
+    tokio::spawn(admin::serve(admin_listener, metrics.clone(), certificate.clone()));
+
+    let (stop, stopped) = watch::channel(false);
+    let (leading, led) = watch::channel(false);
+    let settings = lease::Settings {
+        namespace: namespace.clone(),
+        identity: identity.clone(),
+        duration: Duration::from_secs(args.lease_duration_seconds),
+    };
+    let campaign = tokio::spawn(lease::campaign(client.clone(), settings, leading, stopped.clone()));
+    let names = certificates::serving_names(&args.serving_names, &namespace);
+    let lifetimes = args.lifetimes();
+    tokio::spawn(certificates::keep(client.clone(), namespace.clone(), names, lifetimes, certificate.clone(), led.clone()));
+
+    let publisher = Arc::new(Publisher::default());
+    let attached = Arc::new(Attached::new(metrics.clone()));
+    let streams = Arc::new(Streams {
+        admission: Admission::new(client.clone(), gateways.clone()),
+        attached: attached.clone(),
+        targets: publisher.subscribe(),
+        metrics: metrics.clone(),
+    });
+    let serving = tokio::spawn(server::serve(serve, certificate, streams));
+
+    let replicas_changed = Arc::new(Notify::new());
+    let replicas = Replicas::watch(&client, &namespace, &identity, &replicas_changed, &metrics);
+    let telling = replicas::tell(client.clone(), namespace, identity.clone(), attached.clone(), led.clone(), stopped);
+    let telling = tokio::spawn(telling);
+    let (outcomes, reported) = watch::channel(None);
+    let reporter = Reporter::new(client.clone(), attached, replicas, &identity, metrics.clone());
+    tokio::spawn(reporter.run(reported, led.clone(), replicas_changed));
+    tokio::spawn(show_leadership(led, metrics.clone()));
+
+    let changed = Arc::new(Notify::new());
+    let control = async {
+        let cluster = Cluster::watch(&client, gateways.into_keys().collect(), &changed, &metrics).await;
+        controller::run(cluster, publisher, outcomes, changed.clone(), metrics.clone()).await;
+    };
+    tokio::select! {
+        () = control => {}
+        served = serving => { served??; }
+        () = asked_to_stop() => {}
+    }
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    let _both = tokio::time::timeout(Duration::from_secs(3), futures::future::join(campaign, telling)).await;
+    Ok(())
+}
+
+async fn show_leadership(mut led: watch::Receiver<bool>, metrics: Arc<Metrics>) {
+    loop {
+        metrics.leader.set(i64::from(*led.borrow_and_update()));
+        if led.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn asked_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Standard error: columns on a terminal, JSON lines elsewhere.
+fn start_diagnostics() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).init() }
+}

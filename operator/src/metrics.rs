@@ -1,0 +1,50 @@
+//! What the operator counts.
+
+use std::{fmt, sync::atomic::AtomicU64};
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
+
+/// Every family.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub compiles: Counter,
+    pub compile_seconds: Counter<f64, AtomicU64>,
+    pub watch_errors: Counter,
+    pub status_writes: Counter,
+    pub status_errors: Counter,
+    pub events: Counter,
+    pub streams: Gauge,
+    pub streams_refused: Counter,
+    pub refusals: Counter,
+    pub leader: Gauge,
+    /// Whether the first compile is out.
+    pub ready: Gauge,
+}
+
+impl Metrics {
+    /// The exposition in OpenMetrics text.
+    ///
+    /// # Errors
+    /// Never in practice: writing to a string can't fail.
+    pub fn exposition(&self) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix("llm_operator");
+        registry.register("compiles", "Compilations of all that there is", self.compiles.clone());
+        registry.register("compile_seconds", "Seconds spent on them", self.compile_seconds.clone());
+        registry.register("watch_errors", "Watches that broke and were opened again", self.watch_errors.clone());
+        registry.register("status_writes", "Statuses written", self.status_writes.clone());
+        registry.register("status_errors", "Statuses that could not be written, to be tried again", self.status_errors.clone());
+        registry.register("events", "Events raised", self.events.clone());
+        registry.register("config_streams", "Proxies attached to this replica", self.streams.clone());
+        registry.register("config_streams_refused", "Proxies turned away", self.streams_refused.clone());
+        registry.register("config_refusals", "Updates that a proxy refused", self.refusals.clone());
+        registry.register("leader", "Whether this replica leads", self.leader.clone());
+        registry.register("ready", "Whether the first compilation is published", self.ready.clone());
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,91 @@
+//! Compiled documents, out to the proxies: what is in force for each gateway, cut into sections, for
+//! the streams to send and the report to compare with.
+
+pub mod attached;
+pub mod admit;
+pub mod server;
+pub mod stream;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use llm_config::{
+    Document,
+    section::{self, Digest, Key, Section, Sections},
+};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+
+/// Keys and digests that a proxy holds or should hold.
+pub type Digests = BTreeMap<Key, Digest>;
+
+/// What a gateway should hold.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    pub sections: Arc<Sections>,
+    /// The same, to compare with; two targets are the same when this is one allocation.
+    pub digests: Arc<Digests>,
+}
+
+/// Targets by gateway.
+pub type Targets = Arc<BTreeMap<String, Target>>;
+
+/// Where targets are published.
+#[derive(Debug)]
+pub struct Publisher {
+    targets: watch::Sender<Option<Targets>>,
+}
+
+impl Default for Publisher {
+    fn default() -> Self {
+        Self { targets: watch::Sender::new(None) }
+    }
+}
+
+impl Publisher {
+    /// Puts documents in force. A document that its own validator refuses stays behind, and the one
+    /// before it in force: compile should have told the object at fault.
+    pub fn publish(&self, documents: &BTreeMap<String, Document>) -> Targets {
+        let before = self.targets.borrow().clone().unwrap_or_default();
+        let mut targets = BTreeMap::new();
+        for (gateway, document) in documents {
+            let old = before.get(gateway);
+            let problems = document.check();
+            let sections = section::cut(document, digest);
+            let digests = section::digests(&sections);
+            let target = match old {
+                Some(old) if *old.digests == digests => old.clone(),
+                Some(old) if !problems.is_empty() => old.clone(),
+                _ => Target { sections: Arc::new(sections), digests: Arc::new(digests) },
+            };
+            if !problems.is_empty() {
+                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                tracing::error!(gateway, ?problems, "the compiled document is not valid; the last good one stays");
+            }
+            targets.insert(gateway.clone(), target);
+        }
+        let unchanged = targets.len() == before.len()
+            && targets.iter().all(|(gateway, target)| {
+                before.get(gateway).is_some_and(|old| Arc::ptr_eq(&old.digests, &target.digests))
+            });
+        // What has not changed must not be sent again to a proxy that has refused it.
+        if unchanged && !targets.is_empty() {
+            return before;
+        }
+        let targets = Arc::new(targets);
+        self.targets.send_replace(Some(targets.clone()));
+        targets
+    }
+
+    /// To follow what is in force; none before the first compile.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Option<Targets>> {
+        self.targets.subscribe()
+    }
+}
+
+/// 64 bits of SHA-256: enough to tell versions of one object apart.
+fn digest(section: &Section) -> Digest {
+    // Strings and numbers only: it can't fail.
+    let bytes = serde_json::to_vec(section).unwrap_or_default();
+    Sha256::digest(&bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

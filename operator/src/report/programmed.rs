@@ -1,0 +1,92 @@
+//! Which proxies hold what they should: the truth behind `PROGRAMMED 2/2`. Pure.
+
+use std::collections::BTreeSet;
+
+use llm_config::section::Key;
+use llm_crds::{ConditionType, Reason, Verdict};
+
+use crate::{
+    publish::{Targets, attached::Group},
+    replicas::Summaries,
+};
+
+/// Names that a message lists, at most.
+const TOLD: usize = 5;
+
+/// Why an object may be in no document.
+#[derive(Clone, Copy, Debug)]
+pub enum Absent {
+    /// A route that was not accepted or not resolved.
+    NotShipped,
+    /// A pool that no route uses.
+    Unused,
+}
+
+/// All proxies of all replicas, against what they should hold.
+pub struct Proxies<'a> {
+    pub targets: &'a Targets,
+    pub summaries: &'a [Summaries],
+}
+
+impl Proxies<'_> {
+    /// The `Programmed` verdict of an object made of `sections`, and its share as `2/2`.
+    pub fn programmed(&self, gateways: &BTreeSet<String>, sections: &[Key], absent: Absent) -> (Verdict, String) {
+        let verdict = |status, reason, message| Verdict { condition: ConditionType::Programmed, status, reason, message };
+        if gateways.is_empty() {
+            let (reason, message) = match absent {
+                Absent::NotShipped => (Reason::NotShipped, "not sent to any proxy: see the other conditions"),
+                Absent::Unused => (Reason::Unused, "no LLMRoute that is in force uses this pool"),
+            };
+            return (verdict(false, reason, message.to_owned()), "-".to_owned());
+        }
+        let mut total = 0;
+        let mut current = 0;
+        let mut behind: Vec<&str> = Vec::new();
+        let mut refused: Vec<String> = Vec::new();
+        for gateway in gateways {
+            for summary in self.summaries.iter().filter_map(|summaries| summaries.get(gateway)) {
+                for group in &summary.groups {
+                    total += group.proxies;
+                    if self.is_current(gateway, group, sections) {
+                        current += group.proxies;
+                    } else {
+                        behind.extend(group.names.iter().map(String::as_str));
+                    }
+                }
+                refused.extend(
+                    summary.refusals.iter().map(|refusal| format!("{}: {}", refusal.proxy, refusal.problems.join("; "))),
+                );
+            }
+        }
+        let share = format!("{current}/{total}");
+        let names = gateways.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let found = if total == 0 {
+            verdict(false, Reason::NoProxies, format!("no proxy of gateway {names} is attached"))
+        } else if current == total {
+            let proxies = if total == 1 { "proxy".to_owned() } else { format!("all {total} proxies") };
+            verdict(true, Reason::Programmed, format!("in force on {proxies} of gateway {names}"))
+        } else if refused.is_empty() {
+            let message = format!("in force on {current} of {total} proxies of gateway {names}; not yet on {}", listed(&behind));
+            verdict(false, Reason::Pending, message)
+        } else {
+            refused.truncate(TOLD);
+            let message = format!(
+                "in force on {current} of {total} proxies of gateway {names}; refused by {}",
+                refused.join("; and by ")
+            );
+            verdict(false, Reason::Refused, message)
+        };
+        (found, share)
+    }
+
+    fn is_current(&self, gateway: &str, group: &Group, sections: &[Key]) -> bool {
+        let Some(target) = self.targets.get(gateway) else { return false };
+        sections.iter().all(|section| group.holds.get(section) == target.digests.get(section))
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(TOLD);
+    let shown = names.iter().take(TOLD).copied().collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}

@@ -1,0 +1,178 @@
+//! `llm-bench`: measures `llm-proxy` against a bare hyper reverse proxy, in one run, before the same
+//! upstream. One table goes to standard output and to `target/bench.md`. Bars are reported, not
+//! asserted: on a busy machine a missed bar is a figure, not a failure. Start it by `tests/bench/run`.
+//!
+//! - [`process`]: children, on cores of their own.
+//! - [`request`]: the two requests, and the check of their answers.
+//! - [`config`]: what the proxy under test runs on.
+//! - [`wrk`], [`measure`]: one run of wrk; rounds of them.
+//! - [`report`], [`table`]: what is said at the end.
+
+mod process;
+mod request;
+mod config;
+mod wrk;
+mod measure;
+mod table;
+mod report;
+
+use std::{
+    error::Error,
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+
+use measure::{Measured, Plan, Target, measure, median};
+use process::{Cores, Running, pinned};
+use wrk::Load;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+const MANY: u32 = 32;
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// After it is ready, a program may still give memory back.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Measures llm-proxy against a bare hyper reverse proxy.
+#[derive(Debug, Parser)]
+#[command(name = "llm-bench")]
+struct Args {
+    /// Seconds of each run of wrk.
+    #[arg(long, default_value_t = 4)]
+    seconds: u32,
+    /// Seconds of load before each run, not measured.
+    #[arg(long, default_value_t = 1)]
+    warm_up: u32,
+    /// Rounds; medians are over them.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Starts of the proxy that are timed.
+    #[arg(long, default_value_t = 10)]
+    starts: u32,
+    /// The proxy under test. Default: llm-proxy beside this program.
+    #[arg(long)]
+    proxy: Option<PathBuf>,
+}
+
+/// Everything that was measured.
+struct Results {
+    cores: Cores,
+    plan: Plan,
+    /// Load average before the first program was started.
+    load_before: String,
+    throughput: Measured,
+    latency: Measured,
+    streams: Measured,
+    /// KiB, of the bare proxy and ours.
+    idle: [f64; 2],
+    peak: [f64; 2],
+    /// Milliseconds.
+    ready: f64,
+    starts: u32,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("llm-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Outcome<()> {
+    let programs = std::env::current_exe()?.parent().ok_or("no folder of programs")?.to_owned();
+    let target = programs.parent().ok_or("no target folder")?.to_owned();
+    let proxy = args.proxy.clone().unwrap_or_else(|| programs.join("llm-proxy"));
+    let results = bench(args, &programs, &proxy, &target.join("bench"))?;
+    let report = report::write(&results);
+    print!("{report}");
+    let file = target.join("bench.md");
+    fs::write(&file, report)?;
+    eprintln!("written to {}", file.display());
+    Ok(())
+}
+
+fn bench(args: &Args, programs: &Path, proxy: &Path, scratch: &Path) -> Outcome<Results> {
+    let plan = Plan { rounds: args.rounds, seconds: args.seconds, warm_up: args.warm_up };
+    let cores = Cores::new()?;
+    cores.move_driver()?;
+    let load_before = fs::read_to_string("/proc/loadavg")?;
+    let (upstream, upstream_at) =
+        Running::start_ready(pinned(cores.upstream, programs.join("bench-upstream")).arg("127.0.0.1:0"))?;
+    let upstream_url = format!("http://{upstream_at}");
+    let (bare, bare_at) = Running::start_ready(
+        pinned(cores.proxy, programs.join("bench-bare-proxy")).args(["127.0.0.1:0", &upstream_url]),
+    )?;
+
+    fs::create_dir_all(scratch)?;
+    let (config, chat, stream) =
+        (scratch.join("config.json"), scratch.join("chat.json"), scratch.join("stream.json"));
+    fs::write(&config, config::proxy_config(&upstream_url).to_string())?;
+    fs::write(&chat, request::chat(false).to_string())?;
+    fs::write(&stream, request::chat(true).to_string())?;
+    let ready = (0..args.starts)
+        .map(|_| Ok(start_ours(proxy, &config, cores)?.ready.as_secs_f64() * 1e3))
+        .collect::<Outcome<Vec<f64>>>()?;
+    let ours = start_ours(proxy, &config, cores)?;
+
+    std::thread::sleep(SETTLE);
+    let idle = [bare.resident()?, ours.process.resident()?];
+    let targets = [
+        Target { name: "direct", address: upstream_at, process: &upstream },
+        Target { name: "bare", address: bare_at, process: &bare },
+        Target { name: "ours", address: ours.address, process: &ours.process },
+    ];
+    for target in &targets {
+        request::check(target.address).map_err(|error| format!("{}: {error}", target.name))?;
+    }
+    let load = |connections, body| Load { core: cores.wrk, connections, body };
+    let throughput = measure("requests", load(MANY, &chat), &targets, plan)?;
+    let latency = measure("latency", load(1, &chat), &targets, plan)?;
+    let streams = measure("streams", load(MANY, &stream), &targets, plan)?;
+    let peak = [bare.peak()?, ours.process.peak()?];
+    let (ready, starts) = (median(ready), args.starts);
+    Ok(Results { cores, plan, load_before, throughput, latency, streams, idle, peak, ready, starts })
+}
+
+/// The proxy under test, once it is ready.
+struct Ours {
+    process: Running,
+    address: SocketAddr,
+    /// From just before exec to the first 200 of `/readyz`.
+    ready: Duration,
+}
+
+fn start_ours(proxy: &Path, config: &Path, cores: Cores) -> Outcome<Ours> {
+    let (address, admin) = (free_address()?, free_address()?);
+    let mut command = pinned(cores.proxy, proxy);
+    command.arg("--config").arg(config);
+    command.args(["--listen", &address.to_string(), "--admin", &admin.to_string(), "--workers", "1"]);
+    // The line for each request is made and written, as in service; nobody reads it.
+    command.env("RUST_LOG", "warn").stdout(Stdio::null());
+    let start = Instant::now();
+    let mut process = Running::start(&mut command)?;
+    loop {
+        if request::get(admin, "/readyz").is_ok_and(|status| status == 200) {
+            return Ok(Ours { process, address, ready: start.elapsed() });
+        }
+        if let Some(status) = process.ended()? {
+            return Err(format!("{} ended: {status}", proxy.display()).into());
+        }
+        if start.elapsed() > READY_WITHIN {
+            return Err(format!("{} is not ready after {READY_WITHIN:?}", proxy.display()).into());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A port of loopback that nobody has; somebody could take it before the proxy does, which then fails.
+fn free_address() -> Outcome<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

@@ -1,0 +1,244 @@
+//! A Kubernetes API server with its etcd: enough for our kinds, their CEL rules and status, RBAC, tokens and webhooks.
+//!
+//! There are no controllers: nothing runs pods, collects garbage, finishes the deletion of a namespace or makes the
+//! `default` service account. It takes 3 s to start, so tests share one and take a namespace each.
+
+use crate::certificates::{Authority, token_keys};
+use crate::{Process, Scratch, eventually, free_port, tool, workspace};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::OnceCell;
+
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+pub struct Cluster {
+    url: String,
+    ca: String,
+    admin: PathBuf,
+    crds: OnceCell<()>,
+    // In the order of dropping: the API server before its etcd, the folder last.
+    api_server: Process,
+    etcd: Process,
+    scratch: Scratch,
+}
+
+impl Cluster {
+    /// The one that the tests of this process share.
+    pub async fn shared() -> &'static Cluster {
+        static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+        SHARED.get_or_init(Cluster::start).await
+    }
+
+    /// One for a test that breaks it.
+    pub async fn start() -> Self {
+        let scratch = Scratch::new("cluster");
+        let authority = Authority::new();
+        let port = free_port();
+        let url = format!("https://127.0.0.1:{port}");
+        let admin = authority.client("admin", "system:masters");
+        let user = json!({ "client-certificate-data": base64(&admin.certificate), "client-key-data": base64(&admin.key) });
+        let ca = authority.pem();
+        let admin = scratch.write("admin.kubeconfig", kubeconfig(&url, &ca, &user, "default"));
+        let (etcd, etcd_url) = start_etcd(&scratch);
+        let api_server = start_api_server(&scratch, &authority, port, &etcd_url);
+        let cluster = Self { url, ca, admin, crds: OnceCell::new(), api_server, etcd, scratch };
+
+        let client = cluster.client().await;
+        eventually("the API server is ready", START_WITHIN, async || {
+            assert!(cluster.etcd.is_running(), "etcd ended:\n{}", cluster.etcd.output());
+            assert!(cluster.api_server.is_running(), "API server ended:\n{}", cluster.api_server.output());
+            let request = http::Request::get("/readyz").body(Vec::new()).unwrap();
+            client.request_text(request).await.map_err(|error| error.to_string())
+        })
+        .await;
+        cluster
+    }
+
+    /// Its address, `https://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A kubeconfig that may do everything.
+    pub fn admin_kubeconfig(&self) -> &Path {
+        &self.admin
+    }
+
+    /// To pause (hang) or kill it; only in a cluster of the test's own.
+    pub fn api_server(&self) -> &Process {
+        &self.api_server
+    }
+
+    /// A client that may do everything. It belongs to the runtime of the test that asks, so it is not kept.
+    pub async fn client(&self) -> kube::Client {
+        client_of(&self.admin).await
+    }
+
+    /// Runs `kubectl` and answers what it prints.
+    pub async fn kubectl(&self, arguments: &[&str]) -> String {
+        succeeded(arguments, &self.run_kubectl(arguments, "").await)
+    }
+
+    /// Runs a `kubectl` that must be refused, and answers what it complains of.
+    pub async fn kubectl_fails(&self, arguments: &[&str]) -> String {
+        failed(arguments, &self.run_kubectl(arguments, "").await)
+    }
+
+    /// Applies manifests.
+    pub async fn apply(&self, yaml: &str) -> String {
+        succeeded(&["apply", yaml], &self.run_kubectl(&["apply", "-f", "-"], yaml).await)
+    }
+
+    /// Applies a manifest that must be refused, and answers the complaint.
+    pub async fn apply_fails(&self, yaml: &str) -> String {
+        failed(&["apply", yaml], &self.run_kubectl(&["apply", "-f", "-"], yaml).await)
+    }
+
+    async fn run_kubectl(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = tokio::process::Command::new(tool("bin/kubectl"))
+            .args(arguments)
+            .env("KUBECONFIG", &self.admin)
+            // What it caches by address in the home folder would be that of an earlier cluster on the same port.
+            .env("KUBECACHEDIR", self.scratch.path().join("kubectl-cache"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        // A kubectl that ends without reading is judged by its status.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+        child.wait_with_output().await.unwrap()
+    }
+
+    /// Installs our CRDs, once, and waits until they are served.
+    pub async fn install_crds(&self) {
+        let install = async || {
+            let folder = workspace().join("crds/generated");
+            let folder = folder.to_str().unwrap();
+            self.kubectl(&["apply", "-f", folder]).await;
+            self.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "-f", folder]).await;
+        };
+        self.crds.get_or_init(install).await;
+    }
+
+    /// Creates a namespace of the test's own, `PREFIX-NUMBER`.
+    pub async fn namespace(&self, prefix: &str) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("{prefix}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let namespace = Namespace { metadata: named(&name), ..Namespace::default() };
+        let api: Api<Namespace> = Api::all(self.client().await);
+        api.create(&PostParams::default(), &namespace).await.unwrap();
+        name
+    }
+
+    pub async fn service_account(&self, namespace: &str, name: &str) {
+        let account = ServiceAccount { metadata: named(name), ..ServiceAccount::default() };
+        let api: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
+        api.create(&PostParams::default(), &account).await.unwrap();
+    }
+
+    /// A token of an existing service account, for one audience.
+    pub async fn token(&self, namespace: &str, service_account: &str, audience: &str) -> String {
+        self.token_for(namespace, service_account, vec![audience.to_owned()]).await
+    }
+
+    async fn token_for(&self, namespace: &str, service_account: &str, audiences: Vec<String>) -> String {
+        let api: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
+        let spec = TokenRequestSpec { audiences, ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec, ..TokenRequest::default() };
+        let answer =
+            api.create_token_request(service_account, &PostParams::default(), &request).await.unwrap();
+        answer.status.unwrap().token
+    }
+
+    /// A kubeconfig that may do what RBAC grants an existing service account.
+    pub async fn kubeconfig_for(&self, namespace: &str, service_account: &str) -> PathBuf {
+        let token = self.token_for(namespace, service_account, Vec::new()).await;
+        let text = kubeconfig(&self.url, &self.ca, &json!({ "token": token }), namespace);
+        self.scratch.write(&format!("{namespace}-{service_account}.kubeconfig"), text)
+    }
+}
+
+fn start_etcd(scratch: &Scratch) -> (Process, String) {
+    let (clients, peers) =
+        (format!("http://127.0.0.1:{}", free_port()), format!("http://127.0.0.1:{}", free_port()));
+    let mut command = Command::new(tool("bin/etcd"));
+    command.args(["--unsafe-no-fsync", "--log-level", "warn", "--listen-client-urls", &clients]);
+    command.args(["--advertise-client-urls", &clients, "--listen-peer-urls", &peers, "--data-dir"]);
+    command.arg(scratch.path().join("etcd"));
+    (Process::start(&command), clients)
+}
+
+fn start_api_server(scratch: &Scratch, authority: &Authority, port: u16, etcd: &str) -> Process {
+    let server = authority.server(&["127.0.0.1", "localhost", "kubernetes.default.svc"]);
+    let (private, public) = token_keys();
+    let mut command = Command::new(tool("bin/kube-apiserver"));
+    command.args(["--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"]);
+    // A loopback address may not be the endpoint of the `kubernetes` service, and nobody needs that here.
+    command.args(["--endpoint-reconciler-type", "none", "--secure-port", &port.to_string()]);
+    command.args(["--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16"]);
+    command.args(["--service-account-issuer", "https://kubernetes.default.svc"]);
+    for (option, contents) in [
+        ("--tls-cert-file", server.certificate),
+        ("--tls-private-key-file", server.key),
+        ("--client-ca-file", authority.pem()),
+        ("--service-account-signing-key-file", private),
+        ("--service-account-key-file", public),
+    ] {
+        let name = option.trim_start_matches("--");
+        command.arg(option).arg(scratch.write(&format!("{name}.pem"), contents));
+    }
+    Process::start(&command)
+}
+
+async fn client_of(kubeconfig: &Path) -> kube::Client {
+    // Where crates bring more than one provider of cryptography, rustls wants to be told; the first call stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    kube::Client::try_from(config).unwrap()
+}
+
+/// A kubeconfig; it is JSON, which is YAML.
+fn kubeconfig(url: &str, ca: &str, user: &Value, namespace: &str) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{ "name": "test", "cluster": { "server": url, "certificate-authority-data": base64(ca) } }],
+        "users": [{ "name": "test", "user": user }],
+        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test", "namespace": namespace } }],
+        "current-context": "test",
+    })
+    .to_string()
+}
+
+/// `ByteString` is how Kubernetes writes bytes into JSON.
+fn base64(text: &str) -> Value {
+    json!(k8s_openapi::ByteString(text.as_bytes().to_vec()))
+}
+
+fn named(name: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
+}
+
+fn succeeded(arguments: &[&str], output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "kubectl {arguments:?}: {stderr}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn failed(arguments: &[&str], output: &Output) -> String {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "kubectl {arguments:?} should have been refused, but: {stdout}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}

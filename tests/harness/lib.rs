@@ -1,0 +1,35 @@
+//! The harness of the integration tests: it starts the programs that we ship beside real servers (etcd and a Kubernetes
+//! API server, a provider mock that others wrote, the official Python SDK) and talks to them as their users do.
+//!
+//! Nothing here is a stand-in of our own for something that exists, but for `RawUpstream`: no mock breaks a connection
+//! as exactly as those tests need. Everything listens on free loopback ports and writes below `target/scratch`, stops
+//! when it is dropped, and dies with the test process. Tests wait by polling (`eventually`), never for a fixed time.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+mod aimock;
+mod certificates;
+mod cluster;
+mod eventually;
+pub mod http;
+mod ports;
+mod process;
+mod programs;
+mod python;
+mod raw_upstream;
+mod scratch;
+
+pub use aimock::Aimock;
+pub use cluster::Cluster;
+pub use eventually::eventually;
+pub use ports::free_port;
+pub use process::Process;
+pub use programs::{program, tool, workspace};
+pub use python::{Ran, python};
+pub use raw_upstream::{RawUpstream, Step, answer, sse_end, sse_event, sse_head};
+pub use scratch::Scratch;
