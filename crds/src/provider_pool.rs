@@ -118,7 +118,7 @@ fn endpoint_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "minLength": 1,
         "maxLength": 2048,
         "x-kubernetes-validations": [{
-            "rule": "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' && !self.contains('?') && !self.contains('#') && !self.contains('@')",
+            "rule": "(self.startsWith('http://') || self.startsWith('https://')) && isURL(self) && url(self).getHostname() != '' && !self.contains('?') && !self.contains('#') && !self.contains('@')",
             "message": "must be an http:// or https:// URL with a host, and without user, query or fragment",
         }],
     })
@@ -201,7 +201,7 @@ pub struct Simulated {
     #[schemars(length(max = 10), regex(pattern = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"))]
     pub error_rate: Option<String>,
     /// Makes answers and errors repeatable: the same seed and the same call give the same answer,
-    /// and errors fall on the same calls, counted from the start of the proxy.
+    /// and errors fall on the same calls, counted from when the configuration came into force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub seed: Option<i64>,
