@@ -3,8 +3,8 @@
 //! A verdict is decided by compile without a clock; the time of a transition is added where the
 //! status is written, and kept when nothing but time has passed.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// What a condition speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

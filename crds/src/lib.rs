@@ -16,14 +16,13 @@ mod route;
 pub use condition::{Condition, ConditionType, Reason, Verdict};
 pub use money::{DecimalError, nano_usd, unit_interval_ppm};
 pub use provider_pool::{
-    AllowedNamespaces, Credentials, DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Model, Pricing,
-    Provider, ProviderKind, ProviderPool, ProviderPoolSpec, ProviderPoolStatus,
-    ProviderPoolSummary, Simulated, Tls,
+    AllowedNamespaces, Credentials, DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Model, Pricing, Provider,
+    ProviderKind, ProviderPool, ProviderPoolSpec, ProviderPoolStatus, ProviderPoolSummary, Simulated, Tls,
 };
 pub use reference::{PoolReference, SecretKeyReference};
 pub use route::{
-    AttachTo, Backend, LLMRoute, LLMRouteSpec, LLMRouteStatus, LLMRouteSummary, RouteMatch,
-    RouteRule, Timeouts,
+    AttachTo, Backend, LLMRoute, LLMRouteSpec, LLMRouteStatus, LLMRouteSummary, RouteMatch, RouteRule,
+    Timeouts,
 };
 
 use kube::CustomResourceExt as _;

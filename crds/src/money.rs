@@ -46,7 +46,8 @@ pub fn unit_interval_ppm(text: &str) -> Result<u32, DecimalError> {
 fn scaled(text: &str, places: usize) -> Result<u64, DecimalError> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) || (text.contains('.') && fraction.is_empty()) {
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || (text.contains('.') && fraction.is_empty())
+    {
         return Err(DecimalError::NotDecimal);
     }
     let fraction = fraction.trim_end_matches('0');

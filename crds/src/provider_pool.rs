@@ -22,11 +22,32 @@ pub const DEFAULT_OPENAI_ENDPOINT: &str = "https://api.openai.com/v1";
     shortname = "ppool",
     category = "llm",
     doc = "Providers that answer for a set of models: where they are, how to sign in, what each model costs, and which namespaces may route here.",
-    printcolumn(name = "Providers", type_ = "string", json_path = ".status.summary.providers", description = "Providers of the pool."),
-    printcolumn(name = "Models", type_ = "string", json_path = ".status.summary.models", description = "Models that they serve."),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.summary.ready", description = "Providers that can be called, of all."),
+    printcolumn(
+        name = "Providers",
+        type_ = "string",
+        json_path = ".status.summary.providers",
+        description = "Providers of the pool."
+    ),
+    printcolumn(
+        name = "Models",
+        type_ = "string",
+        json_path = ".status.summary.models",
+        description = "Models that they serve."
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.summary.ready",
+        description = "Providers that can be called, of all."
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Programmed", type_ = "string", json_path = ".status.summary.programmed", description = "Proxies that run the pool, of those that should.", priority = 1)
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = ".status.summary.programmed",
+        description = "Proxies that run the pool, of those that should.",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderPoolSpec {

@@ -19,12 +19,37 @@ use crate::{Condition, PoolReference};
     shortname = "llmr",
     category = "llm",
     doc = "Serves models to applications: a call that asks for one of the route's models is answered by the backends of the rule that lists it.",
-    printcolumn(name = "Models", type_ = "string", json_path = ".status.summary.models", description = "Models that this route serves."),
-    printcolumn(name = "Pools", type_ = "string", json_path = ".status.summary.pools", description = "ProviderPools that answer for them."),
-    printcolumn(name = "Programmed", type_ = "string", json_path = ".status.summary.programmed", description = "Proxies that run this route, of those that should."),
+    printcolumn(
+        name = "Models",
+        type_ = "string",
+        json_path = ".status.summary.models",
+        description = "Models that this route serves."
+    ),
+    printcolumn(
+        name = "Pools",
+        type_ = "string",
+        json_path = ".status.summary.pools",
+        description = "ProviderPools that answer for them."
+    ),
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = ".status.summary.programmed",
+        description = "Proxies that run this route, of those that should."
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type==\"Accepted\")].reason", priority = 1),
-    printcolumn(name = "Refs", type_ = "string", json_path = ".status.conditions[?(@.type==\"ResolvedRefs\")].reason", priority = 1)
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Accepted\")].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Refs",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"ResolvedRefs\")].reason",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct LLMRouteSpec {
@@ -123,12 +148,18 @@ pub struct Timeouts {
 
 /// A Go duration from 1ms to 24h. The rule stands here by hand: a derive can't put one on a string.
 pub(crate) fn positive_duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    duration_schema("duration(self) >= duration('1ms') && duration(self) <= duration('24h')", "must be a duration from 1ms to 24h, such as 30s")
+    duration_schema(
+        "duration(self) >= duration('1ms') && duration(self) <= duration('24h')",
+        "must be a duration from 1ms to 24h, such as 30s",
+    )
 }
 
 /// A Go duration from 0s to 1h.
 pub(crate) fn short_duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    duration_schema("duration(self) >= duration('0s') && duration(self) <= duration('1h')", "must be a duration from 0s to 1h, such as 200ms")
+    duration_schema(
+        "duration(self) >= duration('0s') && duration(self) <= duration('1h')",
+        "must be a duration from 0s to 1h, such as 200ms",
+    )
 }
 
 fn duration_schema(rule: &str, message: &str) -> schemars::Schema {

@@ -120,5 +120,9 @@ impl Args {
 /// The pod's name in a pod.
 fn host_name() -> Result<String, Invalid> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-    if name.is_empty() { Err(Invalid("this host has no name: give one by --name".to_owned())) } else { Ok(name) }
+    if name.is_empty() {
+        Err(Invalid("this host has no name: give one by --name".to_owned()))
+    } else {
+        Ok(name)
+    }
 }

@@ -9,7 +9,9 @@ use http::StatusCode;
 /// Why a call was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("Unknown request URL: {method} {path}. This gateway serves POST /v1/chat/completions and GET /v1/models.")]
+    #[error(
+        "Unknown request URL: {method} {path}. This gateway serves POST /v1/chat/completions and GET /v1/models."
+    )]
     UnknownPath { method: String, path: String },
     #[error("{path} does not take {method}: use {allowed}.")]
     MethodNotAllowed { method: String, path: &'static str, allowed: &'static str },
@@ -35,7 +37,9 @@ pub enum Error {
     NoRoutes { model: String },
     #[error("This gateway has no configuration yet. Try again shortly.")]
     NotReady,
-    #[error("No provider can answer for the model '{model}' now: see the status of the ProviderPools of LLMRoute {route}.")]
+    #[error(
+        "No provider can answer for the model '{model}' now: see the status of the ProviderPools of LLMRoute {route}."
+    )]
     NoProvider { model: String, route: String },
     #[error("The provider '{provider}' could not be reached.")]
     Unreachable { provider: String },
@@ -68,7 +72,9 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::UnknownPath { .. } | Self::UnknownModel { .. } | Self::NoRoutes { .. } => StatusCode::NOT_FOUND,
+            Self::UnknownPath { .. } | Self::UnknownModel { .. } | Self::NoRoutes { .. } => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -79,11 +85,14 @@ impl Error {
             | Self::MissingField { .. }
             | Self::InvalidField { .. } => StatusCode::BAD_REQUEST,
             Self::NotReady | Self::NoProvider { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Timeout { .. } | Self::StreamIdle { .. } | Self::StreamDeadline { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::ProviderStatus { status, .. } => *status,
-            Self::Unreachable { .. } | Self::Closed { .. } | Self::Garbage { .. } | Self::StreamBroken { .. } => {
-                StatusCode::BAD_GATEWAY
+            Self::Timeout { .. } | Self::StreamIdle { .. } | Self::StreamDeadline { .. } => {
+                StatusCode::GATEWAY_TIMEOUT
             }
+            Self::ProviderStatus { status, .. } => *status,
+            Self::Unreachable { .. }
+            | Self::Closed { .. }
+            | Self::Garbage { .. }
+            | Self::StreamBroken { .. } => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -129,7 +138,9 @@ impl Error {
     #[must_use]
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Closed { .. } | Self::Timeout { .. } | Self::Garbage { .. } => true,
+            Self::Unreachable { .. } | Self::Closed { .. } | Self::Timeout { .. } | Self::Garbage { .. } => {
+                true
+            }
             Self::ProviderStatus { status, .. } => retryable_status(*status),
             _ => false,
         }
@@ -138,5 +149,7 @@ impl Error {
 
 /// Whether a provider that answered so may do better on another try.
 pub(crate) fn retryable_status(status: StatusCode) -> bool {
-    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT
+    status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
 }

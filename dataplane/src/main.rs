@@ -57,6 +57,7 @@ fn install(handle: &Handle, file: &Path) -> Result<(), Box<dyn Error>> {
 fn start_diagnostics() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).init() }
 }

@@ -159,9 +159,19 @@ impl Collector for SeriesCollector {
         for (labels, series) in &all {
             series.encode_durations(family.encode_family(labels)?)?;
         }
-        counter(&mut encoder, &all, "llm_gateway_input_tokens", "Input tokens", |s| s.input_tokens.load(Relaxed))?;
-        counter(&mut encoder, &all, "llm_gateway_output_tokens", "Output tokens", |s| s.output_tokens.load(Relaxed))?;
-        counter(&mut encoder, &all, "llm_gateway_cost_usd", "What calls cost by the prices of their pools", usd)
+        counter(&mut encoder, &all, "llm_gateway_input_tokens", "Input tokens", |s| {
+            s.input_tokens.load(Relaxed)
+        })?;
+        counter(&mut encoder, &all, "llm_gateway_output_tokens", "Output tokens", |s| {
+            s.output_tokens.load(Relaxed)
+        })?;
+        counter(
+            &mut encoder,
+            &all,
+            "llm_gateway_cost_usd",
+            "What calls cost by the prices of their pools",
+            usd,
+        )
     }
 }
 

@@ -201,7 +201,11 @@ fn text(record: &Record, line: &mut String) {
     let time = jiff::Timestamp::try_from(record.at).unwrap_or_default().strftime("%H:%M:%S");
     let first = record.first_byte.map_or_else(|| "-".to_owned(), |first| format!("{:.1}", millis(first)));
     let mark = if record.estimated { "~" } else { "" };
-    let cost = format!("${}.{:06}", record.cost_nano_usd / 1_000_000_000, record.cost_nano_usd % 1_000_000_000 / 1_000);
+    let cost = format!(
+        "${}.{:06}",
+        record.cost_nano_usd / 1_000_000_000,
+        record.cost_nano_usd % 1_000_000_000 / 1_000
+    );
     // Writing to a string can't fail.
     let _infallible = write!(
         line,

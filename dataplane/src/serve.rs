@@ -122,8 +122,9 @@ impl Proxy {
     /// When one can't be had; the error names it.
     pub fn bind(settings: Settings) -> io::Result<Self> {
         let bind = |address: SocketAddr| {
-            let listener = TcpListener::bind(address)
-                .map_err(|error| io::Error::new(error.kind(), format!("can't listen on {address}: {error}")))?;
+            let listener = TcpListener::bind(address).map_err(|error| {
+                io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
+            })?;
             listener.set_nonblocking(true)?;
             Ok::<_, io::Error>(listener)
         };
@@ -176,7 +177,8 @@ impl Proxy {
             workers.push(ended);
         }
         drop(self.listener);
-        let admin = tokio::spawn(admin::serve(tokio::net::TcpListener::from_std(self.admin)?, self.shared.clone()));
+        let admin =
+            tokio::spawn(admin::serve(tokio::net::TcpListener::from_std(self.admin)?, self.shared.clone()));
         shutdown.await;
         self.shared.draining.store(true, Relaxed);
         let _all_ended = stop.send(true);

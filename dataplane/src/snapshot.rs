@@ -113,7 +113,7 @@ impl Snapshot {
             }
         }
         let mut list: Vec<(&str, &str)> =
-            models.iter().map(|(name, served): (&Box<str>, &ServedModel)| (&**name, &*served.route)).collect();
+            models.iter().map(|(name, served)| (name.as_ref(), served.route.as_ref())).collect();
         list.sort_unstable();
         let model_list = openai::model_list(list.into_iter());
         Ok(Self { document, models, model_list })
@@ -142,22 +142,32 @@ fn ready(pool: &str, provider: &pool::Provider, clients: &Clients) -> Result<Pro
             };
             Upstream::OpenAI(OpenAIUpstream { chat_completions, authorization, clients: clients.get(trust)? })
         }
-        pool::Upstream::Simulated { latency_ms, time_to_first_token_ms, tokens_per_second, error_ppm, seed } => {
-            Upstream::Simulated(Simulated::new(
-                *latency_ms,
-                *time_to_first_token_ms,
-                *tokens_per_second,
-                *error_ppm,
-                *seed,
-            ))
-        }
+        pool::Upstream::Simulated {
+            latency_ms,
+            time_to_first_token_ms,
+            tokens_per_second,
+            error_ppm,
+            seed,
+        } => Upstream::Simulated(Simulated::new(
+            *latency_ms,
+            *time_to_first_token_ms,
+            *tokens_per_second,
+            *error_ppm,
+            *seed,
+        )),
     };
     Ok(Provider { name: format!("{pool}/{}", provider.name).into(), upstream })
 }
 
 type Pools<'a> = HashMap<&'a str, Vec<(Arc<Provider>, &'a pool::Provider)>>;
 
-fn serve(route: &Arc<str>, model: &str, rule: &route::Rule, pools: &Pools<'_>, metrics: &Metrics) -> ServedModel {
+fn serve(
+    route: &Arc<str>,
+    model: &str,
+    rule: &route::Rule,
+    pools: &Pools<'_>,
+    metrics: &Metrics,
+) -> ServedModel {
     let backends = rule
         .backends
         .iter()
@@ -179,7 +189,8 @@ fn tiers(
 ) -> Vec<Vec<Arc<Target>>> {
     let named = backend.models.iter().find(|model| *model == asked).or(backend.models.first());
     let providers = pools.get(backend.pool.as_str());
-    let mut by_priority: std::collections::BTreeMap<u32, Vec<Arc<Target>>> = std::collections::BTreeMap::new();
+    let mut by_priority: std::collections::BTreeMap<u32, Vec<Arc<Target>>> =
+        std::collections::BTreeMap::new();
     for (provider, spec) in providers.into_iter().flatten() {
         let Some(model) = spec.models.iter().find(|model| Some(&model.name) == named) else { continue };
         let labels = Labels {

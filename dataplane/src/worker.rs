@@ -46,7 +46,12 @@ impl Worker {
         runtime.block_on(self.serve(listener, stop, grace))
     }
 
-    async fn serve(self, listener: TcpListener, mut stop: watch::Receiver<bool>, grace: Duration) -> io::Result<()> {
+    async fn serve(
+        self,
+        listener: TcpListener,
+        mut stop: watch::Receiver<bool>,
+        grace: Duration,
+    ) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let server = server(&self.shared.limits);
         let open = GracefulShutdown::new();
@@ -95,7 +100,9 @@ impl Worker {
         let (shared, index) = (self.shared.clone(), self.index);
         let service = service_fn(move |request: Request<Incoming>| {
             let shared = shared.clone();
-            async move { Ok::<_, std::convert::Infallible>(pipeline::answer(&shared, index, caller, request).await) }
+            async move {
+                Ok::<_, std::convert::Infallible>(pipeline::answer(&shared, index, caller, request).await)
+            }
         });
         let connection = open.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
         tokio::spawn(async move {

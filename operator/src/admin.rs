@@ -31,8 +31,12 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, certificate: Ar
 fn answer(path: &str, metrics: &Metrics, certificate: &ServingCertificate) -> Response<Full<Bytes>> {
     let (status, body) = match path {
         "/livez" => (StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" if certificate.0.load().is_none() => (StatusCode::SERVICE_UNAVAILABLE, "no certificate yet\n".to_owned()),
-        "/readyz" if metrics.ready.get() == 0 => (StatusCode::SERVICE_UNAVAILABLE, "nothing compiled yet\n".to_owned()),
+        "/readyz" if certificate.0.load().is_none() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "no certificate yet\n".to_owned())
+        }
+        "/readyz" if metrics.ready.get() == 0 => {
+            (StatusCode::SERVICE_UNAVAILABLE, "nothing compiled yet\n".to_owned())
+        }
         "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
         "/metrics" => match metrics.exposition() {
             Ok(exposition) => (StatusCode::OK, exposition),

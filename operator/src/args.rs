@@ -75,7 +75,8 @@ impl Args {
     /// The name of this replica.
     #[must_use]
     pub fn identity(&self) -> String {
-        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+        let host =
+            || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
         self.name.clone().unwrap_or_else(host)
     }
 }

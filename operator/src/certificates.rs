@@ -17,8 +17,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use rustls::{
     crypto::ring::sign::any_ecdsa_type,
@@ -110,7 +110,9 @@ impl Authorities {
 pub fn make_authority(now: Timestamp, lifetime: SignedDuration) -> Result<Authority, CertificateError> {
     let (not_before, not_after) = (now - SKEW, now + lifetime);
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, format!("llm-operator {}", now.strftime("%Y-%m-%dT%H:%M:%SZ")));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("llm-operator {}", now.strftime("%Y-%m-%dT%H:%M:%SZ")));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.not_before = date(not_before);
@@ -124,7 +126,11 @@ pub fn make_authority(now: Timestamp, lifetime: SignedDuration) -> Result<Author
 ///
 /// # Errors
 /// When it can't be made.
-pub fn serving(authority: &Authority, names: &[String], now: Timestamp) -> Result<Arc<CertifiedKey>, CertificateError> {
+pub fn serving(
+    authority: &Authority,
+    names: &[String],
+    now: Timestamp,
+) -> Result<Arc<CertifiedKey>, CertificateError> {
     let issuer = Issuer::from_ca_cert_pem(&authority.certificate, KeyPair::from_pem(&authority.key)?)?;
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "llm-operator");
@@ -139,10 +145,12 @@ pub fn serving(authority: &Authority, names: &[String], now: Timestamp) -> Resul
 
 /// The validity of a PEM certificate.
 fn validity(pem: &str) -> Result<(Timestamp, Timestamp), CertificateError> {
-    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| CertificateError::Parse(format!("{e:?}")))?;
-    let (_, parsed) =
-        x509_parser::parse_x509_certificate(&der).map_err(|error| CertificateError::Parse(error.to_string()))?;
-    let time = |seconds| Timestamp::from_second(seconds).map_err(|error| CertificateError::Parse(error.to_string()));
+    let der = CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|e| CertificateError::Parse(format!("{e:?}")))?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(&der)
+        .map_err(|error| CertificateError::Parse(error.to_string()))?;
+    let time =
+        |seconds| Timestamp::from_second(seconds).map_err(|error| CertificateError::Parse(error.to_string()));
     let validity = parsed.validity();
     Ok((time(validity.not_before.timestamp())?, time(validity.not_after.timestamp())?))
 }
@@ -158,14 +166,21 @@ pub fn serving_names(given: &[String], namespace: &str) -> Vec<String> {
         return given.to_vec();
     }
     let service = format!("llm-operator.{namespace}.svc");
-    vec![format!("{service}.cluster.local"), service, IpAddr::from([127, 0, 0, 1]).to_string(), "localhost".to_owned()]
+    vec![
+        format!("{service}.cluster.local"),
+        service,
+        IpAddr::from([127, 0, 0, 1]).to_string(),
+        "localhost".to_owned(),
+    ]
 }
 
 /// How often to look whether a step is due.
 #[must_use]
 pub fn pace(lifetimes: Lifetimes) -> Duration {
     let shortest = lifetimes.overlap.min(lifetimes.authority / 10);
-    Duration::try_from(shortest / 4).unwrap_or(Duration::from_secs(1)).clamp(Duration::from_millis(200), Duration::from_secs(60))
+    Duration::try_from(shortest / 4)
+        .unwrap_or(Duration::from_secs(1))
+        .clamp(Duration::from_millis(200), Duration::from_secs(60))
 }
 
 #[cfg(test)]

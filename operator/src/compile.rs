@@ -107,7 +107,13 @@ fn accepted(reason: Reason, problems: &[String]) -> Verdict {
 
 /// `ResolvedRefs`: true, or false with the reason and every problem.
 fn resolved(reason: Reason, problems: &[String]) -> Verdict {
-    verdict(ConditionType::ResolvedRefs, Reason::ResolvedRefs, "all references are resolved", reason, problems)
+    verdict(
+        ConditionType::ResolvedRefs,
+        Reason::ResolvedRefs,
+        "all references are resolved",
+        reason,
+        problems,
+    )
 }
 
 fn verdict(condition: ConditionType, good: Reason, fine: &str, bad: Reason, problems: &[String]) -> Verdict {

@@ -8,7 +8,9 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{compile::compile, metrics::Metrics, observe::cluster::Cluster, publish::Publisher, report::Outcome};
+use crate::{
+    compile::compile, metrics::Metrics, observe::cluster::Cluster, publish::Publisher, report::Outcome,
+};
 
 /// What arrives within this is one change: `kubectl apply` of a folder is many events.
 const DEBOUNCE: Duration = Duration::from_millis(5);

@@ -11,11 +11,7 @@ use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
-use kube::{
-    Api, Client,
-    api::PostParams,
-    core::ObjectMeta,
-};
+use kube::{Api, Client, api::PostParams, core::ObjectMeta};
 use tokio::{sync::watch, time::Instant};
 
 const NAME: &str = "llm-operator";
@@ -47,7 +43,12 @@ struct Seen {
 }
 
 /// Campaigns for as long as the operator runs, and gives the Lease back when `stop` turns true.
-pub async fn campaign(client: Client, settings: Settings, leading: watch::Sender<bool>, mut stop: watch::Receiver<bool>) {
+pub async fn campaign(
+    client: Client,
+    settings: Settings,
+    leading: watch::Sender<bool>,
+    mut stop: watch::Receiver<bool>,
+) {
     let leases = Api::<Lease>::namespaced(client, &settings.namespace);
     let mut seen = Seen { version: None, at: Instant::now() };
     let mut renewed = Instant::now();

@@ -48,8 +48,10 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let gateways = args.gateways(&namespace);
     let metrics = Arc::new(Metrics::default());
     let certificate = Arc::new(ServingCertificate::default());
-    let serve = TcpListener::bind(args.serve).await.map_err(|e| format!("can't listen on {}: {e}", args.serve))?;
-    let admin_listener = TcpListener::bind(args.admin).await.map_err(|e| format!("can't listen on {}: {e}", args.admin))?;
+    let serve =
+        TcpListener::bind(args.serve).await.map_err(|e| format!("can't listen on {}: {e}", args.serve))?;
+    let admin_listener =
+        TcpListener::bind(args.admin).await.map_err(|e| format!("can't listen on {}: {e}", args.admin))?;
     tracing::info!(serve = %serve.local_addr()?, admin = %admin_listener.local_addr()?, identity, namespace, "listening");
     tokio::spawn(admin::serve(admin_listener, metrics.clone(), certificate.clone()));
 
@@ -63,7 +65,14 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let campaign = tokio::spawn(lease::campaign(client.clone(), settings, leading, stopped.clone()));
     let names = certificates::serving_names(&args.serving_names, &namespace);
     let lifetimes = args.lifetimes();
-    tokio::spawn(certificates::keep(client.clone(), namespace.clone(), names, lifetimes, certificate.clone(), led.clone()));
+    tokio::spawn(certificates::keep(
+        client.clone(),
+        namespace.clone(),
+        names,
+        lifetimes,
+        certificate.clone(),
+        led.clone(),
+    ));
 
     let publisher = Arc::new(Publisher::default());
     let attached = Arc::new(Attached::new(metrics.clone()));
@@ -77,7 +86,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
     let replicas_changed = Arc::new(Notify::new());
     let replicas = Replicas::watch(&client, &namespace, &identity, &replicas_changed, &metrics);
-    let telling = replicas::tell(client.clone(), namespace, identity.clone(), attached.clone(), led.clone(), stopped);
+    let telling =
+        replicas::tell(client.clone(), namespace, identity.clone(), attached.clone(), led.clone(), stopped);
     let telling = tokio::spawn(telling);
     let (outcomes, reported) = watch::channel(None);
     let reporter = Reporter::new(client.clone(), attached, replicas, &identity, metrics.clone());
@@ -110,7 +120,9 @@ async fn show_leadership(mut led: watch::Receiver<bool>, metrics: Arc<Metrics>) 
 }
 
 async fn asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -123,6 +135,7 @@ async fn asked_to_stop() {
 fn start_diagnostics() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     if std::io::stderr().is_terminal() { log.init() } else { log.json().flatten_event(true).init() }
 }

@@ -34,9 +34,17 @@ impl Metrics {
         let mut registry = Registry::with_prefix("llm_operator");
         registry.register("compiles", "Compilations of all that there is", self.compiles.clone());
         registry.register("compile_seconds", "Seconds spent on them", self.compile_seconds.clone());
-        registry.register("watch_errors", "Watches that broke and were opened again", self.watch_errors.clone());
+        registry.register(
+            "watch_errors",
+            "Watches that broke and were opened again",
+            self.watch_errors.clone(),
+        );
         registry.register("status_writes", "Statuses written", self.status_writes.clone());
-        registry.register("status_errors", "Statuses that could not be written, to be tried again", self.status_errors.clone());
+        registry.register(
+            "status_errors",
+            "Statuses that could not be written, to be tried again",
+            self.status_errors.clone(),
+        );
         registry.register("events", "Events raised", self.events.clone());
         registry.register("config_streams", "Proxies attached to this replica", self.streams.clone());
         registry.register("config_streams_refused", "Proxies turned away", self.streams_refused.clone());

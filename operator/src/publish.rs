@@ -59,7 +59,11 @@ impl Publisher {
             };
             if !problems.is_empty() {
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                tracing::error!(gateway, ?problems, "the compiled document is not valid; the last good one stays");
+                tracing::error!(
+                    gateway,
+                    ?problems,
+                    "the compiled document is not valid; the last good one stays"
+                );
             }
             targets.insert(gateway.clone(), target);
         }

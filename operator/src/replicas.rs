@@ -47,7 +47,13 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    pub fn watch(client: &Client, namespace: &str, identity: &str, changed: &Arc<Notify>, metrics: &Arc<Metrics>) -> Self {
+    pub fn watch(
+        client: &Client,
+        namespace: &str,
+        identity: &str,
+        changed: &Arc<Notify>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
         let store = reflect_with(api, watcher::Config::default().labels(LABEL), changed, metrics);
         Self { store, own: config_map_name(identity), seen: Mutex::default() }

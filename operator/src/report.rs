@@ -19,8 +19,8 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter as EventReporter},
 };
 use llm_crds::{
-    Condition, LLMRoute, LLMRouteStatus, LLMRouteSummary, ProviderPool, ProviderPoolStatus, ProviderPoolSummary,
-    Verdict,
+    Condition, LLMRoute, LLMRouteStatus, LLMRouteSummary, ProviderPool, ProviderPoolStatus,
+    ProviderPoolSummary, Verdict,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -73,8 +73,15 @@ struct Write<K, S> {
 }
 
 impl Reporter {
-    pub fn new(client: Client, attached: Arc<Attached>, replicas: Replicas, identity: &str, metrics: Arc<Metrics>) -> Self {
-        let reporter = EventReporter { controller: "llm-operator".to_owned(), instance: Some(identity.to_owned()) };
+    pub fn new(
+        client: Client,
+        attached: Arc<Attached>,
+        replicas: Replicas,
+        identity: &str,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let reporter =
+            EventReporter { controller: "llm-operator".to_owned(), instance: Some(identity.to_owned()) };
         let recorder = Recorder::new(client.clone(), reporter);
         Self { client, recorder, attached, replicas, metrics, routes: HashMap::new(), pools: HashMap::new() }
     }
@@ -144,7 +151,10 @@ impl Reporter {
         written: impl Fn(&mut Self, ObjectName, S),
     ) -> bool
     where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
         S: Serialize,
     {
         let mut all = true;
@@ -199,7 +209,10 @@ async fn write_one<K, S>(
     write: &Write<K, S>,
 ) -> Result<(), kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
     S: Serialize,
 {
     let ObjectName { namespace, name } = ObjectName::of(write.object.as_ref());
@@ -222,7 +235,9 @@ where
             Ok(()) => {
                 metrics.events.inc();
             }
-            Err(error) => tracing::warn!(object = %format!("{namespace}/{name}"), %error, "can't raise an Event"),
+            Err(error) => {
+                tracing::warn!(object = %format!("{namespace}/{name}"), %error, "can't raise an Event");
+            }
         }
     }
     Ok(())
@@ -239,10 +254,17 @@ fn route_status(
     let mut sections = vec![format!("route/{name}")];
     sections.extend(outcome.pools.iter().map(|pool| format!("pool/{pool}")));
     let (verdict, share) = proxies.programmed(&outcome.gateways, &sections, programmed::Absent::NotShipped);
-    let summary = LLMRouteSummary { models: join(&outcome.models), pools: join(&outcome.pools), programmed: share };
-    let (conditions, events) =
-        judged(&outcome.verdicts, verdict, before.map_or(&[], |b| &b.conditions), route.metadata.generation, now);
-    let status = LLMRouteStatus { observed_generation: route.metadata.generation, conditions, summary: Some(summary) };
+    let summary =
+        LLMRouteSummary { models: join(&outcome.models), pools: join(&outcome.pools), programmed: share };
+    let (conditions, events) = judged(
+        &outcome.verdicts,
+        &verdict,
+        before.map_or(&[], |b| &b.conditions),
+        route.metadata.generation,
+        now,
+    );
+    let status =
+        LLMRouteStatus { observed_generation: route.metadata.generation, conditions, summary: Some(summary) };
     let differs = before != Some(&status);
     Some((status, events, differs))
 }
@@ -263,9 +285,18 @@ fn pool_status(
         ready: format!("{}/{}", outcome.ready, outcome.providers.len()),
         programmed: share,
     };
-    let (conditions, events) =
-        judged(&outcome.verdicts, verdict, before.map_or(&[], |b| &b.conditions), pool.metadata.generation, now);
-    let status = ProviderPoolStatus { observed_generation: pool.metadata.generation, conditions, summary: Some(summary) };
+    let (conditions, events) = judged(
+        &outcome.verdicts,
+        &verdict,
+        before.map_or(&[], |b| &b.conditions),
+        pool.metadata.generation,
+        now,
+    );
+    let status = ProviderPoolStatus {
+        observed_generation: pool.metadata.generation,
+        conditions,
+        summary: Some(summary),
+    };
     let differs = before != Some(&status);
     Some((status, events, differs))
 }
@@ -277,14 +308,14 @@ fn join(names: &BTreeSet<String>) -> String {
 /// Conditions with their times, and an Event for each that turned.
 fn judged(
     verdicts: &[Verdict],
-    programmed: Verdict,
+    programmed: &Verdict,
     before: &[Condition],
     generation: Option<i64>,
     now: &Time,
 ) -> (Vec<Condition>, Vec<Event>) {
     let mut conditions = Vec::new();
     let mut events = Vec::new();
-    for verdict in verdicts.iter().chain([&programmed]) {
+    for verdict in verdicts.iter().chain([programmed]) {
         let condition = verdict.stamped(before, generation, now);
         let old = before.iter().find(|old| old.type_ == condition.type_);
         if let Some(kind) = event_type(verdict, old) {

@@ -81,7 +81,10 @@ impl Findings {
         for (i, provider) in pool.providers.iter().enumerate() {
             let path = format!("{path}.providers[{i}]");
             if let Some(first) = names.insert(&provider.name, i) {
-                self.add(format!("{path}.name"), format!("`{}` is providers[{first}] already", provider.name));
+                self.add(
+                    format!("{path}.name"),
+                    format!("`{}` is providers[{first}] already", provider.name),
+                );
             }
             self.provider(&path, provider);
         }
@@ -109,7 +112,9 @@ impl Findings {
         match upstream {
             Upstream::OpenAI { endpoint, api_key, ca } => {
                 let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
-                if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(['@', '?', '#', ' '])) {
+                if host.is_none_or(|host| {
+                    host.is_empty() || host.starts_with('/') || host.contains(['@', '?', '#', ' '])
+                }) {
                     self.add(
                         format!("{path}.endpoint"),
                         "must be an http:// or https:// URL with a host, and without user, query or fragment",

@@ -34,7 +34,8 @@ pub type Sections = BTreeMap<Key, Stamped>;
 
 /// Cuts a document; `digest` is the operator's choice of hash.
 pub fn cut(document: &Document, digest: impl Fn(&Section) -> Digest) -> Sections {
-    let routes = document.routes.iter().map(|(key, route)| (format!("route/{key}"), Section::Route(route.clone())));
+    let routes =
+        document.routes.iter().map(|(key, route)| (format!("route/{key}"), Section::Route(route.clone())));
     let pools = document.pools.iter().map(|(key, pool)| (format!("pool/{key}"), Section::Pool(pool.clone())));
     routes
         .chain(pools)
@@ -126,7 +127,11 @@ mod tests {
 
     fn document(routes: &[(&str, u64)]) -> Document {
         let route = |ms| Route {
-            rules: vec![crate::Rule { models: vec![], backends: vec![], timeouts: Timeouts { request_ms: ms, idle_ms: 1 } }],
+            rules: vec![crate::Rule {
+                models: vec![],
+                backends: vec![],
+                timeouts: Timeouts { request_ms: ms, idle_ms: 1 },
+            }],
         };
         Document {
             routes: routes.iter().map(|(key, ms)| ((*key).to_owned(), route(*ms))).collect(),

@@ -109,7 +109,11 @@ mod tests {
         let text = b"one\n\nthree is longer\nrest";
         for every in 1..text.len() {
             let whole = |line: &str| Line::Whole(line.into());
-            assert_eq!(cut(text, every, 64), [whole("one"), whole(""), whole("three is longer")], "cut every {every}");
+            assert_eq!(
+                cut(text, every, 64),
+                [whole("one"), whole(""), whole("three is longer")],
+                "cut every {every}"
+            );
         }
     }
 
@@ -118,7 +122,10 @@ mod tests {
         let text = [b"{\"generation\":7,".as_slice(), &[b'x'; 500], b"\nnext\n"].concat();
         for every in 1..text.len() {
             let seen = cut(&text, every, 100);
-            assert!(matches!(&seen[0], Line::TooLong(begun) if begun.starts_with(b"{\"generation\":7,")), "{seen:?}");
+            assert!(
+                matches!(&seen[0], Line::TooLong(begun) if begun.starts_with(b"{\"generation\":7,")),
+                "{seen:?}"
+            );
             assert_eq!(seen[1..], [Line::Whole(b"next".to_vec())]);
         }
     }

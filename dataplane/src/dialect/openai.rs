@@ -86,8 +86,14 @@ struct ErrorObject<'a> {
 /// The body of an error reply.
 pub fn error_body(error: &Error) -> Bytes {
     let kind = if error.status().is_client_error() { "invalid_request_error" } else { "server_error" };
-    let reply =
-        ErrorReply { error: ErrorObject { message: error.to_string(), r#type: kind, param: error.param(), code: error.code() } };
+    let reply = ErrorReply {
+        error: ErrorObject {
+            message: error.to_string(),
+            r#type: kind,
+            param: error.param(),
+            code: error.code(),
+        },
+    };
     to_json(&reply)
 }
 
@@ -114,7 +120,8 @@ struct ModelObject<'a> {
 
 /// The reply of `GET /v1/models`: names, each with the route that serves it.
 pub fn model_list<'a>(models: impl Iterator<Item = (&'a str, &'a str)>) -> Bytes {
-    let data = models.map(|(id, owned_by)| ModelObject { id, object: "model", created: 0, owned_by }).collect();
+    let data =
+        models.map(|(id, owned_by)| ModelObject { id, object: "model", created: 0, owned_by }).collect();
     to_json(&ModelList { object: "list", data })
 }
 

@@ -95,10 +95,11 @@ type Lines2Operator = mpsc::Sender<Bytes>;
 
 impl Follower<'_> {
     async fn connection(&mut self) -> Result<Infallible, StreamError> {
-        let (mut updates, answers) = timeout(CONNECT_TIMEOUT, self.open()).await.map_err(|_| StreamError::Connect {
-            operator: self.settings.operator.to_string(),
-            error: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
-        })??;
+        let (mut updates, answers) =
+            timeout(CONNECT_TIMEOUT, self.open()).await.map_err(|_| StreamError::Connect {
+                operator: self.settings.operator.to_string(),
+                error: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+            })??;
         let mut lines = Lines::new(self.settings.max_config_bytes);
         while let Some(frame) = updates.frame().await {
             let Ok(bytes) = frame?.into_data() else { continue };
@@ -116,12 +117,15 @@ impl Follower<'_> {
         let settings = self.settings;
         let authority = settings.operator.authority().ok_or(StreamError::Address)?;
         let failed = |error: String| StreamError::Connect { operator: settings.operator.to_string(), error };
-        let file_error = |file: &PathBuf, error: String| StreamError::File { file: file.display().to_string(), error };
+        let file_error =
+            |file: &PathBuf, error: String| StreamError::File { file: file.display().to_string(), error };
 
-        let token =
-            std::fs::read_to_string(&settings.token_file).map_err(|e| file_error(&settings.token_file, e.to_string()))?;
+        let token = std::fs::read_to_string(&settings.token_file)
+            .map_err(|e| file_error(&settings.token_file, e.to_string()))?;
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(&settings.ca).map_err(|e| file_error(&settings.ca, e.to_string()))? {
+        for certificate in CertificateDer::pem_file_iter(&settings.ca)
+            .map_err(|e| file_error(&settings.ca, e.to_string()))?
+        {
             let certificate = certificate.map_err(|e| file_error(&settings.ca, e.to_string()))?;
             roots.add(certificate).map_err(|e| file_error(&settings.ca, e.to_string()))?;
         }
@@ -133,7 +137,10 @@ impl Follower<'_> {
             .map_err(|e| failed(e.to_string()))?;
         tcp.set_nodelay(true).map_err(|e| failed(e.to_string()))?;
         let name = ServerName::try_from(authority.host().to_owned()).map_err(|_| StreamError::Address)?;
-        let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|e: io::Error| failed(e.to_string()))?;
+        let tls = TlsConnector::from(Arc::new(config))
+            .connect(name, tcp)
+            .await
+            .map_err(|e: io::Error| failed(e.to_string()))?;
         let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
@@ -158,7 +165,8 @@ impl Follower<'_> {
         let response = sender.send_request(request).await?;
         let (parts, body) = response.into_parts();
         if parts.status != StatusCode::OK {
-            let message = Limited::new(body, 4096).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let message =
+                Limited::new(body, 4096).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let message = String::from_utf8_lossy(&message).trim().to_owned();
             return Err(StreamError::Refused { status: parts.status, message });
         }
@@ -181,7 +189,8 @@ impl Follower<'_> {
             Line::TooLong(begun) => {
                 let generation = generation_at_start(&begun).ok_or(StreamError::Closed)?;
                 let limit = self.settings.max_config_bytes;
-                let problem = format!("the update is over this proxy's limit of {limit} bytes (--max-config-bytes)");
+                let problem =
+                    format!("the update is over this proxy's limit of {limit} bytes (--max-config-bytes)");
                 return Ok(self.refuse(generation, vec![problem]));
             }
         };
@@ -207,9 +216,12 @@ impl Follower<'_> {
     }
 }
 
-fn request_body(answers: mpsc::Receiver<Bytes>) -> StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>> {
+fn request_body(
+    answers: mpsc::Receiver<Bytes>,
+) -> StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>> {
     StreamBody::new(
-        stream::unfold(answers, async |mut answers| Some((Ok(Frame::data(answers.recv().await?)), answers))).boxed(),
+        stream::unfold(answers, async |mut answers| Some((Ok(Frame::data(answers.recv().await?)), answers)))
+            .boxed(),
     )
 }
 

@@ -33,9 +33,15 @@ pub struct Reply {
 /// How the body begins.
 #[derive(Debug)]
 pub enum ReplyStart {
-    Whole { body: Bytes, usage: Option<Usage> },
+    Whole {
+        body: Bytes,
+        usage: Option<Usage>,
+    },
     /// The first bytes have come: from here on there is no going back to another provider.
-    Stream { first: Bytes, rest: Source },
+    Stream {
+        first: Bytes,
+        rest: Source,
+    },
 }
 
 /// Sends the call along the plan.
@@ -82,21 +88,26 @@ async fn attempt(
                 let sent = Sent { provider: &target.provider.name, streamed: call.request.stream };
                 sent.reply(upstream, headers, body, worker).await
             }
-            Upstream::Simulated(simulated) => simulated_reply(simulated.answer(&target.upstream_model, &body).await?, provider).await,
+            Upstream::Simulated(simulated) => {
+                simulated_reply(simulated.answer(&target.upstream_model, &body).await?, provider).await
+            }
         }
     };
     timeout_at(deadline, reply).await.map_err(|_| Error::Timeout { provider: provider(), after: allowed })?
 }
 
 async fn simulated_reply(answer: Answer, provider: impl Fn() -> String) -> Result<Reply, Error> {
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    let headers =
+        HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     let body = match answer {
         Answer::Unavailable => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             let body = openai::error_body(&Error::ProviderStatus { provider: provider(), status });
             return Ok(Reply { status, headers, body: ReplyStart::Whole { body, usage: None } });
         }
-        Answer::Whole(body) => ReplyStart::Whole { usage: openai::usage_of_reply(&body).ok().flatten(), body },
+        Answer::Whole(body) => {
+            ReplyStart::Whole { usage: openai::usage_of_reply(&body).ok().flatten(), body }
+        }
         Answer::Stream(mut rest) => {
             let first = rest.next().await.ok_or_else(|| Error::Closed { provider: provider() })?;
             ReplyStart::Stream { first, rest: Source::Simulated(rest) }
@@ -125,7 +136,11 @@ impl Sent<'_> {
         *request.uri_mut() = upstream.chat_completions.clone();
         *request.headers_mut() = upstream_headers(headers, upstream.authorization.as_ref());
         let response = client.request(request).await.map_err(|error| {
-            if error.is_connect() { Error::Unreachable { provider: self.provider.to_owned() } } else { self.closed() }
+            if error.is_connect() {
+                Error::Unreachable { provider: self.provider.to_owned() }
+            } else {
+                self.closed()
+            }
         })?;
         let (parts, body) = response.into_parts();
         let headers = client_headers(parts.headers);
@@ -147,12 +162,21 @@ impl Sent<'_> {
     async fn collect(&self, body: Incoming) -> Result<Bytes, Error> {
         let whole = Limited::new(body, MAX_REPLY_BYTES).collect().await;
         whole.map(http_body_util::Collected::to_bytes).map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() { self.garbage("it is over 32 MiB") } else { self.closed() }
+            if error.is::<http_body_util::LengthLimitError>() {
+                self.garbage("it is over 32 MiB")
+            } else {
+                self.closed()
+            }
         })
     }
 
     /// An error of the provider passes through when the caller's SDK can read it.
-    async fn refusal(&self, status: StatusCode, mut headers: HeaderMap, body: Incoming) -> Result<Reply, Error> {
+    async fn refusal(
+        &self,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        body: Incoming,
+    ) -> Result<Reply, Error> {
         let body = self.collect(body).await?;
         if openai::is_error_body(&body) {
             return Ok(Reply { status, headers, body: ReplyStart::Whole { body, usage: None } });
@@ -193,8 +217,12 @@ impl Sent<'_> {
 
 /// Headers of the caller that a provider may see. An allow list: a header that the gateway does not
 /// know may be a secret of the platform.
-const TO_PROVIDER: [HeaderName; 4] =
-    [header::ACCEPT, header::USER_AGENT, HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
+const TO_PROVIDER: [HeaderName; 4] = [
+    header::ACCEPT,
+    header::USER_AGENT,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+];
 
 fn upstream_headers(from_caller: &HeaderMap, authorization: Option<&HeaderValue>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);

@@ -53,7 +53,8 @@ fn content_type(parts: &Parts) -> Result<(), Error> {
 }
 
 fn content_length(parts: &Parts, limit: usize) -> Result<(), Error> {
-    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length =
+        parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > limit as u64) {
         return Err(Error::BodyTooLarge { limit });
     }

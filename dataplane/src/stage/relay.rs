@@ -127,7 +127,9 @@ impl Relay {
         }
         loop {
             return match &mut self.source {
-                Source::Simulated(stream) => futures::Stream::poll_next(stream.as_mut(), cx).map(|event| event.map(Ok)),
+                Source::Simulated(stream) => {
+                    futures::Stream::poll_next(stream.as_mut(), cx).map(|event| event.map(Ok))
+                }
                 Source::Http(body) => match ready!(Pin::new(body).poll_frame(cx)) {
                     None => Poll::Ready(None),
                     Some(Err(_)) => {
@@ -152,7 +154,10 @@ impl Relay {
             }
             let idle_at = self.last_frame + self.idle;
             if now >= idle_at {
-                return Poll::Ready(Error::StreamIdle { provider: self.provider.to_string(), after: self.idle });
+                return Poll::Ready(Error::StreamIdle {
+                    provider: self.provider.to_string(),
+                    after: self.idle,
+                });
             }
             // Frames only note their time; the timer is set anew when it has run out.
             self.timer.as_mut().reset(idle_at.min(self.deadline));
@@ -191,7 +196,10 @@ impl Body for Relay {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         while this.settlement.is_some() {
             let error = match this.poll_source(cx) {
@@ -204,7 +212,10 @@ impl Body for Relay {
                         }
                         continue;
                     };
-                    Some(Error::Garbage { provider: this.provider.to_string(), reason: "an event is over 4 MiB" })
+                    Some(Error::Garbage {
+                        provider: this.provider.to_string(),
+                        reason: "an event is over 4 MiB",
+                    })
                 }
                 Poll::Ready(Some(Err(error))) => Some(error),
                 Poll::Ready(None) => {
@@ -221,7 +232,11 @@ impl Body for Relay {
             };
             this.close(error.as_ref());
         }
-        if this.out.is_empty() { Poll::Ready(None) } else { Poll::Ready(Some(Ok(Frame::data(this.out.take())))) }
+        if this.out.is_empty() {
+            Poll::Ready(None)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(this.out.take()))))
+        }
     }
 }
 
@@ -229,7 +244,10 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(cx),
             Self::Stream(relay) => Pin::new(&mut **relay).poll_frame(cx),

@@ -24,7 +24,8 @@ pub struct Plan<'a> {
 
 /// Plans a call; `draw` is a random number that decides among weights.
 pub fn route<'a>(snapshot: &'a Snapshot, request: &ChatRequest, draw: u64) -> Result<Plan<'a>, Error> {
-    let model = snapshot.models.get(request.model.as_ref()).ok_or_else(|| unknown(snapshot, &request.model))?;
+    let model =
+        snapshot.models.get(request.model.as_ref()).ok_or_else(|| unknown(snapshot, &request.model))?;
     let (first, second) = balance::pick_two(&model.backends, draw).ok_or_else(|| Error::NoProvider {
         model: request.model.to_string(),
         route: model.route.to_string(),

@@ -184,8 +184,9 @@ impl Open {
 fn cost(price: Price, usage: Usage) -> u64 {
     let fresh = usage.input.saturating_sub(usage.cached_input);
     let part = |tokens: u64, per_million: u64| u128::from(tokens) * u128::from(per_million);
-    let millionths =
-        part(fresh, price.input) + part(usage.cached_input, price.cached_input) + part(usage.output, price.output);
+    let millionths = part(fresh, price.input)
+        + part(usage.cached_input, price.cached_input)
+        + part(usage.output, price.output);
     u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 

@@ -78,8 +78,11 @@ fn client(config: ClientConfig) -> HttpClient {
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT_TIMEOUT));
     http.set_keepalive(Some(Duration::from_secs(60)));
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_all_versions().wrap_connector(http);
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(http);
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -98,7 +101,9 @@ fn tls_config(trust: &Trust) -> Result<ClientConfig, String> {
             let found = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(found.certs);
             if roots.is_empty() {
-                return Err("this machine has no root certificates to trust; install ca-certificates".to_owned());
+                return Err(
+                    "this machine has no root certificates to trust; install ca-certificates".to_owned()
+                );
             }
         }
         Trust::Private(pem) => {

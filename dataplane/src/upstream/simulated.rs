@@ -81,7 +81,13 @@ struct Composed {
 }
 
 impl Simulated {
-    pub fn new(latency_ms: u64, ttft_ms: u64, tokens_per_second: u32, error_ppm: u32, seed: Option<u64>) -> Self {
+    pub fn new(
+        latency_ms: u64,
+        ttft_ms: u64,
+        tokens_per_second: u32,
+        error_ppm: u32,
+        seed: Option<u64>,
+    ) -> Self {
         // The vocabulary takes some 100 ms to load: before the first call rather than in it.
         static WARM: Once = Once::new();
         WARM.call_once(|| drop(std::thread::spawn(tiktoken_rs::o200k_base_singleton)));
@@ -102,10 +108,15 @@ impl Simulated {
         let request: Request = serde_json::from_slice(body)
             .map_err(|error| Error::InvalidField { param: "messages", reason: error.to_string() })?;
         if request.n.is_some_and(|n| n != 1) {
-            return Err(Error::InvalidField { param: "n", reason: "kind Simulated gives one choice".to_owned() });
+            return Err(Error::InvalidField {
+                param: "n",
+                reason: "kind Simulated gives one choice".to_owned(),
+            });
         }
         let mut chance = match self.seed {
-            Some(seed) => fastrand::Rng::with_seed(seed.wrapping_add(call.wrapping_mul(0x9E37_79B9_7F4A_7C15))),
+            Some(seed) => {
+                fastrand::Rng::with_seed(seed.wrapping_add(call.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+            }
             None => fastrand::Rng::new(),
         };
         let fails = chance.u32(0..1_000_000) < self.error_ppm;
@@ -168,7 +179,14 @@ impl Composed {
             }
         }
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Self { id: format!("chatcmpl-sim-{:016x}", chance.u64(..)), created, model, pieces, cut, prompt_tokens }
+        Self {
+            id: format!("chatcmpl-sim-{:016x}", chance.u64(..)),
+            created,
+            model,
+            pieces,
+            cut,
+            prompt_tokens,
+        }
     }
 
     fn finish_reason(&self) -> &'static str {

@@ -28,7 +28,9 @@ pub fn text(loaded: &Loaded, paths: &[PathBuf], listen: SocketAddr, admin: Socke
     if let Some(model) = model {
         line("Try:".to_owned());
         line(format!("  curl http://{listen}/v1/chat/completions -H 'content-type: application/json' \\"));
-        line(format!("    -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"));
+        line(format!(
+            "    -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
+        ));
     }
     if paths.is_empty() {
         line("  or begin a manifest of your own: run --print > gateway.yaml".to_owned());
@@ -44,5 +46,10 @@ pub fn served(loaded: &Loaded) -> String {
     let models: Vec<&str> =
         loaded.compiled.routes.values().flat_map(|route| &route.models).map(String::as_str).collect();
     let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    format!("{}, {}: {}", plural(loaded.compiled.routes.len(), "route"), plural(models.len(), "model"), models.join(", "))
+    format!(
+        "{}, {}: {}",
+        plural(loaded.compiled.routes.len(), "route"),
+        plural(models.len(), "model"),
+        models.join(", ")
+    )
 }

@@ -142,7 +142,9 @@ fn load(paths: &[PathBuf], variables: Variables<'_>) -> Result<Loaded, RunError>
         return Err(RunError::Manifests(problems));
     }
     if compiled.routes.is_empty() {
-        return Err(RunError::Refused("error: there is no LLMRoute in what was given: nothing to serve".to_owned()));
+        return Err(RunError::Refused(
+            "error: there is no LLMRoute in what was given: nothing to serve".to_owned(),
+        ));
     }
     Ok(Loaded { compiled, notes })
 }
@@ -185,7 +187,9 @@ fn variable_hint(manifests: &Manifests, pool: &ObjectName, message: &str) -> Str
 
 fn install(handle: &Handle, loaded: &Loaded) -> Result<(), String> {
     let document = loaded.compiled.documents.get(GATEWAY).cloned().unwrap_or_default();
-    handle.install(document).map_err(|problems| problems.iter().map(|p| format!("error: {p}")).collect::<Vec<_>>().join("\n"))
+    handle
+        .install(document)
+        .map_err(|problems| problems.iter().map(|p| format!("error: {p}")).collect::<Vec<_>>().join("\n"))
 }
 
 /// Watches the folders that the files are in: an editor that replaces a file would take a watch of

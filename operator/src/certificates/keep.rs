@@ -84,11 +84,18 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn step(&self, secret: Option<&Secret>, in_force: &mut Option<Authorities>) -> Result<(), KeepError> {
+    async fn step(
+        &self,
+        secret: Option<&Secret>,
+        in_force: &mut Option<Authorities>,
+    ) -> Result<(), KeepError> {
         let now = Timestamp::now();
         let Some(secret) = secret else {
-            let first =
-                Authorities { active: make_authority(now, self.lifetimes.authority)?, next: None, previous: None };
+            let first = Authorities {
+                active: make_authority(now, self.lifetimes.authority)?,
+                next: None,
+                previous: None,
+            };
             return match self.secrets.create(&PostParams::default(), &to_secret(&first)).await {
                 // Another replica was faster: the watch brings what it made.
                 Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
@@ -174,13 +181,15 @@ fn from_secret(secret: &Secret) -> Result<Authorities, CertificateError> {
         value.map(|value| String::from_utf8_lossy(&value.0).into_owned())
     };
     let authority = |name: &str| {
-        let (Some(certificate), Some(key)) = (text(&format!("{name}.crt")), text(&format!("{name}.key"))) else {
+        let (Some(certificate), Some(key)) = (text(&format!("{name}.crt")), text(&format!("{name}.key")))
+        else {
             return Ok(None);
         };
         let (not_before, not_after) = validity(&certificate)?;
         Ok::<_, CertificateError>(Some(Authority { certificate, key, not_before, not_after }))
     };
     let missing = || CertificateError::Parse(format!("Secret {SECRET} has no active.crt and active.key"));
-    let previous = text("previous.crt").map(|pem| validity(&pem).map(|(_, not_after)| (pem, not_after))).transpose()?;
+    let previous =
+        text("previous.crt").map(|pem| validity(&pem).map(|(_, not_after)| (pem, not_after))).transpose()?;
     Ok(Authorities { active: authority("active")?.ok_or_else(missing)?, next: authority("next")?, previous })
 }

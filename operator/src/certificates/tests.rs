@@ -21,19 +21,28 @@ fn no_certificate_is_served_before_its_authority_was_trusted_for_the_overlap() {
     let mut now = Timestamp::from_second(1_800_000_000).unwrap();
     let mut names = 0..;
     let mut made = || names.next().unwrap();
-    let mut held = Authorities { active: authority(made(), now, lifetimes.authority).unwrap(), next: None, previous: None };
+    let mut held = Authorities {
+        active: authority(made(), now, lifetimes.authority).unwrap(),
+        next: None,
+        previous: None,
+    };
     let mut bundles = vec![(now, held.bundle())];
     let mut activated = 0;
     for _ in 0..24 * 365 {
         now += HOUR / 2;
-        if let Some(rotated) = held.rotated(now, lifetimes, || authority(made(), now, lifetimes.authority)).unwrap() {
+        if let Some(rotated) =
+            held.rotated(now, lifetimes, || authority(made(), now, lifetimes.authority)).unwrap()
+        {
             activated += u32::from(rotated.active != held.active);
             held = rotated;
         }
         bundles.push((now, held.bundle()));
         assert!(held.active.not_after > now, "the active authority never runs out");
         let before = bundles.iter().rev().find(|(at, _)| *at <= now - lifetimes.overlap);
-        assert!(before.is_none_or(|(_, bundle)| bundle.contains(&held.active.certificate)), "served before trusted");
+        assert!(
+            before.is_none_or(|(_, bundle)| bundle.contains(&held.active.certificate)),
+            "served before trusted"
+        );
     }
     assert!(activated >= 8, "half a year of 30-day authorities, renewed at 20 days: {activated}");
     let trusted = held.bundle().matches('<').count();

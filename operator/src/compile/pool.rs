@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use llm_config as config;
 use llm_crds::{
-    DEFAULT_OPENAI_ENDPOINT, Model, Pricing, Provider, ProviderKind, ProviderPool, Reason, SecretKeyReference,
-    Simulated, nano_usd, unit_interval_ppm,
+    DEFAULT_OPENAI_ENDPOINT, Model, Pricing, Provider, ProviderKind, ProviderPool, Reason,
+    SecretKeyReference, Simulated, nano_usd, unit_interval_ppm,
 };
 use rustls::{
     RootCertStore,
@@ -36,7 +36,11 @@ impl Unresolved {
     }
 }
 
-pub fn compile(name: &ObjectName, pool: &ProviderPool, observed: &Observed) -> (PoolOutcome, Option<config::Pool>) {
+pub fn compile(
+    name: &ObjectName,
+    pool: &ProviderPool,
+    observed: &Observed,
+) -> (PoolOutcome, Option<config::Pool>) {
     let mut invalid = Vec::new();
     let mut unresolved = Unresolved::default();
     let mut providers = Vec::new();
@@ -47,7 +51,10 @@ pub fn compile(name: &ObjectName, pool: &ProviderPool, observed: &Observed) -> (
     }
     let compiled = config::Pool { providers };
     // Whatever the schema let through and the proxies would refuse is said here, to the one pool.
-    let alone = config::Document { pools: BTreeMap::from([(name.to_string(), compiled.clone())]), ..Default::default() };
+    let alone = config::Document {
+        pools: BTreeMap::from([(name.to_string(), compiled.clone())]),
+        ..Default::default()
+    };
     let prefix = format!("pools[{name}].");
     invalid.extend(alone.check().iter().map(|problem| {
         format!("spec.{}: {}", problem.path.strip_prefix(&prefix).unwrap_or(&problem.path), problem.message)
@@ -101,7 +108,12 @@ fn compile_provider(
                 return None;
             }
             config::Upstream::OpenAI {
-                endpoint: provider.endpoint.as_deref().unwrap_or(DEFAULT_OPENAI_ENDPOINT).trim_end_matches('/').to_owned(),
+                endpoint: provider
+                    .endpoint
+                    .as_deref()
+                    .unwrap_or(DEFAULT_OPENAI_ENDPOINT)
+                    .trim_end_matches('/')
+                    .to_owned(),
                 api_key: api_key.map(config::Credential::new),
                 ca,
             }
@@ -114,7 +126,9 @@ fn compile_provider(
         priority: provider.priority.try_into().unwrap_or_default(),
         weight: provider.weight.try_into().unwrap_or_default(),
         upstream,
-        models: models.map(|(i, model)| compile_model(&format!("{path}.models[{i}]"), model, invalid)).collect(),
+        models: models
+            .map(|(i, model)| compile_model(&format!("{path}.models[{i}]"), model, invalid))
+            .collect(),
     })
 }
 
@@ -177,7 +191,9 @@ impl Secrets<'_> {
                 ));
             }
             Some(SecretState::Unreadable(why)) => {
-                return missing(format!("the operator can't read Secret `{name}` in namespace `{namespace}`: {why}"));
+                return missing(format!(
+                    "the operator can't read Secret `{name}` in namespace `{namespace}`: {why}"
+                ));
             }
             Some(SecretState::Present(data)) => data,
         };
@@ -189,7 +205,9 @@ impl Secrets<'_> {
         match std::str::from_utf8(value).map(str::trim_end) {
             Ok(text) if !text.is_empty() => Ok(text.to_owned()),
             Ok(_) => Err((Reason::InvalidSecret, format!("{path}: key `{key}` of Secret `{name}` is empty"))),
-            Err(_) => Err((Reason::InvalidSecret, format!("{path}: key `{key}` of Secret `{name}` is no text"))),
+            Err(_) => {
+                Err((Reason::InvalidSecret, format!("{path}: key `{key}` of Secret `{name}` is no text")))
+            }
         }
     }
 }

@@ -47,7 +47,8 @@ pub fn compile(
     }
     let (shipped, lost) = claim(name, route, &rules, claims);
     outcome.gateways = shipped.iter().map(|(gateway, _)| gateway.clone()).collect();
-    outcome.models = shipped.iter().flat_map(|(_, r)| &r.rules).flat_map(|rule| rule.models.clone()).collect();
+    outcome.models =
+        shipped.iter().flat_map(|(_, r)| &r.rules).flat_map(|rule| rule.models.clone()).collect();
     outcome.verdicts = if shipped.is_empty() {
         vec![accepted(Reason::ModelConflict, &lost), resolved]
     } else {
@@ -65,7 +66,12 @@ pub fn compile(
 }
 
 /// Takes the models that no older route has, gateway by gateway.
-fn claim(name: &ObjectName, route: &LLMRoute, rules: &[config::Rule], claims: &mut Claims) -> (Shipped, Vec<String>) {
+fn claim(
+    name: &ObjectName,
+    route: &LLMRoute,
+    rules: &[config::Rule],
+    claims: &mut Claims,
+) -> (Shipped, Vec<String>) {
     let mut lost = Vec::new();
     let mut shipped = Vec::new();
     for gateway in &route.spec.attach_to.gateways {
@@ -98,7 +104,8 @@ fn repeated_models(rules: &[config::Rule]) -> Vec<String> {
     for (i, rule) in rules.iter().enumerate() {
         for model in &rule.models {
             if let Some(other) = first.insert(model.as_str(), i) {
-                problems.push(format!("spec.rules[{i}]: model `{model}` is served by rules[{other}] already"));
+                problems
+                    .push(format!("spec.rules[{i}]: model `{model}` is served by rules[{other}] already"));
             }
         }
     }
@@ -107,8 +114,11 @@ fn repeated_models(rules: &[config::Rule]) -> Vec<String> {
 
 fn unknown_gateways(route: &LLMRoute, observed: &Observed) -> Vec<String> {
     let known = observed.gateways.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let unknown = route.spec.attach_to.gateways.iter().filter(|gateway| !observed.gateways.contains(*gateway));
-    unknown.map(|gateway| format!("spec.attachTo.gateways: there is no gateway `{gateway}`; there are: {known}")).collect()
+    let unknown =
+        route.spec.attach_to.gateways.iter().filter(|gateway| !observed.gateways.contains(*gateway));
+    unknown
+        .map(|gateway| format!("spec.attachTo.gateways: there is no gateway `{gateway}`; there are: {known}"))
+        .collect()
 }
 
 /// What a route refers to.
@@ -152,10 +162,15 @@ impl Joined<'_> {
                 models.push(model.clone());
             }
         };
-        if rule.matches.is_empty() { served.for_each(&mut add) } else { named.for_each(&mut add) }
+        if rule.matches.is_empty() {
+            served.for_each(&mut add);
+        } else {
+            named.for_each(&mut add);
+        }
         let defaults = config::Timeouts::default();
         let millis = |duration: Option<kube::core::Duration>, default: u64| {
-            duration.map_or(default, |d| u64::try_from(Duration::from(d).as_millis()).unwrap_or(u64::MAX).max(1))
+            duration
+                .map_or(default, |d| u64::try_from(Duration::from(d).as_millis()).unwrap_or(u64::MAX).max(1))
         };
         let timeouts = rule.timeouts.as_ref();
         let timeouts = config::Timeouts {
@@ -182,7 +197,10 @@ impl Joined<'_> {
             return None;
         }
         let Some(compiled) = &offered.compiled else {
-            refs.fatal(Reason::BackendNotFound, format!("{path}.pool: ProviderPool {pool_name} is not accepted: see its status"));
+            refs.fatal(
+                Reason::BackendNotFound,
+                format!("{path}.pool: ProviderPool {pool_name} is not accepted: see its status"),
+            );
             return None;
         };
         let mut offered_models = Vec::new();
@@ -191,7 +209,9 @@ impl Joined<'_> {
                 offered_models.push(model.name.clone());
             }
         }
-        for (i, model) in backend.models.iter().enumerate().filter(|(_, model)| !offered_models.contains(*model)) {
+        for (i, model) in
+            backend.models.iter().enumerate().filter(|(_, model)| !offered_models.contains(*model))
+        {
             let problem = format!(
                 "{path}.models[{i}]: ProviderPool {pool_name} has no model `{model}`; it has: {}",
                 offered_models.join(", ")
@@ -205,7 +225,11 @@ impl Joined<'_> {
                 "{path}: no provider of ProviderPool {pool_name} can be called for model `{model}`: see its status"
             ));
         }
-        Some(config::Backend { pool: pool_name.to_string(), models, weight: backend.weight.try_into().unwrap_or_default() })
+        Some(config::Backend {
+            pool: pool_name.to_string(),
+            models,
+            weight: backend.weight.try_into().unwrap_or_default(),
+        })
     }
 
     fn permitted(&self, pool: &ObjectName, offered: &Offered<'_>) -> bool {

@@ -33,13 +33,19 @@ pub struct Cluster {
 impl Cluster {
     /// Starts the watches and waits until they have seen all there is: an operator that starts must
     /// not take what it has not seen yet for deleted.
-    pub async fn watch(client: &Client, gateways: BTreeSet<String>, changed: &Arc<Notify>, metrics: &Arc<Metrics>) -> Self {
+    pub async fn watch(
+        client: &Client,
+        gateways: BTreeSet<String>,
+        changed: &Arc<Notify>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let routes = reflect(Api::<LLMRoute>::all(client.clone()), changed, metrics);
         let pools = reflect(Api::<ProviderPool>::all(client.clone()), changed, metrics);
         let namespaces = reflect(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), changed, metrics);
         let secrets = SecretWatches::new(client.clone(), changed.clone(), metrics.clone());
         // A store is ready once its first listing is in; the writer that could say otherwise lives on.
-        let _ready = tokio::join!(routes.wait_until_ready(), pools.wait_until_ready(), namespaces.wait_until_ready());
+        let _ready =
+            tokio::join!(routes.wait_until_ready(), pools.wait_until_ready(), namespaces.wait_until_ready());
         Self { routes, pools, namespaces, secrets, gateways }
     }
 
@@ -75,7 +81,12 @@ where
 }
 
 /// A store that follows the objects of a kind that `config` selects.
-pub fn reflect_with<K>(api: Api<K>, config: watcher::Config, changed: &Arc<Notify>, metrics: &Arc<Metrics>) -> Store<K>
+pub fn reflect_with<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    changed: &Arc<Notify>,
+    metrics: &Arc<Metrics>,
+) -> Store<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Default + Eq + Hash + Clone + Send + Sync,

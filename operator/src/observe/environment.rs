@@ -30,7 +30,10 @@ const VENDORS: [Vendor; 3] = [
         variable: "ANTHROPIC_API_KEY",
         endpoint: "https://api.anthropic.com/v1",
         host: "api.anthropic.com",
-        models: &[("claude-sonnet-4-5", "3.00", "0.30", "15.00"), ("claude-haiku-4-5", "1.00", "0.10", "5.00")],
+        models: &[
+            ("claude-sonnet-4-5", "3.00", "0.30", "15.00"),
+            ("claude-haiku-4-5", "1.00", "0.10", "5.00"),
+        ],
     },
     Vendor {
         name: "gemini",
@@ -72,7 +75,8 @@ pub fn fill_secrets(observed: &mut Observed, variables: Variables<'_>) -> Vec<St
 #[must_use]
 pub fn usual_variable(provider: &Provider) -> &'static str {
     let endpoint = provider.endpoint.as_deref().unwrap_or(DEFAULT_OPENAI_ENDPOINT);
-    let host = endpoint.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
+    let host =
+        endpoint.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
     let vendor = VENDORS.iter().find(|vendor| vendor.host == host);
     match (vendor, provider.kind) {
         (Some(vendor), _) => vendor.variable,
@@ -91,7 +95,8 @@ pub fn manifests(variables: Variables<'_>) -> String {
     }
     let openai_endpoint = variables("OPENAI_BASE_URL").filter(|endpoint| !endpoint.is_empty());
     let pools = found.iter().map(|vendor| {
-        let endpoint = openai_endpoint.as_deref().filter(|_| vendor.name == "openai").unwrap_or(vendor.endpoint);
+        let endpoint =
+            openai_endpoint.as_deref().filter(|_| vendor.name == "openai").unwrap_or(vendor.endpoint);
         pool(vendor, endpoint)
     });
     let backends: String = found
@@ -154,7 +159,14 @@ mod tests {
         let mut observed = read(&text).observed;
         assert_eq!(observed.pools[0].spec.providers[0].endpoint.as_deref(), Some("http://localhost:1/v1"));
         let taken = fill_secrets(&mut observed, &variables);
-        assert_eq!(taken, ["default/openai/openai uses OPENAI_API_KEY", "default/anthropic/anthropic uses ANTHROPIC_API_KEY", "default/gemini/gemini uses GEMINI_API_KEY"]);
+        assert_eq!(
+            taken,
+            [
+                "default/openai/openai uses OPENAI_API_KEY",
+                "default/anthropic/anthropic uses ANTHROPIC_API_KEY",
+                "default/gemini/gemini uses GEMINI_API_KEY"
+            ]
+        );
         let secret = &observed.secrets[&ObjectName::new("default", "anthropic")];
         assert_eq!(*secret, SecretState::Present([("apiKey".to_owned(), b"sk-a".to_vec())].into()));
     }

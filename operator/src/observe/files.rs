@@ -77,7 +77,11 @@ impl Manifests {
                 }
             }
             Err(error) => {
-                problems.push(Problem { file: file.to_owned(), object: None, message: format!("not valid YAML: {error}") });
+                problems.push(Problem {
+                    file: file.to_owned(),
+                    object: None,
+                    message: format!("not valid YAML: {error}"),
+                });
             }
         }
     }
@@ -90,7 +94,8 @@ impl Manifests {
     }
 
     fn object(&mut self, file: &Path, value: Value, problems: &mut Vec<Problem>) {
-        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (api_version, kind) = (text("/apiVersion"), text("/kind"));
         let object = format!("{kind} {}", text("/metadata/name"));
         let mut problem = |message: String| {
@@ -98,11 +103,15 @@ impl Manifests {
         };
         match (api_version.as_str(), kind.as_str()) {
             (API_VERSION, "LLMRoute") => match typed::<LLMRoute>(value) {
-                Ok(route) => self.keep(file, "LLMRoute", route, |o, route| o.routes.push(Arc::new(route)), problem),
+                Ok(route) => {
+                    self.keep(file, "LLMRoute", route, |o, route| o.routes.push(Arc::new(route)), problem);
+                }
                 Err(found) => found.into_iter().for_each(problem),
             },
             (API_VERSION, "ProviderPool") => match typed::<ProviderPool>(value) {
-                Ok(pool) => self.keep(file, "ProviderPool", pool, |o, pool| o.pools.push(Arc::new(pool)), problem),
+                Ok(pool) => {
+                    self.keep(file, "ProviderPool", pool, |o, pool| o.pools.push(Arc::new(pool)), problem);
+                }
                 Err(found) => found.into_iter().for_each(problem),
             },
             ("v1", "Secret") => match strict::<Secret>(value) {
@@ -118,7 +127,9 @@ impl Manifests {
             },
             ("", _) | (_, "") => problem("apiVersion and kind are needed".to_owned()),
             (other, _) if other.split('/').next() == Some(GROUP) => {
-                problem(format!("no such kind: {other} {kind}; there are LLMRoute and ProviderPool of {API_VERSION}"));
+                problem(format!(
+                    "no such kind: {other} {kind}; there are LLMRoute and ProviderPool of {API_VERSION}"
+                ));
             }
             _ => self.passed_over.push(format!("{}: {object}", file.display())),
         }
@@ -150,7 +161,9 @@ fn add_secret(observed: &mut Observed, secret: Secret) {
     let name = ObjectName::of(&secret);
     let mut data: BTreeMap<String, Vec<u8>> =
         secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
-    data.extend(secret.string_data.unwrap_or_default().into_iter().map(|(key, text)| (key, text.into_bytes())));
+    data.extend(
+        secret.string_data.unwrap_or_default().into_iter().map(|(key, text)| (key, text.into_bytes())),
+    );
     observed.secrets.insert(name, SecretState::Present(data));
 }
 
@@ -187,7 +200,8 @@ fn strict<K: DeserializeOwned>(value: Value) -> Result<K, String> {
             path => unknown.push(path),
         };
         let deserializer = serde_ignored::Deserializer::new(value, &mut note);
-        serde_path_to_error::deserialize(deserializer).map_err(|error| format!("{}: {}", error.path(), error.inner()))?
+        serde_path_to_error::deserialize(deserializer)
+            .map_err(|error| format!("{}: {}", error.path(), error.inner()))?
     };
     if unknown.is_empty() {
         return Ok(object);
@@ -206,11 +220,14 @@ pub fn files(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
         }
         match std::fs::read_dir(path) {
             Ok(entries) => {
-                let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|p| is_manifest(p)).collect();
+                let mut found: Vec<PathBuf> =
+                    entries.flatten().map(|entry| entry.path()).filter(|p| is_manifest(p)).collect();
                 found.sort();
                 files.extend(found);
             }
-            Err(error) => problems.push(Problem { file: path.clone(), object: None, message: error.to_string() }),
+            Err(error) => {
+                problems.push(Problem { file: path.clone(), object: None, message: error.to_string() });
+            }
         }
     }
     files

@@ -13,11 +13,7 @@ use kube::{
     Api, Client,
     runtime::{WatchStreamExt as _, watcher::watch_object},
 };
-use tokio::{
-    sync::Notify,
-    task::AbortHandle,
-    time::Instant,
-};
+use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 
 use super::{ObjectName, SecretState};
 use crate::metrics::Metrics;
@@ -98,7 +94,10 @@ impl SecretWatches {
                     Some(Err(error)) => {
                         metrics.watch_errors.inc();
                         // What has been read stays in force while the API server is away.
-                        if matches!(*known.lock().unwrap_or_else(PoisonError::into_inner), Some(SecretState::Present(_))) {
+                        if matches!(
+                            *known.lock().unwrap_or_else(PoisonError::into_inner),
+                            Some(SecretState::Present(_))
+                        ) {
                             continue;
                         }
                         SecretState::Unreadable(error.to_string())

@@ -21,7 +21,9 @@ pub enum Refusal {
     NoToken,
     #[error("the token is not valid for the audience `{AUDIENCE}`: {0}")]
     InvalidToken(String),
-    #[error("{user} may not serve gateway `{gateway}`: start the operator with --gateway {gateway}=NAMESPACE/SERVICEACCOUNT of its proxies")]
+    #[error(
+        "{user} may not serve gateway `{gateway}`: start the operator with --gateway {gateway}=NAMESPACE/SERVICEACCOUNT of its proxies"
+    )]
     NotAllowed { user: String, gateway: String },
     #[error("the API server can't review the token now: {0}")]
     Unavailable(String),
@@ -60,14 +62,21 @@ impl Admission {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Refusal::NoToken)?;
         let review = TokenReview {
-            spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: Some(vec![AUDIENCE.to_owned()]) },
+            spec: TokenReviewSpec {
+                token: Some(token.to_owned()),
+                audiences: Some(vec![AUDIENCE.to_owned()]),
+            },
             ..TokenReview::default()
         };
-        let reviewed = Api::<TokenReview>::all(self.client.clone()).create(&PostParams::default(), &review).await;
-        let status = reviewed.map_err(|error| Refusal::Unavailable(error.to_string()))?.status.unwrap_or_default();
+        let reviewed =
+            Api::<TokenReview>::all(self.client.clone()).create(&PostParams::default(), &review).await;
+        let status =
+            reviewed.map_err(|error| Refusal::Unavailable(error.to_string()))?.status.unwrap_or_default();
         let for_us = status.audiences.iter().flatten().any(|audience| audience == AUDIENCE);
         if !status.authenticated.unwrap_or(false) || !for_us {
-            return Err(Refusal::InvalidToken(status.error.unwrap_or_else(|| "not authenticated".to_owned())));
+            return Err(Refusal::InvalidToken(
+                status.error.unwrap_or_else(|| "not authenticated".to_owned()),
+            ));
         }
         let UserInfo { username, extra, .. } = status.user.unwrap_or_default();
         let pod = extra.and_then(|mut extra| extra.remove(POD_NAME)?.into_iter().next());
@@ -77,7 +86,8 @@ impl Admission {
     /// Whether this identity runs the gateway.
     pub fn authorize(&self, identity: &Identity, gateway: &str) -> Result<(), Refusal> {
         let allowed = self.gateways.get(gateway).is_some_and(|account| {
-            identity.service_account == format!("system:serviceaccount:{}:{}", account.namespace, account.name)
+            identity.service_account
+                == format!("system:serviceaccount:{}:{}", account.namespace, account.name)
         });
         if allowed {
             return Ok(());

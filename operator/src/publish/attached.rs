@@ -98,7 +98,8 @@ impl Attached {
         let mut summaries: BTreeMap<String, Summary> = BTreeMap::new();
         for (name, proxy) in &proxies.1 {
             let summary = summaries.entry(name.gateway.clone()).or_default();
-            let same = |group: &&mut Group| Arc::ptr_eq(&group.holds, &proxy.holds) || group.holds == proxy.holds;
+            let same =
+                |group: &&mut Group| Arc::ptr_eq(&group.holds, &proxy.holds) || group.holds == proxy.holds;
             match summary.groups.iter_mut().find(same) {
                 Some(group) => {
                     group.proxies += 1;
@@ -139,7 +140,8 @@ impl Place {
 
     fn update(&self, change: impl FnOnce(&mut Proxy)) {
         let mut proxies = self.attached.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(proxy) = proxies.1.get_mut(&self.name).filter(|proxy| proxy.connection == self.connection) {
+        if let Some(proxy) = proxies.1.get_mut(&self.name).filter(|proxy| proxy.connection == self.connection)
+        {
             change(proxy);
         }
         self.attached.changed.send_replace(());

@@ -66,7 +66,9 @@ impl Streams {
         match self.clone().open(request).await {
             Ok(updates) => {
                 let mut response = Response::new(Either::Right(updates));
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
                 response
             }
             Err((status, message)) => {
@@ -85,7 +87,9 @@ impl Streams {
         let hello = timeout(HELLO_TIMEOUT, messages.next()).await;
         let (proxy, gateway, version, holds) = match hello {
             Ok(Ok(FromProxy::Hello { proxy, gateway, version, holds })) => (proxy, gateway, version, holds),
-            Ok(Ok(_)) => return Err((StatusCode::BAD_REQUEST, "the first message must be a hello".to_owned())),
+            Ok(Ok(_)) => {
+                return Err((StatusCode::BAD_REQUEST, "the first message must be a hello".to_owned()));
+            }
             Ok(Err(error)) => return Err((StatusCode::BAD_REQUEST, error.to_string())),
             Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "no hello came".to_owned())),
         };
@@ -109,7 +113,9 @@ impl Streams {
             let Err(why) = conversation.run(replaced).await;
             tracing::info!(proxy = name.proxy, gateway = name.gateway, %why, "a proxy is detached");
         });
-        let frames = stream::unfold(body, async |mut body: mpsc::Receiver<Bytes>| Some((Ok(Frame::data(body.recv().await?)), body)));
+        let frames = stream::unfold(body, async |mut body: mpsc::Receiver<Bytes>| {
+            Some((Ok(Frame::data(body.recv().await?)), body))
+        });
         Ok(StreamBody::new(frames.boxed()))
     }
 }
@@ -159,7 +165,9 @@ impl Conversation {
         let mut line = serde_json::to_vec(update).unwrap_or_default();
         line.push(b'\n');
         self.updates.send(line.into()).await.map_err(|_| Ended::HungUp)?;
-        let answer = timeout(ANSWER_TIMEOUT, self.messages.next()).await.map_err(|_| Ended::NoAnswer { generation })??;
+        let answer = timeout(ANSWER_TIMEOUT, self.messages.next())
+            .await
+            .map_err(|_| Ended::NoAnswer { generation })??;
         match answer {
             FromProxy::Ack { generation: answered } if answered == generation => {
                 self.holds = digests.clone();
@@ -187,7 +195,8 @@ impl Messages {
         loop {
             match self.lines.next_line() {
                 Some(Line::Whole(line)) => {
-                    return serde_json::from_slice(&line).map_err(|error| Ended::NoMessage(error.to_string()));
+                    return serde_json::from_slice(&line)
+                        .map_err(|error| Ended::NoMessage(error.to_string()));
                 }
                 Some(Line::TooLong(_)) => return Err(Ended::NoMessage("it is too long".to_owned())),
                 None => {}

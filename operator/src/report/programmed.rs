@@ -30,8 +30,18 @@ pub struct Proxies<'a> {
 
 impl Proxies<'_> {
     /// The `Programmed` verdict of an object made of `sections`, and its share as `2/2`.
-    pub fn programmed(&self, gateways: &BTreeSet<String>, sections: &[Key], absent: Absent) -> (Verdict, String) {
-        let verdict = |status, reason, message| Verdict { condition: ConditionType::Programmed, status, reason, message };
+    pub fn programmed(
+        &self,
+        gateways: &BTreeSet<String>,
+        sections: &[Key],
+        absent: Absent,
+    ) -> (Verdict, String) {
+        let verdict = |status, reason, message| Verdict {
+            condition: ConditionType::Programmed,
+            status,
+            reason,
+            message,
+        };
         if gateways.is_empty() {
             let (reason, message) = match absent {
                 Absent::NotShipped => (Reason::NotShipped, "not sent to any proxy: see the other conditions"),
@@ -54,7 +64,10 @@ impl Proxies<'_> {
                     }
                 }
                 refused.extend(
-                    summary.refusals.iter().map(|refusal| format!("{}: {}", refusal.proxy, refusal.problems.join("; "))),
+                    summary
+                        .refusals
+                        .iter()
+                        .map(|refusal| format!("{}: {}", refusal.proxy, refusal.problems.join("; "))),
                 );
             }
         }
@@ -66,7 +79,10 @@ impl Proxies<'_> {
             let proxies = if total == 1 { "proxy".to_owned() } else { format!("all {total} proxies") };
             verdict(true, Reason::Programmed, format!("in force on {proxies} of gateway {names}"))
         } else if refused.is_empty() {
-            let message = format!("in force on {current} of {total} proxies of gateway {names}; not yet on {}", listed(&behind));
+            let message = format!(
+                "in force on {current} of {total} proxies of gateway {names}; not yet on {}",
+                listed(&behind)
+            );
             verdict(false, Reason::Pending, message)
         } else {
             refused.truncate(TOLD);

@@ -5,27 +5,41 @@ use crate::*;
 
 fn good() -> Document {
     Document {
-        routes: [("ai/chat".to_owned(), Route {
-            rules: vec![Rule {
-                models: vec!["demo".to_owned()],
-                backends: vec![Backend { pool: "ai/p".to_owned(), models: vec!["m".to_owned()], weight: 1 }],
-                timeouts: Timeouts::default(),
-            }],
-        })]
+        routes: [(
+            "ai/chat".to_owned(),
+            Route {
+                rules: vec![Rule {
+                    models: vec!["demo".to_owned()],
+                    backends: vec![Backend {
+                        pool: "ai/p".to_owned(),
+                        models: vec!["m".to_owned()],
+                        weight: 1,
+                    }],
+                    timeouts: Timeouts::default(),
+                }],
+            },
+        )]
         .into(),
-        pools: [("ai/p".to_owned(), Pool {
-            providers: vec![Provider {
-                name: "openai".to_owned(),
-                priority: 0,
-                weight: 1,
-                upstream: Upstream::OpenAI {
-                    endpoint: "https://api.example.com/v1".to_owned(),
-                    api_key: Some(Credential::new("sk-secret".to_owned())),
-                    ca: None,
-                },
-                models: vec![Model { name: "m".to_owned(), upstream_name: "m".to_owned(), price: Price::default() }],
-            }],
-        })]
+        pools: [(
+            "ai/p".to_owned(),
+            Pool {
+                providers: vec![Provider {
+                    name: "openai".to_owned(),
+                    priority: 0,
+                    weight: 1,
+                    upstream: Upstream::OpenAI {
+                        endpoint: "https://api.example.com/v1".to_owned(),
+                        api_key: Some(Credential::new("sk-secret".to_owned())),
+                        ca: None,
+                    },
+                    models: vec![Model {
+                        name: "m".to_owned(),
+                        upstream_name: "m".to_owned(),
+                        price: Price::default(),
+                    }],
+                }],
+            },
+        )]
         .into(),
     }
 }
@@ -53,13 +67,28 @@ fn a_good_document_has_no_problem() {
 fn each_problem_names_its_place() {
     let cases: Vec<(Vec<String>, &str)> = vec![
         (problems(|d| rule(d).models.clear()), "routes[ai/chat].rules[0].models: must not be empty"),
-        (problems(|d| rule(d).backends[0].weight = 0), "routes[ai/chat].rules[0].backends: at least one needs a weight above 0"),
-        (problems(|d| rule(d).backends[0].pool = "x/y".into()), "routes[ai/chat].rules[0].backends[0].pool: no pool `x/y` in the document"),
-        (problems(|d| rule(d).backends[0].models.clear()), "routes[ai/chat].rules[0].backends[0].models: must not be empty"),
+        (
+            problems(|d| rule(d).backends[0].weight = 0),
+            "routes[ai/chat].rules[0].backends: at least one needs a weight above 0",
+        ),
+        (
+            problems(|d| rule(d).backends[0].pool = "x/y".into()),
+            "routes[ai/chat].rules[0].backends[0].pool: no pool `x/y` in the document",
+        ),
+        (
+            problems(|d| rule(d).backends[0].models.clear()),
+            "routes[ai/chat].rules[0].backends[0].models: must not be empty",
+        ),
         (problems(|d| rule(d).timeouts.idle_ms = 0), "routes[ai/chat].rules[0].timeouts: must be above 0 ms"),
         (problems(|d| provider(d).weight = 0), "pools[ai/p].providers[0].weight: must be above 0"),
         (problems(|d| provider(d).models.clear()), "pools[ai/p].providers[0].models: must not be empty"),
-        (problems(|d| { let again = provider(d).clone(); d.pools.get_mut("ai/p").unwrap().providers.push(again); }), "pools[ai/p].providers[1].name: `openai` is providers[0] already"),
+        (
+            problems(|d| {
+                let again = provider(d).clone();
+                d.pools.get_mut("ai/p").unwrap().providers.push(again);
+            }),
+            "pools[ai/p].providers[1].name: `openai` is providers[0] already",
+        ),
     ];
     for (found, expected) in cases {
         assert_eq!(found, [expected]);
@@ -69,7 +98,9 @@ fn each_problem_names_its_place() {
 #[test]
 fn endpoints_keys_and_authorities_are_looked_at() {
     for endpoint in ["ftp://x", "https://", "http:///v1", "https://u@h", "https://h?x=1", "h/v1"] {
-        let found = problems(|d| provider(d).upstream = Upstream::OpenAI { endpoint: endpoint.into(), api_key: None, ca: None });
+        let found = problems(|d| {
+            provider(d).upstream = Upstream::OpenAI { endpoint: endpoint.into(), api_key: None, ca: None }
+        });
         assert_eq!(found.len(), 1, "{endpoint}: {found:?}");
     }
     let found = problems(|d| {
@@ -89,7 +120,13 @@ fn every_problem_is_listed_not_the_first() {
         rule(d).timeouts.request_ms = 0;
         rule(d).models.push("demo".into());
         provider(d).name.clear();
-        provider(d).upstream = Upstream::Simulated { latency_ms: 0, time_to_first_token_ms: 0, tokens_per_second: 0, error_ppm: 2_000_000, seed: None };
+        provider(d).upstream = Upstream::Simulated {
+            latency_ms: 0,
+            time_to_first_token_ms: 0,
+            tokens_per_second: 0,
+            error_ppm: 2_000_000,
+            seed: None,
+        };
     });
     assert_eq!(found.len(), 5, "{found:?}");
 }

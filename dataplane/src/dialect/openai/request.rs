@@ -46,10 +46,18 @@ impl ChatRequest {
             .0;
         match fields.messages {
             Some(Bounded::Array { len: 0 }) => {
-                return Err(Error::InvalidField { param: "messages", reason: "it must hold at least one message".to_owned() });
+                return Err(Error::InvalidField {
+                    param: "messages",
+                    reason: "it must hold at least one message".to_owned(),
+                });
             }
             Some(Bounded::Array { .. }) => {}
-            Some(_) => return Err(Error::InvalidField { param: "messages", reason: "it must be an array".to_owned() }),
+            Some(_) => {
+                return Err(Error::InvalidField {
+                    param: "messages",
+                    reason: "it must be an array".to_owned(),
+                });
+            }
             None => return Err(Error::MissingField { param: "messages" }),
         }
         let usage_wish = match fields.stream_options {
@@ -57,7 +65,12 @@ impl ChatRequest {
             Some(raw) if asks_for_usage(raw)? => UsageWish::Asked,
             Some(raw) => UsageWish::Declined(position(body, raw)),
         };
-        Ok(Self { model: model.into(), stream: fields.stream, model_at: position(body, raw_model), usage_wish })
+        Ok(Self {
+            model: model.into(),
+            stream: fields.stream,
+            model_at: position(body, raw_model),
+            usage_wish,
+        })
     }
 
     /// Whether the usage event of the stream is the gateway's own wish, to be hidden again.
@@ -75,7 +88,9 @@ impl ChatRequest {
         if self.stream {
             match &self.usage_wish {
                 UsageWish::Asked => {}
-                UsageWish::Declined(at) => edits.push((at.clone(), Cow::Borrowed(r#"{"include_usage":true}"#))),
+                UsageWish::Declined(at) => {
+                    edits.push((at.clone(), Cow::Borrowed(r#"{"include_usage":true}"#)))
+                }
                 UsageWish::Unsaid => {
                     // Behind the brace that opens the object, wherever blanks put it.
                     let brace = body.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);

@@ -104,7 +104,9 @@ impl StreamTap {
             choices: Vec<IgnoredAny>,
             usage: Option<UsageObject>,
         }
-        let Some(data) = memmem::find(event, b"{").map(|at| event[at..].trim_ascii_end()) else { return false };
+        let Some(data) = memmem::find(event, b"{").map(|at| event[at..].trim_ascii_end()) else {
+            return false;
+        };
         match serde_json::from_slice::<Chunk>(data) {
             Ok(Chunk { choices, usage: Some(usage) }) => {
                 self.usage = Some(usage.into());

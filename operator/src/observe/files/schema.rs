@@ -6,7 +6,8 @@ use serde_json::Value;
 /// Every problem, each with its field.
 pub fn problems<K: CustomResourceExt>(object: &Value) -> Vec<String> {
     let crd = K::crd();
-    let schema = crd.spec.versions.first().and_then(|version| version.schema.as_ref()?.open_api_v3_schema.clone());
+    let schema =
+        crd.spec.versions.first().and_then(|version| version.schema.as_ref()?.open_api_v3_schema.clone());
     // The derive made it: it is there, and it is JSON.
     let Some(schema) = schema.and_then(|schema| serde_json::to_value(schema).ok()) else {
         return vec!["the kind has no schema".to_owned()];

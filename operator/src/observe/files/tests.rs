@@ -44,19 +44,40 @@ fn a_problem_names_file_object_field_and_reason() {
     };
     let cases = [
         (with("providers:", "providers: ["), "a.yaml: not valid YAML"),
-        (with("kind: ProviderPool", "kind: ProviderPol"), "a.yaml: ProviderPol p: no such kind: llmgateway.dev/v1alpha1 ProviderPol"),
+        (
+            with("kind: ProviderPool", "kind: ProviderPol"),
+            "a.yaml: ProviderPol p: no such kind: llmgateway.dev/v1alpha1 ProviderPol",
+        ),
         (with("metadata: {name: p}", "metadata: {}"), "metadata.name: must not be empty"),
-        (with("spec:", "spec:\n  allowedNamespace: {from: All}"), "a.yaml: ProviderPool p: unknown field: spec.allowedNamespace"),
+        (
+            with("spec:", "spec:\n  allowedNamespace: {from: All}"),
+            "a.yaml: ProviderPool p: unknown field: spec.allowedNamespace",
+        ),
         (with("kind: Simulated", "kind: Cohere"), "spec.providers[0].kind"),
-        (with("{name: m}", "{name: m, pricing: {inputPerMillion: \"1,5\", outputPerMillion: \"1\"}}"), "spec.providers[0].models[0].pricing.inputPerMillion"),
+        (
+            with("{name: m}", "{name: m, pricing: {inputPerMillion: \"1,5\", outputPerMillion: \"1\"}}"),
+            "spec.providers[0].models[0].pricing.inputPerMillion",
+        ),
         (with("kind: Simulated", "kind: Simulated, weight: -1"), "spec.providers[0].weight"),
-        (with("kind: Simulated", "kind: Simulated, endpoint: \"http://x\""), "spec.providers[0].endpoint: kind Simulated calls no one: remove endpoint"),
-        (with("kind: Simulated", "kind: OpenAI, endpoint: \"ftp://x\""), "must be an http:// or https:// URL"),
-        (with("kind: Simulated", "kind: Simulated, simulated: {latency: 2h}"), "must be a duration from 0s to 1h"),
+        (
+            with("kind: Simulated", "kind: Simulated, endpoint: \"http://x\""),
+            "spec.providers[0].endpoint: kind Simulated calls no one: remove endpoint",
+        ),
+        (
+            with("kind: Simulated", "kind: OpenAI, endpoint: \"ftp://x\""),
+            "must be an http:// or https:// URL",
+        ),
+        (
+            with("kind: Simulated", "kind: Simulated, simulated: {latency: 2h}"),
+            "must be a duration from 0s to 1h",
+        ),
     ];
     for (problems, expected) in cases {
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].contains(expected) && problems[0].starts_with("a.yaml: "), "{problems:?} lacks {expected}");
+        assert!(
+            problems[0].contains(expected) && problems[0].starts_with("a.yaml: "),
+            "{problems:?} lacks {expected}"
+        );
     }
 }
 

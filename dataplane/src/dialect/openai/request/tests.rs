@@ -16,7 +16,8 @@ fn upstream(body: &str, model: &str) -> String {
 fn a_body_passes_through_untouched_when_nothing_must_change() {
     let body = r#" { "x_unknown":1.00e2, "model" : "gpt", "messages":[{"role":"user","content":"hi"}] }"#;
     assert_eq!(upstream(body, "gpt"), body);
-    let streamed = r#"{"model":"gpt","stream":true,"stream_options":{"include_usage":true,"x":1},"messages":[1]}"#;
+    let streamed =
+        r#"{"model":"gpt","stream":true,"stream_options":{"include_usage":true,"x":1},"messages":[1]}"#;
     assert_eq!(upstream(streamed, "gpt"), streamed);
 }
 

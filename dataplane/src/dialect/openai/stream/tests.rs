@@ -35,7 +35,11 @@ fn any_cut_gives_the_same_bytes_and_the_same_usage() {
 
         let (passed, tap, ended) = through(STREAM, true, cut);
         assert!(!passed.contains("prompt_tokens") && passed.ends_with("data: [DONE]\n\n"), "{passed}");
-        assert_eq!((passed.lines().count() + 1, tap.usage(), ended), (hidden, Some(usage), true), "cut every {cut}");
+        assert_eq!(
+            (passed.lines().count() + 1, tap.usage(), ended),
+            (hidden, Some(usage), true),
+            "cut every {cut}"
+        );
     }
 }
 
@@ -51,7 +55,10 @@ fn usage_in_an_event_with_choices_is_taken_and_not_hidden() {
 fn an_end_is_told_from_a_break() {
     let chunk = "data: {\"choices\":[{\"finish_reason\": null}]}\n\n";
     assert!(!through(chunk, true, 7).2, "no mark, nothing finished");
-    assert!(through("data: {\"choices\":[{\"finish_reason\": \"length\"}]}\n\n", true, 7).2, "finished, without a mark");
+    assert!(
+        through("data: {\"choices\":[{\"finish_reason\": \"length\"}]}\n\n", true, 7).2,
+        "finished, without a mark"
+    );
     let (passed, _, ended) = through(&format!("{chunk}data: [DONE]"), true, 7);
     assert!(ended && passed.ends_with("data: [DONE]\n\n"), "a mark without its blank line: {passed}");
     assert!(!through("<html>garbage</html>", true, 7).2);
