@@ -103,7 +103,7 @@ impl Snapshot {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut models = HashMap::new();
+        let mut models: HashMap<Box<str>, ServedModel> = HashMap::new();
         for (key, route) in &document.routes {
             let name: Arc<str> = key.as_str().into();
             for rule in &route.rules {

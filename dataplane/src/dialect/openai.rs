@@ -10,7 +10,7 @@ mod request;
 mod stream;
 
 pub use request::ChatRequest;
-pub use stream::{Gather, StreamTap};
+pub use stream::{EventTooLarge, Gather, StreamTap};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,11 @@
 //! The reply to the client: with its backpressure, within its deadlines, reading along.
 //!
-//! Frames that are ready together are written together. When a frame has come and no other is
-//! ready, the task steps back once, behind the connection to the provider in the run queue; what
-//! that has read meanwhile joins in, and what has come by then is written. No frame ever waits for
-//! one that is not there.
+//! Frames that are ready together are written together: a write costs more than all that is done
+//! to a frame. The connection to the provider hands over one frame at a time, so what is ready is
+//! only known when that connection has had its turn: frames are gathered until a turn of the
+//! scheduler brings no other. No frame ever waits for one that is not there.
+
+mod turn;
 
 use std::{
     convert::Infallible,
@@ -23,7 +25,7 @@ use llm_config::Timeouts;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
-    dialect::openai::{self, Gather, StreamTap},
+    dialect::openai::{self, EventTooLarge, Gather, StreamTap},
     error::Error,
     stage::{
         decode::Call,
@@ -31,6 +33,8 @@ use crate::{
         settle::{Settlement, Taken},
     },
 };
+
+use turn::Turn;
 
 /// Bytes that are written together, at most.
 const MAX_WRITE: usize = 64 * 1024;
@@ -79,8 +83,11 @@ pub fn relay(
                 source: rest,
                 first: Some(first),
                 tap: StreamTap::new(call.request.hides_usage()),
+                came: Gather::default(),
                 out: Gather::default(),
-                stepped_back: false,
+                turn: Turn::default(),
+                came_this_turn: false,
+                source_ended: false,
                 last_frame: Instant::now(),
                 idle,
                 deadline,
@@ -108,8 +115,13 @@ pub struct Relay {
     source: Source,
     first: Option<Bytes>,
     tap: StreamTap,
+    /// Frames as they came.
+    came: Gather,
+    /// What of them may go to the client.
     out: Gather,
-    stepped_back: bool,
+    turn: Turn,
+    came_this_turn: bool,
+    source_ended: bool,
     last_frame: Instant,
     idle: Duration,
     deadline: Instant,
@@ -164,19 +176,47 @@ impl Relay {
         }
     }
 
+    /// Passes what came through the tap.
+    fn read_along(&mut self) -> Result<(), Error> {
+        if self.came.is_empty() {
+            return Ok(());
+        }
+        self.last_frame = Instant::now();
+        self.tap.push(self.came.take(), &mut self.out).map_err(|EventTooLarge| Error::Garbage {
+            provider: self.provider.to_string(),
+            reason: "an event is over 4 MiB",
+        })
+    }
+
     fn taken(&self) -> Taken {
         self.tap.usage().map_or(Taken::Seen { events: self.tap.events() }, Taken::Reported)
     }
 
-    /// Bytes for the client are ready.
-    fn give(&mut self) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.stepped_back = false;
-        let taken = self.taken();
-        if let Some(settlement) = &mut self.settlement {
-            settlement.first_byte();
-            settlement.has_seen(taken);
+    /// Gathers until no more is ready: the frames that came, the end, or what went wrong.
+    fn poll_ready_frames(&mut self, cx: &mut Context<'_>) -> Poll<Option<Error>> {
+        loop {
+            match self.poll_source(cx) {
+                Poll::Ready(Some(Ok(bytes))) => {
+                    self.came.push(bytes);
+                    self.came_this_turn = true;
+                    if self.came.len() >= MAX_WRITE {
+                        return Poll::Ready(None);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
+                Poll::Ready(None) => {
+                    self.source_ended = true;
+                    return Poll::Ready(None);
+                }
+                Poll::Pending if self.came.is_empty() => return self.poll_timer(cx).map(Some),
+                Poll::Pending => {
+                    ready!(self.turn.poll_over(cx));
+                    if !std::mem::take(&mut self.came_this_turn) {
+                        return Poll::Ready(None);
+                    }
+                }
+            }
         }
-        Poll::Ready(Some(Ok(Frame::data(self.out.take()))))
     }
 
     /// The stream is over: in good order, or with an event that says why not.
@@ -202,41 +242,24 @@ impl Body for Relay {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         while this.settlement.is_some() {
-            let error = match this.poll_source(cx) {
-                Poll::Ready(Some(Ok(bytes))) => {
-                    this.last_frame = Instant::now();
-                    this.stepped_back = false;
-                    let Err(_too_large) = this.tap.push(bytes, &mut this.out) else {
-                        if this.out.len() >= MAX_WRITE {
-                            return this.give();
-                        }
-                        continue;
-                    };
-                    Some(Error::Garbage {
-                        provider: this.provider.to_string(),
-                        reason: "an event is over 4 MiB",
-                    })
+            let broken = ready!(this.poll_ready_frames(cx));
+            let read = this.read_along();
+            if let Some(error) = broken.or(read.err()) {
+                this.close(Some(&error));
+            } else if this.source_ended {
+                let ended = this.tap.end(&mut this.out);
+                let error = (!ended).then(|| Error::StreamBroken { provider: this.provider.to_string() });
+                this.close(error.as_ref());
+            } else if !this.out.is_empty() {
+                let taken = this.taken();
+                if let Some(settlement) = &mut this.settlement {
+                    settlement.first_byte();
+                    settlement.has_seen(taken);
                 }
-                Poll::Ready(Some(Err(error))) => Some(error),
-                Poll::Ready(None) => {
-                    let ended = this.tap.end(&mut this.out);
-                    (!ended).then(|| Error::StreamBroken { provider: this.provider.to_string() })
-                }
-                Poll::Pending if this.out.is_empty() => Some(ready!(this.poll_timer(cx))),
-                Poll::Pending if this.stepped_back => return this.give(),
-                Poll::Pending => {
-                    this.stepped_back = true;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-            };
-            this.close(error.as_ref());
+                break;
+            }
         }
-        if this.out.is_empty() {
-            Poll::Ready(None)
-        } else {
-            Poll::Ready(Some(Ok(Frame::data(this.out.take()))))
-        }
+        Poll::Ready((!this.out.is_empty()).then(|| Ok(Frame::data(this.out.take()))))
     }
 }
 
