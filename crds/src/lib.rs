@@ -25,6 +25,9 @@ pub use route::{
     Timeouts,
 };
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube::CustomResourceExt as _;
 
 /// The API group of every kind.
@@ -41,10 +44,36 @@ pub const API_VERSION: &str = "llmgateway.dev/v1alpha1";
 pub fn definitions() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
     [LLMRoute::crd(), ProviderPool::crd()]
         .into_iter()
-        .map(|crd| {
+        .map(|mut crd| {
+            unwrap_descriptions(&mut crd);
             let file = format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
             let header = "# Generated from the Rust types by `cargo run -p llm-crds`; do not edit.\n";
             Ok((file, format!("{header}{}", serde_saphyr::to_string(&crd)?)))
         })
         .collect()
+}
+
+/// `kubectl explain` wraps paragraphs itself: lines that the source broke would come out ragged.
+fn unwrap_descriptions(crd: &mut CustomResourceDefinition) {
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+            unwrap_schema(schema);
+        }
+    }
+}
+
+fn unwrap_schema(schema: &mut JSONSchemaProps) {
+    if let Some(description) = &mut schema.description {
+        let paragraphs = description.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+        *description = paragraphs.collect::<Vec<_>>().join("\n\n");
+    }
+    if let Some(properties) = &mut schema.properties {
+        properties.values_mut().for_each(unwrap_schema);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        unwrap_schema(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        unwrap_schema(values);
+    }
 }

@@ -12,7 +12,10 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
 use kube::{Api, Client, api::PostParams, core::ObjectMeta};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 const NAME: &str = "llm-operator";
 
@@ -53,19 +56,21 @@ pub async fn campaign(
     let mut seen = Seen { version: None, at: Instant::now() };
     let mut renewed = Instant::now();
     loop {
-        match attempt(&leases, &settings, &mut seen).await {
-            Ok(true) => {
+        // A call that hangs is a call that failed: a leader must step down in time.
+        let attempt = timeout(settings.pace(), attempt(&leases, &settings, &mut seen)).await;
+        let failure = match attempt {
+            Ok(Ok(holds)) => {
                 renewed = Instant::now();
-                if !leading.send_replace(true) {
-                    tracing::info!(identity = settings.identity, "leading");
-                }
+                lead(&leading, holds, &settings);
+                None
             }
-            Ok(false) => step_down(&leading, &settings),
-            Err(error) => {
-                tracing::warn!(%error, "can't renew the Lease");
-                if renewed.elapsed() >= settings.deadline() {
-                    step_down(&leading, &settings);
-                }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer from the API server".to_owned()),
+        };
+        if let Some(error) = failure {
+            tracing::warn!(error, "can't renew the Lease");
+            if renewed.elapsed() >= settings.deadline() {
+                lead(&leading, false, &settings);
             }
         }
         tokio::select! {
@@ -78,12 +83,15 @@ pub async fn campaign(
     {
         tracing::warn!(%error, "can't give the Lease back; it runs out by itself");
     }
-    leading.send_replace(false);
+    lead(&leading, false, &settings);
 }
 
-fn step_down(leading: &watch::Sender<bool>, settings: &Settings) {
-    if leading.send_replace(false) {
-        tracing::info!(identity = settings.identity, "not leading any more");
+/// Wakes those who follow leadership only when it changes.
+fn lead(leading: &watch::Sender<bool>, leads: bool, settings: &Settings) {
+    let changed = leading.send_if_modified(|led| std::mem::replace(led, leads) != leads);
+    if changed {
+        let what = if leads { "leading" } else { "not leading any more" };
+        tracing::info!(identity = settings.identity, "{what}");
     }
 }
 

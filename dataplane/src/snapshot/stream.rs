@@ -129,6 +129,9 @@ impl Follower<'_> {
             let certificate = certificate.map_err(|e| file_error(&settings.ca, e.to_string()))?;
             roots.add(certificate).map_err(|e| file_error(&settings.ca, e.to_string()))?;
         }
+        if roots.is_empty() {
+            return Err(file_error(&settings.ca, "it holds no certificate in PEM".to_owned()));
+        }
         let mut config = tls::client_config(roots).map_err(|e| failed(e.to_string()))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
 
@@ -181,9 +184,10 @@ impl Follower<'_> {
                 Ok(update) => update,
                 // A newer operator may say what this proxy can't enforce.
                 Err(error) => {
-                    let generation = generation(&line).ok_or(StreamError::NoUpdate(error))?;
-                    let error = serde_json::from_slice::<Update>(&line).err().map(|e| e.to_string());
-                    return Ok(self.refuse(generation, vec![error.unwrap_or_default()]));
+                    let Some(generation) = generation(&line) else {
+                        return Err(StreamError::NoUpdate(error));
+                    };
+                    return Ok(self.refuse(generation, vec![error.to_string()]));
                 }
             },
             Line::TooLong(begun) => {

@@ -24,7 +24,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let Command::Run(args) = Cli::parse().command;
-    match run::run(args) {
+    match run::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

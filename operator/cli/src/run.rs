@@ -77,7 +77,7 @@ pub struct Loaded {
     pub notes: Vec<String>,
 }
 
-pub fn run(args: RunArgs) -> Result<(), RunError> {
+pub fn run(args: &RunArgs) -> Result<(), RunError> {
     if args.print {
         return print(&args.paths);
     }

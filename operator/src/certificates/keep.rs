@@ -42,20 +42,20 @@ pub async fn keep(
     names: Vec<String>,
     lifetimes: Lifetimes,
     serving: Arc<ServingCertificate>,
-    leading: watch::Receiver<bool>,
+    mut leading: watch::Receiver<bool>,
 ) {
-    let keeper = Keeper {
+    let mut keeper = Keeper {
         secrets: Api::namespaced(client.clone(), &namespace),
         config_maps: Api::namespaced(client, &namespace),
         names,
         lifetimes,
         serving,
-        leading,
+        signing: None,
+        published: None,
     };
     let events = watch_object(keeper.secrets.clone(), SECRET).default_backoff();
     let mut events = std::pin::pin!(events);
     let mut tick = tokio::time::interval(pace(lifetimes));
-    let mut in_force = None;
     let mut seen: Option<Secret> = None;
     loop {
         tokio::select! {
@@ -64,11 +64,11 @@ pub async fn keep(
                 Some(Err(error)) => { tracing::warn!(%error, "can't watch the authority's Secret"); continue }
                 None => return,
             },
-            _ = tick.tick() => if in_force.is_none() && seen.is_none() {
-                // The watch has not spoken yet, or there is no Secret: either way a create tells.
-            },
+            changed = leading.changed() => if changed.is_err() { return },
+            _ = tick.tick() => {}
         }
-        if let Err(error) = keeper.step(seen.as_ref(), &mut in_force).await {
+        let leads = *leading.borrow_and_update();
+        if let Err(error) = keeper.step(seen.as_ref(), leads).await {
             tracing::warn!(%error, "can't keep the authority; it will be tried again");
         }
     }
@@ -80,48 +80,34 @@ struct Keeper {
     names: Vec<String>,
     lifetimes: Lifetimes,
     serving: Arc<ServingCertificate>,
-    leading: watch::Receiver<bool>,
+    /// What signed the certificate that is served.
+    signing: Option<Authority>,
+    /// The bundle that this replica wrote last.
+    published: Option<String>,
 }
 
 impl Keeper {
-    async fn step(
-        &self,
-        secret: Option<&Secret>,
-        in_force: &mut Option<Authorities>,
-    ) -> Result<(), KeepError> {
-        let now = Timestamp::now();
+    async fn step(&mut self, secret: Option<&Secret>, leads: bool) -> Result<(), KeepError> {
         let Some(secret) = secret else {
-            let first = Authorities {
-                active: make_authority(now, self.lifetimes.authority)?,
-                next: None,
-                previous: None,
-            };
-            return match self.secrets.create(&PostParams::default(), &to_secret(&first)).await {
-                // Another replica was faster: the watch brings what it made.
-                Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-                created => Ok(created.map(drop)?),
-            };
+            return self.create().await;
         };
+        let now = Timestamp::now();
         let held = from_secret(secret)?;
-        if in_force.as_ref().is_none_or(|old| old.active != held.active) {
+        if self.signing.as_ref() != Some(&held.active) {
             self.serving.0.store(Some(serving(&held.active, &self.names, now)?));
             tracing::info!(not_after = %held.active.not_after, "a serving certificate is in force");
-        }
-        let leads = *self.leading.borrow();
-        if leads && in_force.as_ref().is_none_or(|old| *old != held) {
-            self.publish_bundle(&held).await?;
-            *in_force = Some(held.clone());
-        } else if !leads {
-            // The leader's to publish; looked at again should this replica lead one day.
-            *in_force = Some(held.clone());
+            self.signing = Some(held.active.clone());
         }
         if !leads {
+            // Another may write the bundle until this replica leads.
+            self.published = None;
             return Ok(());
         }
+        self.publish(held.bundle()).await?;
         let make = || make_authority(now, self.lifetimes.authority);
         if let Some(rotated) = held.rotated(now, self.lifetimes, make)? {
             // The bundle goes first: what signs must be trusted before.
-            self.publish_bundle(&rotated).await?;
+            self.publish(rotated.bundle()).await?;
             let mut replacement = to_secret(&rotated);
             replacement.metadata.resource_version = secret.resource_version();
             match self.secrets.replace(SECRET, &PostParams::default(), &replacement).await {
@@ -135,14 +121,30 @@ impl Keeper {
         Ok(())
     }
 
-    async fn publish_bundle(&self, authorities: &Authorities) -> Result<(), kube::Error> {
+    /// Makes the Secret; when the watch has not spoken yet there may be one, and the API server says so.
+    async fn create(&self) -> Result<(), KeepError> {
+        let active = make_authority(Timestamp::now(), self.lifetimes.authority)?;
+        let first = Authorities { active, next: None, previous: None };
+        match self.secrets.create(&PostParams::default(), &to_secret(&first)).await {
+            // Another replica was faster: the watch brings what it made.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            created => Ok(created.map(drop)?),
+        }
+    }
+
+    async fn publish(&mut self, bundle: String) -> Result<(), kube::Error> {
+        if self.published.as_ref() == Some(&bundle) {
+            return Ok(());
+        }
         let config_map = ConfigMap {
             metadata: ObjectMeta { name: Some(CONFIG_MAP.to_owned()), ..ObjectMeta::default() },
-            data: Some(BTreeMap::from([(BUNDLE.to_owned(), authorities.bundle())])),
+            data: Some(BTreeMap::from([(BUNDLE.to_owned(), bundle.clone())])),
             ..ConfigMap::default()
         };
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        self.config_maps.patch(CONFIG_MAP, &params, &Patch::Apply(typed(&config_map))).await.map(drop)
+        self.config_maps.patch(CONFIG_MAP, &params, &Patch::Apply(typed(&config_map))).await?;
+        self.published = Some(bundle);
+        Ok(())
     }
 }
 
