@@ -1,1 +1,138 @@
-//! golden
+//! What compile makes of manifests: each folder of `cases` holds `manifests.yaml` and what is expected of it, the
+//! documents by gateway and the verdict on each object. `UPDATE_GOLDEN=1` rewrites what is expected.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod generated;
+
+use harness::workspace;
+use llm_operator::compile::{Compiled, compile};
+use llm_operator::observe::Observed;
+use llm_operator::observe::files::Manifests;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn every_case_compiles_to_what_is_expected_of_it() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let shown = yaml(&shown(&compile(&observed(&case.join("manifests.yaml")))));
+        let file = case.join("expected.yaml");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&file, shown).unwrap();
+            continue;
+        }
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        if shown != expected {
+            wrong.push(format!("{}:\n{}", file.display(), difference(&expected, &shown)));
+        }
+    }
+    assert!(wrong.is_empty(), "UPDATE_GOLDEN=1 rewrites what is expected.\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_order_in_which_objects_are_seen_changes_nothing() {
+    for case in cases() {
+        let observed = observed(&case.join("manifests.yaml"));
+        let mut reversed = observed.clone();
+        reversed.routes.reverse();
+        reversed.pools.reverse();
+        assert_eq!(compile(&observed), compile(&reversed), "{}", case.display());
+    }
+}
+
+#[test]
+fn what_ships_is_what_a_proxy_takes() {
+    for case in cases() {
+        for (gateway, document) in compile(&observed(&case.join("manifests.yaml"))).documents {
+            assert_eq!(document.check(), [], "{}, gateway {gateway}", case.display());
+        }
+    }
+}
+
+#[test]
+fn the_examples_compile_without_a_complaint() {
+    for entry in fs::read_dir(workspace().join("crds/examples")).unwrap() {
+        let file = entry.unwrap().path();
+        let mut observed = observed(&file);
+        llm_operator::observe::environment::fill_secrets(&mut observed, &|_| Some("sk-example".to_owned()));
+        let compiled = compile(&observed);
+        let routes = compiled.routes.values().flat_map(|outcome| &outcome.verdicts);
+        let pools = compiled.pools.values().flat_map(|outcome| &outcome.verdicts);
+        for verdict in routes.chain(pools) {
+            assert!(verdict.status, "{}: {verdict:?}", file.display());
+        }
+        assert!(!compiled.documents["default"].routes.is_empty(), "{}", file.display());
+    }
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folder = workspace().join("tests/golden/cases");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    cases.sort();
+    assert!(!cases.is_empty());
+    cases
+}
+
+/// The gateways of every case are `default` and `edge`.
+fn observed(file: &Path) -> Observed {
+    let manifests = Manifests::read(&[file.to_owned()]);
+    let mut observed = manifests.unwrap_or_else(|problems| panic!("{problems:#?}")).observed;
+    observed.gateways = ["default", "edge"].map(str::to_owned).into();
+    observed
+}
+
+/// What a reader of a case wants to see, in the words of the status.
+fn shown(compiled: &Compiled) -> Value {
+    let verdicts = |verdicts: &[llm_crds::Verdict]| -> Vec<Value> {
+        let shown = verdicts.iter().map(|verdict| {
+            json!({
+                "type": verdict.condition.as_str(),
+                "status": verdict.status,
+                "reason": verdict.reason.as_str(),
+                "message": verdict.message,
+            })
+        });
+        shown.collect()
+    };
+    let routes = compiled.routes.iter().map(|(name, outcome)| {
+        let value = json!({
+            "conditions": verdicts(&outcome.verdicts),
+            "models": outcome.models,
+            "pools": outcome.pools,
+            "gateways": outcome.gateways,
+        });
+        (name.to_string(), value)
+    });
+    let pools = compiled.pools.iter().map(|(name, outcome)| {
+        let value = json!({
+            "conditions": verdicts(&outcome.verdicts),
+            "ready": format!("{}/{}", outcome.ready, outcome.providers.len()),
+            "models": outcome.models,
+            "gateways": outcome.gateways,
+        });
+        (name.to_string(), value)
+    });
+    json!({
+        "routes": routes.collect::<serde_json::Map<_, _>>(),
+        "pools": pools.collect::<serde_json::Map<_, _>>(),
+        "documents": compiled.documents,
+    })
+}
+
+fn yaml(value: &Value) -> String {
+    serde_saphyr::to_string(value).unwrap()
+}
+
+/// From the first line that differs: the rest may have moved.
+fn difference(expected: &str, shown: &str) -> String {
+    let same = expected.lines().zip(shown.lines()).take_while(|(a, b)| a == b).count();
+    let from =
+        |text: &str| text.lines().skip(same).take(12).map(|l| format!("    {l}\n")).collect::<String>();
+    format!("  line {}: expected\n{}  but compile gives\n{}", same + 1, from(expected), from(shown))
+}

@@ -209,25 +209,24 @@ impl Joined<'_> {
                 offered_models.push(model.name.clone());
             }
         }
-        for (i, model) in
-            backend.models.iter().enumerate().filter(|(_, model)| !offered_models.contains(*model))
-        {
-            let problem = format!(
-                "{path}.models[{i}]: ProviderPool {pool_name} has no model `{model}`; it has: {}",
-                offered_models.join(", ")
-            );
-            refs.fatal(Reason::ModelNotFound, problem);
-        }
-        let models = if backend.models.is_empty() { offered_models } else { backend.models.clone() };
-        for model in models.iter().filter(|model| !callable(compiled, model)) {
-            refs.reason.get_or_insert(Reason::NoUsableProvider);
-            refs.problems.push(format!(
-                "{path}: no provider of ProviderPool {pool_name} can be called for model `{model}`: see its status"
-            ));
+        let models = if backend.models.is_empty() { &offered_models } else { &backend.models };
+        for (i, model) in models.iter().enumerate() {
+            if !offered_models.contains(model) {
+                let problem = format!(
+                    "{path}.models[{i}]: ProviderPool {pool_name} has no model `{model}`; it has: {}",
+                    offered_models.join(", ")
+                );
+                refs.fatal(Reason::ModelNotFound, problem);
+            } else if !callable(compiled, model) {
+                refs.reason.get_or_insert(Reason::NoUsableProvider);
+                refs.problems.push(format!(
+                    "{path}: no provider of ProviderPool {pool_name} can be called for model `{model}`: see its status"
+                ));
+            }
         }
         Some(config::Backend {
             pool: pool_name.to_string(),
-            models,
+            models: models.clone(),
             weight: backend.weight.try_into().unwrap_or_default(),
         })
     }
