@@ -1,1 +1,15 @@
-//! dataplane
+//! One proxy between a caller and providers: real ones' stand-ins that others wrote, and raw sockets for the faults
+//! that no mock has.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod clients;
+mod documents;
+mod lifecycle;
+mod observed;
+mod provider_faults;
+mod refusals;
+mod routing;
+mod sdk;
+mod simulated;
+mod tls;
