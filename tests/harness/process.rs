@@ -51,6 +51,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// SIGINT: what Ctrl-C sends.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     /// SIGKILL: a crash.
     pub fn kill(&self) {
         self.signal(Signal::KILL);

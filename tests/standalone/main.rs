@@ -1,1 +1,9 @@
-//! standalone
+//! `kubectl-llm run` as a person uses it: what is typed, what is shown, what is answered.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod environment;
+mod gateway;
+mod quickstart;
+mod refusals;
+mod reload;

@@ -59,9 +59,9 @@ pub enum RunError {
     Manifests(Vec<Problem>),
     #[error("{0}")]
     Refused(String),
-    #[error("{0}")]
+    #[error("error: {0}")]
     Io(#[from] std::io::Error),
-    #[error("can't watch the files: {0}")]
+    #[error("error: can't watch the files: {0}")]
     Watch(#[from] notify::Error),
 }
 
@@ -92,7 +92,8 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
         request_log: format,
         limits: Limits::default(),
         drain_timeout: Duration::from_secs(30),
-    })?;
+    })
+    .map_err(|error| RunError::Refused(format!("error: {error}; --listen and --admin choose other ports")))?;
     install(&proxy.handle(), &loaded).map_err(RunError::Refused)?;
     let (listen, admin) = proxy.addresses()?;
     eprint!("{}", greeting::text(&loaded, &args.paths, listen, admin));
@@ -101,7 +102,7 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
     runtime.block_on(async {
         let (changes, changed) = mpsc::unbounded_channel();
         let _watcher = watch(&args.paths, changes)?;
-        tokio::spawn(reload(args.paths.clone(), proxy.handle(), changed));
+        tokio::spawn(reload(args.paths.clone(), proxy.handle(), loaded.compiled, changed));
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let shutdown = async move {
@@ -209,20 +210,27 @@ fn watch(paths: &[PathBuf], changes: mpsc::UnboundedSender<()>) -> Result<impl S
     Ok(watcher)
 }
 
-async fn reload(paths: Vec<PathBuf>, handle: Handle, mut changed: mpsc::UnboundedReceiver<()>) {
-    let mut last = None;
+/// Loads again at each change; `in_force` is what has been installed last.
+async fn reload(
+    paths: Vec<PathBuf>,
+    handle: Handle,
+    mut in_force: Compiled,
+    mut changed: mpsc::UnboundedReceiver<()>,
+) {
+    let mut refused = false;
     while changed.recv().await.is_some() {
         tokio::time::sleep(SETTLE).await;
         while changed.try_recv().is_ok() {}
         let outcome = match load(&paths, &variable) {
-            Ok(loaded) if last.as_ref() == Some(&loaded.compiled.documents) => continue,
+            Ok(loaded) if !refused && in_force.documents == loaded.compiled.documents => continue,
             Ok(loaded) => install(&handle, &loaded).map(|()| loaded),
             Err(error) => Err(error.to_string()),
         };
+        refused = outcome.is_err();
         match outcome {
             Ok(loaded) => {
                 eprintln!("reloaded: {}", greeting::served(&loaded));
-                last = Some(loaded.compiled.documents);
+                in_force = loaded.compiled;
             }
             Err(error) => eprintln!("{error}\nnot reloaded: the last good configuration stays"),
         }

@@ -97,7 +97,13 @@ impl Manifests {
         let text =
             |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (api_version, kind) = (text("/apiVersion"), text("/kind"));
-        let object = format!("{kind} {}", text("/metadata/name"));
+        let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+        let object = match (namespace.as_str(), kind.as_str()) {
+            // The same words as in what compile tells of it.
+            ("", "LLMRoute" | "ProviderPool" | "Secret") => format!("{kind} {DEFAULT_NAMESPACE}/{name}"),
+            ("", _) => format!("{kind} {name}"),
+            _ => format!("{kind} {namespace}/{name}"),
+        };
         let mut problem = |message: String| {
             problems.push(Problem { file: file.to_owned(), object: Some(object.clone()), message });
         };
@@ -206,8 +212,22 @@ fn strict<K: DeserializeOwned>(value: Value) -> Result<K, String> {
     if unknown.is_empty() {
         return Ok(object);
     }
-    let fields: Vec<String> = unknown.iter().map(|path| path.replace(".?", "")).collect();
+    let fields: Vec<String> = unknown.iter().map(|path| field_path(path)).collect();
     Err(format!("unknown field: {}", fields.join(", ")))
+}
+
+/// `a.?.0.b`, where `?` stands for an option, as `a[0].b`.
+fn field_path(path: &str) -> String {
+    let mut shown = String::new();
+    for segment in path.split('.').filter(|segment| *segment != "?") {
+        if segment.bytes().all(|b| b.is_ascii_digit()) {
+            shown.push_str(&format!("[{segment}]"));
+        } else {
+            let dot = if shown.is_empty() { "" } else { "." };
+            shown.push_str(&format!("{dot}{segment}"));
+        }
+    }
+    shown
 }
 
 /// The files of paths, a folder by its manifests in order of name.

@@ -51,7 +51,7 @@ fn a_problem_names_file_object_field_and_reason() {
         (with("metadata: {name: p}", "metadata: {}"), "metadata.name: must not be empty"),
         (
             with("spec:", "spec:\n  allowedNamespace: {from: All}"),
-            "a.yaml: ProviderPool p: unknown field: spec.allowedNamespace",
+            "a.yaml: ProviderPool default/p: unknown field: spec.allowedNamespace",
         ),
         (with("kind: Simulated", "kind: Cohere"), "spec.providers[0].kind"),
         (
@@ -84,7 +84,7 @@ fn a_problem_names_file_object_field_and_reason() {
 #[test]
 fn an_object_stands_in_one_place_only() {
     let (_, problems) = read(&format!("{POOL}---{POOL}"));
-    assert_eq!(problems, ["a.yaml: ProviderPool p: stands in a.yaml already"]);
+    assert_eq!(problems, ["a.yaml: ProviderPool default/p: stands in a.yaml already"]);
 }
 
 #[test]

@@ -1,0 +1,77 @@
+//! What is refused at the start: file, object, field and reason, each problem on a line of its own.
+
+use crate::gateway::{ends, hosted, path, route, simulated};
+use harness::Scratch;
+
+/// Runs a manifest that must be refused, and gives its complaints without the path of the file.
+async fn refused(manifest: &str) -> Vec<String> {
+    let scratch = Scratch::new("refused");
+    let file = scratch.write("gateway.yaml", manifest);
+    let (code, said) = ends(&[path(&file), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], &[]).await;
+    assert_eq!(code, Some(1), "{said}");
+    let prefix = format!("error: {}: ", file.display());
+    said.lines().map(|line| line.strip_prefix(&prefix).unwrap_or(line).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_bad_manifest_is_refused_by_object_and_field() {
+    let good = simulated(&["demo"]);
+    let pool = "ProviderPool default/pool: ";
+    for (manifest, wanted) in [
+        (good.replace("kind: Simulated", "kind: Imaginary"), "spec.providers[0].kind: "),
+        (good.replace("simulated:", "simulatd:"), "unknown field: spec.providers[0].simulatd"),
+        (
+            good.replace("tokensPerSecond: 100000", "tokensPerSecond: 0"),
+            "spec.providers[0].simulated.tokensPerSecond: ",
+        ),
+        (
+            good.replace("timeToFirstToken: 1ms", "timeToFirstToken: 2h"),
+            "must be a duration from 0s to 1h, such as 200ms",
+        ),
+        (good.replace("    kind: Simulated", "    kind: OpenAI"), "simulated is for kind Simulated"),
+        (good.replace("name: sim\n", "name: Sim\n"), "spec.providers[0].name: "),
+    ] {
+        let said = refused(&manifest).await;
+        assert!(
+            said.iter().any(|line| line.starts_with(pool) && line.contains(wanted)),
+            "{wanted}: {said:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_only_shows_between_objects_is_refused_too() {
+    let good = simulated(&["demo"]);
+    for (manifest, wanted) in [
+        (
+            format!("{good}---\n{}", route("lost", "nowhere")),
+            "LLMRoute default/lost: spec.rules[0].backends[0].pool: there is no ProviderPool default/nowhere",
+        ),
+        (
+            format!("{good}---\n{}", route("second", "pool")),
+            "LLMRoute default/second: model `demo` is served on gateway `default` by the older LLMRoute default/chat",
+        ),
+        (format!("{good}---\n{}", route("chat", "pool")), "LLMRoute default/chat: stands in "),
+        (
+            hosted("http://127.0.0.1:1"),
+            "there is no Secret `keys` in namespace `default`: create it with the key `vendor`, or correct the name; or set OPENAI_API_KEY",
+        ),
+        (good.replace("v1alpha1", "v1"), "no such kind: llmgateway.dev/v1 ProviderPool"),
+        (good.split("---").next().unwrap().to_owned(), "there is no LLMRoute"),
+        ("a: [".to_owned(), "not valid YAML"),
+        (String::new(), "there is no LLMRoute"),
+    ] {
+        let said = refused(&manifest).await;
+        assert!(said.iter().any(|line| line.contains(wanted)), "{wanted}: {said:#?}");
+    }
+    let (code, said) = ends(&["/nowhere/gateway.yaml"], &[]).await;
+    assert!(code == Some(1) && said.contains("error: /nowhere/gateway.yaml: "), "{said}");
+}
+
+#[tokio::test]
+async fn every_problem_is_told_at_once() {
+    let manifest =
+        simulated(&["demo"]).replace("tokensPerSecond: 100000", "tokensPerSecond: 0, errorRate: \"2\"");
+    let said = refused(&format!("{manifest}---\nkind: Oops\n")).await;
+    assert_eq!(said.len(), 3, "{said:#?}");
+}
