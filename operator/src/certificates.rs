@@ -86,7 +86,7 @@ impl Authorities {
         lifetimes: Lifetimes,
         make: impl FnOnce() -> Result<Authority, E>,
     ) -> Result<Option<Self>, E> {
-        let life = self.active.not_after.duration_since(self.active.not_before);
+        let life = self.active.not_after.duration_since(self.active.not_before + SKEW);
         let due = self.active.not_after - life / 3;
         let mut rotated = self.clone();
         match &self.next {

@@ -2,43 +2,38 @@
 //! leader alone and only when they differ, and an Event where something turned.
 
 mod programmed;
+mod write;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fmt::Debug,
     sync::Arc,
     time::Duration,
 };
 
-use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
-    Api, Client, Resource,
-    api::{Patch, PatchParams},
+    Client, Resource,
+    core::object::HasStatus,
     runtime::events::{Event, EventType, Recorder, Reporter as EventReporter},
 };
 use llm_crds::{
     Condition, LLMRoute, LLMRouteStatus, LLMRouteSummary, ProviderPool, ProviderPoolStatus,
     ProviderPoolSummary, Verdict,
 };
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    FIELD_MANAGER,
     compile::{Compiled, PoolOutcome, RouteOutcome},
     metrics::Metrics,
     observe::{ObjectName, Observed},
     publish::{Targets, attached::Attached},
     replicas::{Replicas, Summaries},
 };
+use write::{Write, Writer};
 
 /// What happens within this is one write: proxies answer within a few milliseconds of each other.
 const GATHER: Duration = Duration::from_millis(50);
-/// Statuses written at once.
-const WRITES: usize = 16;
 /// After a write that failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// Replicas that are gone are noticed at this pace though nothing changes.
@@ -63,13 +58,6 @@ pub struct Reporter {
     metrics: Arc<Metrics>,
     routes: HashMap<ObjectName, LLMRouteStatus>,
     pools: HashMap<ObjectName, ProviderPoolStatus>,
-}
-
-/// A status to write.
-struct Write<K, S> {
-    object: Arc<K>,
-    status: S,
-    events: Vec<Event>,
 }
 
 impl Reporter {
@@ -126,69 +114,30 @@ impl Reporter {
         summaries.push(self.attached.summaries());
         let proxies = programmed::Proxies { targets: &outcome.targets, summaries: &summaries };
         let now = Time(Timestamp::now());
+        let Outcome { observed, compiled, .. } = outcome;
 
-        let routes = changes(&outcome.observed.routes, &mut self.routes, |name, route, before| {
-            let before = before.or(route.status.as_ref());
-            route_status(outcome.compiled.routes.get(name)?, name, route, before, &proxies, &now)
+        let routes = changes(&observed.routes, &mut self.routes, |name, route, before| {
+            Some(route_status(compiled.routes.get(name)?, name, route, before, &proxies, &now))
         });
-        let pools = changes(&outcome.observed.pools, &mut self.pools, |name, pool, before| {
-            let before = before.or(pool.status.as_ref());
-            pool_status(outcome.compiled.pools.get(name)?, name, pool, before, &proxies, &now)
+        let pools = changes(&observed.pools, &mut self.pools, |name, pool, before| {
+            Some(pool_status(compiled.pools.get(name)?, name, pool, before, &proxies, &now))
         });
-        let routes_written = self.write_all(routes, |reporter, name, status| {
-            reporter.routes.insert(name, status);
-        });
-        let routes_written = routes_written.await;
-        let pools_written = self.write_all(pools, |reporter, name, status| {
-            reporter.pools.insert(name, status);
-        });
-        routes_written & pools_written.await
-    }
-
-    async fn write_all<K, S>(
-        &mut self,
-        writes: Vec<Write<K, S>>,
-        written: impl Fn(&mut Self, ObjectName, S),
-    ) -> bool
-    where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned,
-        S: Serialize,
-    {
-        let mut all = true;
-        let results: Vec<_> = futures::stream::iter(writes)
-            .map(|write| {
-                let (client, recorder, metrics) = (self.client.clone(), &self.recorder, &self.metrics);
-                async move { (write_one(client, recorder, metrics, &write).await, write) }
-            })
-            .buffer_unordered(WRITES)
-            .collect()
-            .await;
-        for (result, write) in results {
-            let name = ObjectName::of(write.object.as_ref());
-            match result {
-                Ok(()) => written(self, name, write.status),
-                Err(error) => {
-                    self.metrics.status_errors.inc();
-                    tracing::warn!(object = %name, kind = %K::kind(&()), %error, "can't write a status; it will be tried again");
-                    all = false;
-                }
-            }
-        }
-        all
+        let writer = Writer { client: &self.client, recorder: &self.recorder, metrics: &self.metrics };
+        let routes_written = writer.write_all(routes, &mut self.routes).await;
+        let pools_written = writer.write_all(pools, &mut self.pools).await;
+        routes_written && pools_written
     }
 }
 
-/// The statuses that differ from what was last written.
-fn changes<K, S>(
+/// The statuses that differ from what was last written, or, before this replica wrote, from what is there.
+fn changes<K>(
     objects: &[Arc<K>],
-    written: &mut HashMap<ObjectName, S>,
-    status: impl Fn(&ObjectName, &K, Option<&S>) -> Option<(S, Vec<Event>, bool)>,
-) -> Vec<Write<K, S>>
+    written: &mut HashMap<ObjectName, K::Status>,
+    judge: impl Fn(&ObjectName, &K, Option<&K::Status>) -> Option<(K::Status, Vec<Event>)>,
+) -> Vec<Write<K>>
 where
-    K: Resource,
+    K: Resource + HasStatus,
+    K::Status: PartialEq,
 {
     let names: BTreeSet<ObjectName> = objects.iter().map(|object| ObjectName::of(object.as_ref())).collect();
     written.retain(|name, _| names.contains(name));
@@ -196,51 +145,11 @@ where
         .iter()
         .filter_map(|object| {
             let name = ObjectName::of(object.as_ref());
-            let (status, events, differs) = status(&name, object, written.get(&name))?;
-            differs.then(|| Write { object: object.clone(), status, events })
+            let before = written.get(&name).or(object.status());
+            let (status, events) = judge(&name, object, before)?;
+            (before != Some(&status)).then(|| Write { object: object.clone(), status, events })
         })
         .collect()
-}
-
-async fn write_one<K, S>(
-    client: Client,
-    recorder: &Recorder,
-    metrics: &Metrics,
-    write: &Write<K, S>,
-) -> Result<(), kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
-    S: Serialize,
-{
-    let ObjectName { namespace, name } = ObjectName::of(write.object.as_ref());
-    let patch = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"name": name},
-        "status": write.status,
-    });
-    let api = Api::<K>::namespaced(client, &namespace);
-    match api.patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch)).await {
-        Ok(_) => {}
-        // Deleted meanwhile: there is nobody to tell.
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        Err(error) => return Err(error),
-    }
-    metrics.status_writes.inc();
-    for event in &write.events {
-        match recorder.publish(event, &write.object.object_ref(&())).await {
-            Ok(()) => {
-                metrics.events.inc();
-            }
-            Err(error) => {
-                tracing::warn!(object = %format!("{namespace}/{name}"), %error, "can't raise an Event");
-            }
-        }
-    }
-    Ok(())
 }
 
 fn route_status(
@@ -250,7 +159,7 @@ fn route_status(
     before: Option<&LLMRouteStatus>,
     proxies: &programmed::Proxies<'_>,
     now: &Time,
-) -> Option<(LLMRouteStatus, Vec<Event>, bool)> {
+) -> (LLMRouteStatus, Vec<Event>) {
     let mut sections = vec![format!("route/{name}")];
     sections.extend(outcome.pools.iter().map(|pool| format!("pool/{pool}")));
     let (verdict, share) = proxies.programmed(&outcome.gateways, &sections, programmed::Absent::NotShipped);
@@ -265,8 +174,7 @@ fn route_status(
     );
     let status =
         LLMRouteStatus { observed_generation: route.metadata.generation, conditions, summary: Some(summary) };
-    let differs = before != Some(&status);
-    Some((status, events, differs))
+    (status, events)
 }
 
 fn pool_status(
@@ -276,7 +184,7 @@ fn pool_status(
     before: Option<&ProviderPoolStatus>,
     proxies: &programmed::Proxies<'_>,
     now: &Time,
-) -> Option<(ProviderPoolStatus, Vec<Event>, bool)> {
+) -> (ProviderPoolStatus, Vec<Event>) {
     let (verdict, share) =
         proxies.programmed(&outcome.gateways, &[format!("pool/{name}")], programmed::Absent::Unused);
     let summary = ProviderPoolSummary {
@@ -297,8 +205,7 @@ fn pool_status(
         conditions,
         summary: Some(summary),
     };
-    let differs = before != Some(&status);
-    Some((status, events, differs))
+    (status, events)
 }
 
 fn join(names: &BTreeSet<String>) -> String {

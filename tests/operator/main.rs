@@ -1,1 +1,12 @@
-//! operator
+//! Operator and proxies on a real API server, with no more rights than `operator/rbac.yaml` gives.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod authority;
+mod failures;
+mod installation;
+mod programmed;
+mod replicas;
+mod schema;
+mod secrets;
+mod verdicts;

@@ -77,7 +77,8 @@ pub async fn follow(settings: StreamSettings, handle: Handle) {
         }
         // Anywhere up to the bound: a thousand proxies must not come back at once.
         let wait = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
-        tracing::warn!(%error, retry_in_ms = wait.as_millis(), "no config stream");
+        let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(%error, retry_in_ms, "no config stream");
         tokio::time::sleep(wait).await;
         backoff = (backoff * 2).min(LONGEST_BACKOFF);
     }

@@ -60,7 +60,8 @@ impl Admission {
     /// Whose token the request carries.
     pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Refusal> {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Refusal::NoToken)?;
+        let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
+        let token = token.filter(|token| !token.is_empty()).ok_or(Refusal::NoToken)?;
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: Some(token.to_owned()),

@@ -1,0 +1,44 @@
+//! The authority of the config stream rotates under proxies that notice nothing.
+
+use crate::installation::{Installation, NAMESPACE, WITHIN, answers, completion, pool, route};
+use harness::{RawUpstream, Step, answer, eventually};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_rotation_loses_no_proxy() {
+    let installation = Installation::start().await;
+    // Of 20 s the last third begins at 13 s; what is staged then signs 1 s later than clocks may differ.
+    let rotating = ["--ca-lifetime", "20s", "--ca-overlap", "1s"];
+    let operator = installation.operator(&rotating).await;
+    let proxy = installation.proxy("proxy-a", &[]).await;
+    let upstream = RawUpstream::start([vec![Step::Send(answer(200, &completion("hello")))]]).await;
+    installation.create_pool(&pool("pool", upstream.url(), &["large"])).await;
+    installation.create_route(&route("chat", "pool")).await;
+    installation.route_condition("chat", "Programmed", "True", "Programmed").await;
+    let secrets = Api::<Secret>::namespaced(installation.client.clone(), NAMESPACE);
+    let active =
+        async || secrets.get("llm-operator-ca").await.unwrap().data.unwrap().remove("active.crt").unwrap().0;
+    let first = active().await;
+    eventually("another authority signs", Duration::from_secs(60), async || {
+        installation.mount_bundle().await;
+        if active().await == first { Err("the first does".to_owned()) } else { Ok(()) }
+    })
+    .await;
+    let bundle = installation.mount_bundle().await;
+    assert!(bundle.contains(&String::from_utf8(active().await).unwrap()), "what signs is in the bundle");
+    assert_eq!(proxy.process.stderr().matches("no config stream").count(), 0, "the stream went on");
+
+    // Who connects now is served by the new one.
+    let second = installation.proxy("proxy-b", &[]).await;
+    installation.ready(&[&second]).await;
+    answers(&second, "large", 200, WITHIN).await;
+    drop(operator);
+    let _operator = installation.operator(&rotating).await;
+    eventually("both are attached", WITHIN, async || {
+        let row = installation.row("llmroutes", "chat").await;
+        if row[3] == "2/2" { Ok(()) } else { Err(format!("{row:?}\n{}", proxy.process.stderr())) }
+    })
+    .await;
+}

@@ -1,0 +1,241 @@
+//! The gateway as a platform team installs it: definitions, RBAC, an operator, proxies that mount its bundle and a
+//! token.
+
+use harness::{Cluster, Process, Proxy, Scratch, eventually, free_port, http, program, workspace};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, DeleteParams, PostParams};
+use llm_config::stream::AUDIENCE;
+use llm_crds::{Condition, LLMRoute, ProviderPool};
+use serde_json::{Value, json};
+use std::process::Command;
+use std::time::Duration;
+
+pub const NAMESPACE: &str = "llm-gateway";
+pub const WITHIN: Duration = Duration::from_secs(20);
+/// What the issue of every platform team is about: a change is in force before anybody wonders.
+pub const AT_ONCE: Duration = Duration::from_secs(1);
+
+pub struct Installation {
+    pub cluster: Cluster,
+    pub client: kube::Client,
+    pub scratch: Scratch,
+    port: u16,
+    kubeconfig: String,
+}
+
+pub struct Operator {
+    pub process: Process,
+    admin: String,
+}
+
+impl Installation {
+    /// A cluster of its own: an operator watches all namespaces.
+    pub async fn start() -> Self {
+        let cluster = Cluster::start().await;
+        cluster.install_crds().await;
+        cluster.kubectl(&["create", "namespace", NAMESPACE]).await;
+        cluster.kubectl(&["create", "namespace", "ai"]).await;
+        cluster.kubectl(&["apply", "-f", workspace().join("operator/rbac.yaml").to_str().unwrap()]).await;
+        let kubeconfig = cluster.kubeconfig_for(NAMESPACE, "llm-operator").await;
+        let client = cluster.client().await;
+        let kubeconfig = kubeconfig.to_str().unwrap().to_owned();
+        Self { cluster, client, scratch: Scratch::new("installation"), port: free_port(), kubeconfig }
+    }
+
+    /// Starts an operator where the proxies look for it, and waits until it is ready.
+    pub async fn operator(&self, arguments: &[&str]) -> Operator {
+        let operator = self.operator_at(self.port, "operator", arguments).await;
+        self.mount_bundle().await;
+        operator
+    }
+
+    /// Starts an operator on a port, and waits until it is ready.
+    pub async fn operator_at(&self, port: u16, name: &str, arguments: &[&str]) -> Operator {
+        let mut command = Command::new(program("llm-operator"));
+        command.args(["--serve", &format!("127.0.0.1:{port}"), "--admin", "127.0.0.1:0"]);
+        command.args(["--namespace", NAMESPACE, "--name", name, "--lease-duration-seconds", "2"]);
+        command.args(arguments).env("KUBECONFIG", &self.kubeconfig);
+        let process = Process::start(&command);
+        let line = process.await_line(WITHIN, |line| line.contains("\"listening\"")).await;
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let operator = Operator { process, admin: format!("http://{}", line["admin"].as_str().unwrap()) };
+        eventually("the operator is ready", WITHIN, async || {
+            let answer = http::get(&format!("{}/readyz", operator.admin)).await;
+            if answer.status.is_success() { Ok(()) } else { Err(operator.process.output()) }
+        })
+        .await;
+        operator
+    }
+
+    /// As the kubelet does: the ConfigMap of the bundle to a file.
+    pub async fn mount_bundle(&self) -> String {
+        let api = Api::<ConfigMap>::namespaced(self.client.clone(), NAMESPACE);
+        let bundle = eventually("the authority's bundle", WITHIN, async || {
+            let found = api.get_opt("llm-operator-ca").await.map_err(|error| error.to_string())?;
+            let found = found.and_then(|config_map| config_map.data?.remove("ca.crt"));
+            found.ok_or_else(|| "there is none".to_owned())
+        })
+        .await;
+        self.scratch.write("ca.crt", &bundle);
+        bundle
+    }
+
+    /// Starts a proxy of gateway `default`; it need not be ready yet.
+    pub async fn proxy(&self, name: &str, arguments: &[&str]) -> Proxy {
+        self.proxy_at(self.port, name, arguments).await
+    }
+
+    pub async fn proxy_at(&self, port: u16, name: &str, arguments: &[&str]) -> Proxy {
+        let token = self.cluster.token(NAMESPACE, "llm-gateway", AUDIENCE).await;
+        self.proxy_with_token(port, name, &token, arguments).await
+    }
+
+    pub async fn proxy_with_token(&self, port: u16, name: &str, token: &str, arguments: &[&str]) -> Proxy {
+        let token = self.scratch.write(&format!("{name}.token"), token);
+        let ca = self.scratch.path().join("ca.crt");
+        let operator = format!("https://127.0.0.1:{port}");
+        let mut all = vec!["--operator", &operator, "--name", name];
+        all.extend(["--operator-ca", ca.to_str().unwrap(), "--token-file", token.to_str().unwrap()]);
+        all.extend(arguments);
+        Proxy::spawn(&all).await
+    }
+
+    pub async fn ready(&self, proxies: &[&Proxy]) {
+        for proxy in proxies {
+            eventually("the proxy is ready", WITHIN, async || {
+                proxy.readiness().await.map_err(|said| format!("{said}\n{}", proxy.process.stderr()))
+            })
+            .await;
+        }
+    }
+
+    pub fn routes(&self) -> Api<LLMRoute> {
+        Api::namespaced(self.client.clone(), "ai")
+    }
+
+    pub fn pools(&self) -> Api<ProviderPool> {
+        Api::namespaced(self.client.clone(), "ai")
+    }
+
+    pub async fn create_route(&self, route: &Value) {
+        let route: LLMRoute = serde_json::from_value(route.clone()).unwrap();
+        self.routes().create(&PostParams::default(), &route).await.unwrap();
+    }
+
+    pub async fn create_pool(&self, pool: &Value) {
+        let pool: ProviderPool = serde_json::from_value(pool.clone()).unwrap();
+        self.pools().create(&PostParams::default(), &pool).await.unwrap();
+    }
+
+    pub async fn delete_route(&self, name: &str) {
+        self.routes().delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Waits until a condition of a route says `status` for `reason`, and gives its message.
+    pub async fn route_condition(&self, name: &str, wanted: &str, status: &str, reason: &str) -> String {
+        condition(&format!("LLMRoute {name}"), wanted, status, reason, async || {
+            let route = self.routes().get(name).await.map_err(|error| error.to_string())?;
+            Ok((route.metadata.generation, route.status.map(|s| (s.observed_generation, s.conditions))))
+        })
+        .await
+    }
+
+    pub async fn pool_condition(&self, name: &str, wanted: &str, status: &str, reason: &str) -> String {
+        condition(&format!("ProviderPool {name}"), wanted, status, reason, async || {
+            let pool = self.pools().get(name).await.map_err(|error| error.to_string())?;
+            Ok((pool.metadata.generation, pool.status.map(|s| (s.observed_generation, s.conditions))))
+        })
+        .await
+    }
+
+    /// A row of `kubectl get`, cell by cell, without its header.
+    pub async fn row(&self, kind: &str, name: &str) -> Vec<String> {
+        let table = self.cluster.kubectl(&["get", kind, name, "-n", "ai", "--no-headers"]).await;
+        table.split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+impl Operator {
+    pub async fn metric(&self, name: &str) -> f64 {
+        let exposition = http::get(&format!("{}/metrics", self.admin)).await;
+        let sample = exposition
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned));
+        sample.unwrap_or_else(|| panic!("no {name} in {}", exposition.text())).parse().unwrap()
+    }
+}
+
+type Seen = (Option<i64>, Option<(Option<i64>, Vec<Condition>)>);
+
+/// A status counts only when it speaks of the generation that is there.
+async fn condition(
+    object: &str,
+    wanted: &str,
+    status: &str,
+    reason: &str,
+    look: impl AsyncFn() -> Result<Seen, String>,
+) -> String {
+    eventually(&format!("{object} is {wanted}={status} for {reason}"), WITHIN, async || {
+        let (generation, seen) = look().await?;
+        let (observed, conditions) = seen.ok_or("no status yet")?;
+        let found = conditions.iter().find(|condition| condition.type_ == wanted);
+        match found {
+            Some(found) if observed == generation && found.status == status && found.reason == reason => {
+                assert_eq!(found.observed_generation, generation);
+                Ok(found.message.clone())
+            }
+            _ => Err(format!("generation {generation:?}, observed {observed:?}: {conditions:#?}")),
+        }
+    })
+    .await
+}
+
+/// A pool of one provider at `url`, without a key.
+pub fn pool(name: &str, url: &str, models: &[&str]) -> Value {
+    let models: Vec<Value> = models.iter().map(|model| json!({"name": model})).collect();
+    json!({
+        "apiVersion": "llmgateway.dev/v1alpha1", "kind": "ProviderPool",
+        "metadata": {"name": name, "namespace": "ai"},
+        "spec": {"providers": [{"name": "p", "kind": "OpenAI", "endpoint": format!("{url}/v1"), "models": models}]},
+    })
+}
+
+/// The same with a key from Secret `keys`, key `k`.
+pub fn pool_with_key(name: &str, url: &str, models: &[&str]) -> Value {
+    let mut pool = pool(name, url, models);
+    pool["spec"]["providers"][0]["credentials"] = json!({"secretRef": {"name": "keys", "key": "k"}});
+    pool
+}
+
+/// A route to all models of a pool.
+pub fn route(name: &str, pool: &str) -> Value {
+    json!({
+        "apiVersion": "llmgateway.dev/v1alpha1", "kind": "LLMRoute",
+        "metadata": {"name": name, "namespace": "ai"},
+        "spec": {"rules": [{"backends": [{"pool": {"name": pool}}]}]},
+    })
+}
+
+/// What a caller sends.
+pub fn asking(model: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
+}
+
+/// What a provider answers.
+pub fn completion(text: &str) -> Value {
+    json!({
+        "id": "1", "object": "chat.completion", "created": 1, "model": "x",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    })
+}
+
+/// Waits until a proxy answers a call for `model` with `status`.
+pub async fn answers(proxy: &Proxy, model: &str, status: u16, within: Duration) {
+    eventually(&format!("{model} is answered with {status}"), within, async || {
+        let answer = http::post_json(&proxy.chat_url(), &asking(model)).await;
+        if answer.status == status { Ok(()) } else { Err(format!("{answer:?}")) }
+    })
+    .await;
+}
