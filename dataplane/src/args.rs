@@ -4,11 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
-use crate::{
-    request_log::Format,
-    serve::{Limits, Settings},
-    snapshot::stream::StreamSettings,
-};
+use crate::{request_log::Format, serve::Settings, shared::Limits, snapshot::stream::StreamSettings};
 
 /// Routes, meters and relays LLM traffic, on configuration from an operator or from one file.
 #[derive(Debug, Parser)]

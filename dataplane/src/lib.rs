@@ -23,6 +23,7 @@
 pub mod args;
 pub mod serve;
 mod worker;
+mod shared;
 mod pipeline;
 mod stage;
 mod respond;
@@ -36,4 +37,5 @@ pub mod request_log;
 mod admin;
 
 pub use error::Error;
-pub use serve::{Handle, Limits, Proxy, Settings};
+pub use serve::{Proxy, Settings};
+pub use shared::{Handle, Limits};

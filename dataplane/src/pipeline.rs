@@ -6,7 +6,7 @@ use hyper::{Request, Response, body::Incoming};
 use crate::{
     error::Error,
     respond,
-    serve::Shared,
+    shared::Shared,
     stage::{
         decode::decode,
         dispatch::dispatch,

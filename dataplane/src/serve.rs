@@ -4,23 +4,16 @@ use std::{
     future::Future,
     io,
     net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
-use llm_config::Document;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     admin,
-    metrics::{Labels, Metrics, Series},
-    request_log::{Format, RequestLog, Writer},
-    snapshot::Snapshot,
-    upstream::client::Clients,
+    request_log::{Format, Writer},
+    shared::{Handle, Limits, Shared},
     worker::Worker,
 };
 
@@ -36,73 +29,6 @@ pub struct Settings {
     pub limits: Limits,
     /// How long calls in flight may take to finish at the end.
     pub drain_timeout: Duration,
-}
-
-/// What a caller may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    pub max_body_bytes: usize,
-    pub max_connections: usize,
-    /// From the end of the head to the end of the body.
-    pub body_timeout: Duration,
-    /// From the first byte, or the end of the call before, to the end of the head.
-    pub header_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_body_bytes: 32 * 1024 * 1024,
-            max_connections: 4096,
-            body_timeout: Duration::from_secs(60),
-            header_timeout: Duration::from_secs(75),
-        }
-    }
-}
-
-/// What workers, admin port and configuration share.
-#[derive(Debug)]
-pub struct Shared {
-    pub snapshot: ArcSwapOption<Snapshot>,
-    pub metrics: Arc<Metrics>,
-    pub clients: Clients,
-    pub limits: Limits,
-    pub log: RequestLog,
-    /// Calls that were refused before they had a route.
-    pub unrouted: Arc<Series>,
-    pub draining: AtomicBool,
-}
-
-/// Puts configuration in force.
-#[derive(Clone, Debug)]
-pub struct Handle(Arc<Shared>);
-
-impl Handle {
-    /// Checks a document and swaps it in whole; calls in flight go on with what they began with.
-    ///
-    /// # Errors
-    /// Every problem of the document; the one in force stays.
-    pub fn install(&self, document: Document) -> Result<(), Vec<String>> {
-        let shared = &self.0;
-        match Snapshot::build(document, &shared.metrics, &shared.clients) {
-            Ok(snapshot) => {
-                drop(shared.snapshot.swap(Some(Arc::new(snapshot))));
-                shared.metrics.config_updates.inc();
-                shared.metrics.forget_unused();
-                shared.clients.forget_unused();
-                Ok(())
-            }
-            Err(problems) => {
-                shared.metrics.config_refused.inc();
-                Err(problems)
-            }
-        }
-    }
-
-    /// Counts an update that could not even be read.
-    pub(crate) fn refused(&self) {
-        self.0.metrics.config_refused.inc();
-    }
 }
 
 /// A proxy with its ports taken.
@@ -129,17 +55,7 @@ impl Proxy {
             Ok::<_, io::Error>(listener)
         };
         let (listener, admin) = (bind(settings.listen)?, bind(settings.admin)?);
-        let metrics = Arc::new(Metrics::default());
-        let (log, writer) = RequestLog::start(settings.request_log, metrics.clone());
-        let shared = Arc::new(Shared {
-            snapshot: ArcSwapOption::empty(),
-            unrouted: metrics.series(&Labels::default()),
-            metrics,
-            clients: Clients::new(settings.workers),
-            limits: settings.limits,
-            log,
-            draining: AtomicBool::new(false),
-        });
+        let (shared, writer) = Shared::new(settings.workers, settings.limits, settings.request_log);
         Ok(Self { settings, shared, listener, admin, writer })
     }
 
@@ -154,7 +70,7 @@ impl Proxy {
     /// To put configuration in force, before and while the proxy runs.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle(self.shared.clone())
+        Handle::new(self.shared.clone())
     }
 
     /// Serves until `shutdown`, then finishes what is in flight.

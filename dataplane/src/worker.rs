@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     pipeline,
-    serve::{Limits, Shared},
+    shared::{Limits, Shared},
     stage::identify::Caller,
 };
 

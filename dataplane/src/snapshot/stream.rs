@@ -23,7 +23,7 @@ use serde::Deserialize;
 use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::{serve::Handle, tls};
+use crate::{shared::Handle, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);

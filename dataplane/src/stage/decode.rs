@@ -5,7 +5,7 @@ use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use crate::{dialect::openai::ChatRequest, error::Error, serve::Limits};
+use crate::{dialect::openai::ChatRequest, error::Error, shared::Limits};
 
 /// A call as the caller sent it, with what the stages need to know of it.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream::BoxStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -15,7 +15,7 @@ use crate::{
     dialect::openai::{self, Usage},
     error::{Error, retryable_status},
     snapshot::{OpenAIUpstream, Target, Upstream},
-    stage::{decode::Call, relay::Source, route::Plan, settle::Settlement},
+    stage::{decode::Call, route::Plan, settle::Settlement},
     upstream::simulated::Answer,
 };
 
@@ -42,6 +42,18 @@ pub enum ReplyStart {
         first: Bytes,
         rest: Source,
     },
+}
+
+/// Where a stream comes from.
+pub enum Source {
+    Http(Incoming),
+    Simulated(BoxStream<'static, Bytes>),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Source")
+    }
 }
 
 /// Sends the call along the plan.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::{Method, header, request::Parts};
 
-use crate::{error::Error, serve::Limits};
+use crate::{error::Error, shared::Limits};
 
 const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
 const MODELS: &str = "/v1/models";

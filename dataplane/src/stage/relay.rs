@@ -16,11 +16,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use llm_config::Timeouts;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -29,7 +27,7 @@ use crate::{
     error::Error,
     stage::{
         decode::Call,
-        dispatch::{Reply, ReplyStart},
+        dispatch::{Reply, ReplyStart, Source},
         settle::{Settlement, Taken},
     },
 };
@@ -38,18 +36,6 @@ use turn::Turn;
 
 /// Bytes that are written together, at most.
 const MAX_WRITE: usize = 64 * 1024;
-
-/// Where a stream comes from.
-pub enum Source {
-    Http(Incoming),
-    Simulated(BoxStream<'static, Bytes>),
-}
-
-impl std::fmt::Debug for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Source")
-    }
-}
 
 /// The body of a reply to the client.
 pub enum ReplyBody {

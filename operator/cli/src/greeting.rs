@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
 
-use crate::run::Loaded;
+use crate::load::Loaded;
 
 /// The whole greeting.
 pub fn text(loaded: &Loaded, paths: &[PathBuf], listen: SocketAddr, admin: SocketAddr) -> String {

@@ -2,6 +2,7 @@
 //! libraries; here are arguments and what a person reads.
 
 mod run;
+mod load;
 mod greeting;
 
 use std::process::ExitCode;

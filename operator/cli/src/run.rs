@@ -10,12 +10,8 @@ use std::{
 
 use clap::Args;
 use llm_operator::{
-    compile::{Compiled, compile},
-    observe::{
-        ObjectName,
-        environment::{self, Variables},
-        files::{Manifests, Problem},
-    },
+    compile::Compiled,
+    observe::{environment, files::files},
 };
 use llm_proxy::{Handle, Limits, Proxy, Settings, request_log::Format};
 use notify::{RecursiveMode, Watcher as _};
@@ -24,10 +20,11 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::greeting;
+use crate::{
+    greeting,
+    load::{LoadError, Loaded, load, variable},
+};
 
-/// The gateway that a process on its own is.
-const GATEWAY: &str = "default";
 /// An editor writes a file in several steps.
 const SETTLE: Duration = Duration::from_millis(50);
 
@@ -55,26 +52,14 @@ pub struct RunArgs {
 /// Why it ends other than by a signal; what a person reads.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("{}", listed(.0))]
-    Manifests(Vec<Problem>),
+    #[error(transparent)]
+    Load(#[from] LoadError),
     #[error("{0}")]
     Refused(String),
     #[error("error: {0}")]
     Io(#[from] std::io::Error),
     #[error("error: can't watch the files: {0}")]
     Watch(#[from] notify::Error),
-}
-
-fn listed(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(|problem| format!("error: {problem}")).collect();
-    lines.join("\n")
-}
-
-/// What is served.
-pub struct Loaded {
-    pub compiled: Compiled,
-    /// What was taken from the environment, and what was passed over.
-    pub notes: Vec<String>,
 }
 
 pub fn run(args: &RunArgs) -> Result<(), RunError> {
@@ -117,79 +102,9 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
     })
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-/// Reads and compiles; one problem refuses all, since there is a person who can mend it now.
-fn load(paths: &[PathBuf], variables: Variables<'_>) -> Result<Loaded, RunError> {
-    let mut manifests = if paths.is_empty() {
-        let mut made = Manifests::default();
-        let mut problems = Vec::new();
-        made.add(Path::new("environment"), &environment::manifests(variables), &mut problems);
-        if !problems.is_empty() {
-            return Err(RunError::Manifests(problems));
-        }
-        made
-    } else {
-        Manifests::read(paths).map_err(RunError::Manifests)?
-    };
-    let mut notes = environment::fill_secrets(&mut manifests.observed, variables);
-    notes.extend(manifests.passed_over.iter().map(|object| format!("passed over: {object}")));
-    manifests.observed.gateways.insert(GATEWAY.to_owned());
-    let compiled = compile(&manifests.observed);
-    let problems = problems(&manifests, &compiled);
-    if !problems.is_empty() {
-        return Err(RunError::Manifests(problems));
-    }
-    if compiled.routes.is_empty() {
-        return Err(RunError::Refused(
-            "error: there is no LLMRoute in what was given: nothing to serve".to_owned(),
-        ));
-    }
-    Ok(Loaded { compiled, notes })
-}
-
-/// What an operator would write into status, as problems of files.
-fn problems(manifests: &Manifests, compiled: &Compiled) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (name, outcome) in &compiled.pools {
-        for verdict in outcome.verdicts.iter().filter(|verdict| !verdict.status) {
-            let message = format!("{}{}", verdict.message, variable_hint(manifests, name, &verdict.message));
-            problems.push(manifests.problem("ProviderPool", name, message));
-        }
-    }
-    // A route that lacks a provider says only what its pool has said already.
-    let told = !problems.is_empty();
-    for (name, outcome) in &compiled.routes {
-        for verdict in &outcome.verdicts {
-            let partial = verdict.condition == llm_crds::ConditionType::PartiallyInvalid;
-            let follows = told && verdict.reason == llm_crds::Reason::NoUsableProvider;
-            if (!verdict.status || partial) && !follows {
-                problems.push(manifests.problem("LLMRoute", name, verdict.message.clone()));
-            }
-        }
-    }
-    problems
-}
-
-/// Where a Secret is missing, the variable that would do.
-fn variable_hint(manifests: &Manifests, pool: &ObjectName, message: &str) -> String {
-    let found = manifests.observed.pools.iter().find(|found| ObjectName::of(found.as_ref()) == *pool);
-    let missing = message.contains("there is no Secret");
-    let variables: Vec<&str> = found
-        .iter()
-        .flat_map(|pool| &pool.spec.providers)
-        .filter(|provider| missing && provider.credentials.is_some())
-        .map(environment::usual_variable)
-        .collect();
-    if variables.is_empty() { String::new() } else { format!("; or set {}", variables.join(", ")) }
-}
-
 fn install(handle: &Handle, loaded: &Loaded) -> Result<(), String> {
-    let document = loaded.compiled.documents.get(GATEWAY).cloned().unwrap_or_default();
     handle
-        .install(document)
+        .install(loaded.document())
         .map_err(|problems| problems.iter().map(|p| format!("error: {p}")).collect::<Vec<_>>().join("\n"))
 }
 
@@ -245,7 +160,7 @@ fn print(paths: &[PathBuf]) -> Result<(), RunError> {
     // What would be refused is not worth printing.
     load(paths, &variable)?;
     let mut texts = Vec::new();
-    for path in llm_operator::observe::files::files(paths, &mut Vec::new()) {
+    for path in files(paths, &mut Vec::new()) {
         texts.push(std::fs::read_to_string(path)?.trim_end().to_owned());
     }
     println!("{}", texts.join("\n---\n"));
