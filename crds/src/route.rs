@@ -106,8 +106,9 @@ pub struct RouteRule {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteMatch {
-    /// Model names that callers ask for. A name that a backend lists is answered by that model; any
-    /// other name is an alias, answered by the first model that the backend lists.
+    /// Model names that callers ask for. A backend that serves the name answers with that model. A
+    /// backend with a list of `models` without the name stands in with the first of them. A name that
+    /// no backend serves is an alias: every backend answers with its first model.
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$")))]
     pub models: Vec<String>,
 }

@@ -38,7 +38,7 @@ pub enum Error {
     #[error("This gateway has no configuration yet. Try again shortly.")]
     NotReady,
     #[error(
-        "No provider can answer for the model '{model}' now: see the status of the ProviderPools of LLMRoute {route}."
+        "No provider can answer for the model '{model}' now: see the weights in LLMRoute {route}, and the status of its ProviderPools."
     )]
     NoProvider { model: String, route: String },
     #[error("The provider '{provider}' could not be reached.")]

@@ -62,8 +62,8 @@ impl Findings {
         if rule.timeouts.request_ms == 0 || rule.timeouts.idle_ms == 0 {
             self.add(format!("{path}.timeouts"), "must be above 0 ms");
         }
-        if rule.backends.iter().all(|backend| backend.weight == 0) {
-            self.add(format!("{path}.backends"), "at least one needs a weight above 0");
+        if rule.backends.is_empty() {
+            self.add(format!("{path}.backends"), "must not be empty");
         }
         for (i, backend) in rule.backends.iter().enumerate() {
             let path = format!("{path}.backends[{i}]");

@@ -8,7 +8,7 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt as _};
 use llm_config as config;
-use llm_crds::{Backend, ConditionType, FromNamespaces, LLMRoute, Reason, RouteRule, Verdict};
+use llm_crds::{Backend, ConditionType, FromNamespaces, LLMRoute, Reason, RouteRule, Timeouts, Verdict};
 
 use super::{RouteOutcome, accepted, pool::Offered, resolved};
 use crate::observe::{ObjectName, Observed};
@@ -33,6 +33,7 @@ pub fn compile(
         rules.push(joined.rule(&format!("spec.rules[{i}]"), rule, &mut refs));
     }
     let invalid = repeated_models(&rules);
+    let rules = rules.concat();
     let unknown = unknown_gateways(route, observed);
     let mut outcome = RouteOutcome {
         models: rules.iter().flat_map(|rule| rule.models.iter().cloned()).collect(),
@@ -98,11 +99,11 @@ fn claim(
     (shipped, lost)
 }
 
-fn repeated_models(rules: &[config::Rule]) -> Vec<String> {
+fn repeated_models(rules: &[Vec<config::Rule>]) -> Vec<String> {
     let mut first = BTreeMap::new();
     let mut problems = Vec::new();
     for (i, rule) in rules.iter().enumerate() {
-        for model in &rule.models {
+        for model in rule.iter().flat_map(|part| &part.models) {
             if let Some(other) = first.insert(model.as_str(), i) {
                 problems
                     .push(format!("spec.rules[{i}]: model `{model}` is served by rules[{other}] already"));
@@ -147,37 +148,30 @@ struct Joined<'a> {
 }
 
 impl Joined<'_> {
-    fn rule(&self, path: &str, rule: &RouteRule, refs: &mut References) -> config::Rule {
-        let backends: Vec<config::Backend> = rule
+    /// The rule in parts: models that the same backends answer for.
+    fn rule(&self, path: &str, rule: &RouteRule, refs: &mut References) -> Vec<config::Rule> {
+        let backends: Vec<(&Backend, config::Backend)> = rule
             .backends
             .iter()
             .enumerate()
-            .filter_map(|(i, backend)| self.backend(&format!("{path}.backends[{i}]"), backend, refs))
+            .filter_map(|(i, spec)| Some((spec, self.backend(&format!("{path}.backends[{i}]"), spec, refs)?)))
             .collect();
-        let mut models: Vec<String> = Vec::new();
         let named = rule.matches.iter().flat_map(|entry| &entry.models);
-        let served = backends.iter().flat_map(|backend| &backend.models);
-        let mut add = |model: &String| {
-            if !models.contains(model) {
-                models.push(model.clone());
+        let served = backends.iter().flat_map(|(_, backend)| &backend.models);
+        let asked: Vec<&String> = if rule.matches.is_empty() { served.collect() } else { named.collect() };
+        let timeouts = timeouts(rule.timeouts.as_ref());
+        let mut parts: Vec<config::Rule> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for model in asked.into_iter().filter(|model| seen.insert(*model)) {
+            let answering = answering(model, !rule.matches.is_empty(), &backends);
+            match parts.iter_mut().find(|part| part.backends == answering) {
+                Some(part) => part.models.push(model.clone()),
+                None => {
+                    parts.push(config::Rule { models: vec![model.clone()], backends: answering, timeouts });
+                }
             }
-        };
-        if rule.matches.is_empty() {
-            served.for_each(&mut add);
-        } else {
-            named.for_each(&mut add);
         }
-        let defaults = config::Timeouts::default();
-        let millis = |duration: Option<kube::core::Duration>, default: u64| {
-            duration
-                .map_or(default, |d| u64::try_from(Duration::from(d).as_millis()).unwrap_or(u64::MAX).max(1))
-        };
-        let timeouts = rule.timeouts.as_ref();
-        let timeouts = config::Timeouts {
-            request_ms: millis(timeouts.and_then(|t| t.request), defaults.request_ms),
-            idle_ms: millis(timeouts.and_then(|t| t.idle), defaults.idle_ms),
-        };
-        config::Rule { models, backends, timeouts }
+        parts
     }
 
     fn backend(&self, path: &str, backend: &Backend, refs: &mut References) -> Option<config::Backend> {
@@ -244,6 +238,38 @@ impl Joined<'_> {
                 matches(allowed.selector.as_ref(), labels)
             }
         }
+    }
+}
+
+/// The backends that answer for a model. Who serves it, does so. Others only stand in where the rule
+/// says so: by a list of models of their own behind a name that the rule matches, or all of them
+/// behind an alias, a name that none serves. Never is a caller given another model by accident.
+fn answering(
+    model: &String,
+    matched: bool,
+    backends: &[(&Backend, config::Backend)],
+) -> Vec<config::Backend> {
+    let alias = !backends.iter().any(|(_, backend)| backend.models.contains(model));
+    let answers = |spec: &Backend, backend: &config::Backend| {
+        backend.models.contains(model) || (matched && (alias || !spec.models.is_empty()))
+    };
+    backends
+        .iter()
+        .filter(|(spec, backend)| answers(spec, backend))
+        .map(|(_, backend)| backend.clone())
+        .collect()
+}
+
+fn timeouts(given: Option<&Timeouts>) -> config::Timeouts {
+    let defaults = config::Timeouts::default();
+    let millis = |duration: Option<kube::core::Duration>, default: u64| {
+        duration.map_or(default, |duration| {
+            u64::try_from(Duration::from(duration).as_millis()).unwrap_or(u64::MAX).max(1)
+        })
+    };
+    config::Timeouts {
+        request_ms: millis(given.and_then(|given| given.request), defaults.request_ms),
+        idle_ms: millis(given.and_then(|given| given.idle), defaults.idle_ms),
     }
 }
 

@@ -67,10 +67,7 @@ fn a_good_document_has_no_problem() {
 fn each_problem_names_its_place() {
     let cases: Vec<(Vec<String>, &str)> = vec![
         (problems(|d| rule(d).models.clear()), "routes[ai/chat].rules[0].models: must not be empty"),
-        (
-            problems(|d| rule(d).backends[0].weight = 0),
-            "routes[ai/chat].rules[0].backends: at least one needs a weight above 0",
-        ),
+        (problems(|d| rule(d).backends.clear()), "routes[ai/chat].rules[0].backends: must not be empty"),
         (
             problems(|d| rule(d).backends[0].pool = "x/y".into()),
             "routes[ai/chat].rules[0].backends[0].pool: no pool `x/y` in the document",
