@@ -43,6 +43,18 @@ pub struct Args {
     /// The largest request body, in bytes.
     #[arg(long, default_value_t = Limits::default().max_body_bytes)]
     max_body_bytes: usize,
+    /// What all bodies that are held whole may take together, in bytes; more are told 503.
+    #[arg(long, default_value_t = Limits::default().max_buffered_bytes)]
+    max_buffered_bytes: usize,
+    /// Seconds from a connection, or from the call before, to the end of a request's head.
+    #[arg(long, default_value_t = Limits::default().header_timeout.as_secs())]
+    header_timeout_seconds: u64,
+    /// Seconds from the end of the head to the end of the body.
+    #[arg(long, default_value_t = Limits::default().body_timeout.as_secs())]
+    body_timeout_seconds: u64,
+    /// Seconds that a client may take no byte of its reply.
+    #[arg(long, default_value_t = Limits::default().write_timeout.as_secs())]
+    write_timeout_seconds: u64,
     /// Client connections at once; more wait.
     #[arg(long, default_value_t = Limits::default().max_connections)]
     max_connections: usize,
@@ -92,8 +104,11 @@ impl Args {
             request_log: self.request_log,
             limits: Limits {
                 max_body_bytes: self.max_body_bytes,
+                max_buffered_bytes: self.max_buffered_bytes,
                 max_connections: self.max_connections,
-                ..Limits::default()
+                header_timeout: Duration::from_secs(self.header_timeout_seconds),
+                body_timeout: Duration::from_secs(self.body_timeout_seconds),
+                write_timeout: Duration::from_secs(self.write_timeout_seconds),
             },
             drain_timeout: Duration::from_secs(self.drain_timeout_seconds),
         };

@@ -21,6 +21,8 @@ pub enum Error {
     BodyTooLarge { limit: usize },
     #[error("The request body did not arrive within {} s.", .after.as_secs())]
     BodyTimeout { after: Duration },
+    #[error("This gateway holds as many large bodies as its memory allows. Try again shortly.")]
+    Busy,
     #[error("The request body broke off.")]
     BodyBroken,
     #[error("The request body is not valid JSON: {reason}.")]
@@ -84,7 +86,7 @@ impl Error {
             | Self::TooDeep
             | Self::MissingField { .. }
             | Self::InvalidField { .. } => StatusCode::BAD_REQUEST,
-            Self::NotReady | Self::NoProvider { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Busy | Self::NoProvider { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout { .. } | Self::StreamIdle { .. } | Self::StreamDeadline { .. } => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -112,6 +114,7 @@ impl Error {
             Self::InvalidField { .. } => "invalid_value",
             Self::UnknownModel { .. } | Self::NoRoutes { .. } => "model_not_found",
             Self::NotReady => "not_ready",
+            Self::Busy => "gateway_busy",
             Self::NoProvider { .. } => "no_provider",
             Self::Unreachable { .. } => "provider_unreachable",
             Self::Closed { .. } => "provider_closed",

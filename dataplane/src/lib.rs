@@ -24,6 +24,7 @@ pub mod args;
 pub mod serve;
 mod worker;
 mod shared;
+mod buffer;
 mod pipeline;
 mod stage;
 mod respond;

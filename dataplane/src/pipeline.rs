@@ -46,7 +46,7 @@ async fn walk(
     if endpoint == Endpoint::Models {
         return Ok(models(snapshot.model_list.clone(), settlement.hand_over()));
     }
-    let call = decode(body, &shared.limits).await?;
+    let call = decode(body, &shared.limits, &shared.buffers).await?;
     settlement.asks(&call);
     let plan = route(&snapshot, &call.request, fastrand::u64(..))?;
     let deadline = settlement.started() + plan.model.timeouts.request();

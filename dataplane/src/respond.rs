@@ -15,7 +15,7 @@ pub fn failure(error: &Error) -> Response<ReplyBody> {
         Error::MethodNotAllowed { allowed, .. } => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
-        Error::NotReady | Error::NoProvider { .. } => {
+        Error::NotReady | Error::Busy | Error::NoProvider { .. } => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // What is left of a body that was not read would be taken for the next request.

@@ -10,6 +10,7 @@ use arc_swap::ArcSwapOption;
 use llm_config::Document;
 
 use crate::{
+    buffer::Buffers,
     metrics::{Labels, Metrics, Series},
     request_log::{Format, RequestLog, Writer},
     snapshot::Snapshot,
@@ -20,20 +21,26 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub max_body_bytes: usize,
+    /// What all bodies that are held whole may take together, replies among them.
+    pub max_buffered_bytes: usize,
     pub max_connections: usize,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
-    /// From the first byte, or the end of the call before, to the end of the head.
+    /// From the connection, or the end of the call before, to the end of the head.
     pub header_timeout: Duration,
+    /// How long a client may take no byte of what is written to it.
+    pub write_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body_bytes: 32 * 1024 * 1024,
+            max_buffered_bytes: 512 * 1024 * 1024,
             max_connections: 4096,
             body_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -45,6 +52,7 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub clients: Clients,
     pub limits: Limits,
+    pub buffers: Buffers,
     pub log: RequestLog,
     /// Calls that were refused before they had a route.
     pub unrouted: Arc<Series>,
@@ -61,6 +69,7 @@ impl Shared {
             unrouted: metrics.series(&Labels::default()),
             metrics,
             clients: Clients::new(workers),
+            buffers: Buffers::new(limits.max_buffered_bytes),
             limits,
             log,
             draining: AtomicBool::new(false),

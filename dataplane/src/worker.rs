@@ -4,7 +4,11 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, TcpListener},
-    sync::Arc,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -19,6 +23,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
+use tokio_io_timeout::TimeoutStream;
 
 use crate::{
     pipeline,
@@ -30,7 +35,7 @@ use crate::{
 const READ_BUFFER: usize = 64 * 1024;
 const MAX_STREAMS: u32 = 256;
 /// How long to wait when the system is out of something, file descriptors for one.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Worker {
     pub index: usize,
@@ -98,16 +103,31 @@ impl Worker {
         }
         let caller = Caller { address: caller_address(peer) };
         let (shared, index) = (self.shared.clone(), self.index);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let shared = shared.clone();
-            async move {
-                Ok::<_, std::convert::Infallible>(pipeline::answer(&shared, index, caller, request).await)
+        let spoken = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let spoken = spoken.clone();
+            move |request: Request<Incoming>| {
+                spoken.store(true, Relaxed);
+                let shared = shared.clone();
+                async move {
+                    Ok::<_, std::convert::Infallible>(pipeline::answer(&shared, index, caller, request).await)
+                }
             }
         });
-        let connection = open.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
+        let Limits { header_timeout, write_timeout, .. } = self.shared.limits;
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(write_timeout));
+        let connection =
+            open.watch(server.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned());
         tokio::spawn(async move {
-            // A connection that breaks is the client's affair; its calls have been settled.
-            let _broken = connection.await;
+            let mut connection = pin!(connection);
+            // The server's own timer starts when it knows the version of HTTP: a client that sends
+            // nothing, or the beginning of a preface, would stay for good. A connection that breaks
+            // is the client's affair; its calls have been settled.
+            let first = timeout(header_timeout, &mut connection).await;
+            if first.is_err() && spoken.load(Relaxed) {
+                let _broken = connection.await;
+            }
             drop(permit);
         });
     }

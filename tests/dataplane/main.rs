@@ -12,4 +12,5 @@ mod refusals;
 mod routing;
 mod sdk;
 mod simulated;
+mod slow_clients;
 mod tls;

@@ -111,13 +111,10 @@ impl Findings {
     fn upstream(&mut self, path: &str, upstream: &Upstream) {
         match upstream {
             Upstream::OpenAI { endpoint, api_key, ca } => {
-                let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
-                if host.is_none_or(|host| {
-                    host.is_empty() || host.starts_with('/') || host.contains(['@', '?', '#', ' '])
-                }) {
+                if !callable(endpoint) {
                     self.add(
                         format!("{path}.endpoint"),
-                        "must be an http:// or https:// URL with a host, and without user, query or fragment",
+                        "must be an http:// or https:// URL in ASCII with a host, and without user, query or fragment",
                     );
                 }
                 let printable = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
@@ -138,6 +135,20 @@ impl Findings {
             }
         }
     }
+}
+
+/// Whether a proxy can call it, by the parser that the proxy uses: what passes here must not keep a
+/// whole document from being run there.
+fn callable(endpoint: &str) -> bool {
+    let Ok(uri) = endpoint.parse::<http::Uri>() else { return false };
+    let Some(authority) = uri.authority() else { return false };
+    // The parser takes a port that is none for the end of the host.
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or("");
+    let port_fits = port.is_empty() || (authority.port_u16().is_some_and(|port| port > 0));
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && !authority.host().is_empty()
+        && port_fits
+        && !endpoint.contains(['@', '?', '#'])
 }
 
 #[cfg(test)]

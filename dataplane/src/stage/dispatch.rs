@@ -93,7 +93,7 @@ async fn attempt(
     allowed: Duration,
 ) -> Result<Reply, Error> {
     let provider = || target.provider.name.to_string();
-    let body = call.request.upstream_body(&call.body, &target.upstream_model);
+    let body = call.request.upstream_body(&call.body.bytes, &target.upstream_model);
     let reply = async {
         match &target.provider.upstream {
             Upstream::OpenAI(upstream) => {

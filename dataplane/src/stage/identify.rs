@@ -61,11 +61,29 @@ fn content_length(parts: &Parts, limit: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a caller sent, short enough to repeat to them and to a log.
+/// What a caller sent, fit to repeat to them, to a log and to a terminal: short, and without the
+/// characters that move a cursor or begin a line.
 pub fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 100;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    const LONGEST: usize = 128;
+    let (shown, more) = match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => (&text[..end], "…"),
+        None => (text, ""),
+    };
+    if shown.contains(char::is_control) {
+        shown.replace(char::is_control, "\u{fffd}") + more
+    } else {
+        [shown, more].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::excerpt;
+
+    #[test]
+    fn an_excerpt_is_short_and_moves_no_cursor() {
+        assert_eq!(excerpt("gpt-4o"), "gpt-4o");
+        assert_eq!(excerpt("a\n\u{1b}[2Jb"), "a\u{fffd}\u{fffd}[2Jb");
+        assert_eq!(excerpt(&"ü".repeat(1 << 20)), "ü".repeat(128) + "…");
     }
 }

@@ -16,7 +16,10 @@ use crate::{
     metrics::Series,
     request_log::{Record, RequestLog},
     snapshot::Target,
-    stage::{decode::Call, identify::Caller},
+    stage::{
+        decode::Call,
+        identify::{Caller, excerpt},
+    },
 };
 
 /// The client went away before the reply was complete: nginx's number for it.
@@ -96,9 +99,9 @@ impl Settlement {
     /// What it asks for is known.
     pub fn asks(&mut self, call: &Call) {
         if let Some(open) = &mut self.open {
-            open.request_bytes = call.body.len() as u64;
+            open.request_bytes = call.body.bytes.len() as u64;
             if open.log.is_on() {
-                open.model = Some(call.request.model.clone());
+                open.model = Some(excerpt(&call.request.model).into());
             }
         }
     }

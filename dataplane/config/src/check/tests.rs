@@ -94,11 +94,31 @@ fn each_problem_names_its_place() {
 
 #[test]
 fn endpoints_keys_and_authorities_are_looked_at() {
-    for endpoint in ["ftp://x", "https://", "http:///v1", "https://u@h", "https://h?x=1", "h/v1"] {
+    let unfit = [
+        "ftp://x",
+        "https://",
+        "http:///v1",
+        "https://u@h",
+        "https://h?x=1",
+        "h/v1",
+        // What the API server's own check of URLs lets through.
+        "https://<resource>.openai.azure.com/v1",
+        "https://a/<account>/v1",
+        "https://exämple.org/v1",
+        "https://h:99999/v1",
+        "https://h:0/v1",
+    ];
+    for endpoint in unfit {
         let found = problems(|d| {
             provider(d).upstream = Upstream::OpenAI { endpoint: endpoint.into(), api_key: None, ca: None }
         });
         assert_eq!(found.len(), 1, "{endpoint}: {found:?}");
+    }
+    for endpoint in ["http://h", "https://h.example:8443/a/b", "http://[::1]:80/v1", "http://10.0.0.1:1"] {
+        let found = problems(|d| {
+            provider(d).upstream = Upstream::OpenAI { endpoint: endpoint.into(), api_key: None, ca: None }
+        });
+        assert!(found.is_empty(), "{endpoint}: {found:?}");
     }
     let found = problems(|d| {
         provider(d).upstream = Upstream::OpenAI {
