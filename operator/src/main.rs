@@ -42,7 +42,11 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     // Two providers may be linked in by features of others; say which is meant.
     let _already = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::try_default().await?;
+    let mut config = kube::Config::infer().await?;
+    // All who call try again by themselves. Retries within the client, minutes apart in the end, would
+    // keep from them for as long that the API server has too much to do, and then that it is back.
+    config.default_retry = false;
+    let client = Client::try_from(config)?;
     let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let identity = args.identity();
     let gateways = args.gateways(&namespace);

@@ -44,7 +44,7 @@ impl fmt::Display for ObjectName {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretState {
     Absent,
-    /// The API server refuses to show it, and why.
+    /// The API server refuses to show it, or has not done so for long, and why.
     Unreadable(String),
     Present(BTreeMap<String, Vec<u8>>),
 }

@@ -19,8 +19,10 @@ pub struct Installation {
     pub cluster: Cluster,
     pub client: kube::Client,
     pub scratch: Scratch,
-    port: u16,
-    kubeconfig: String,
+    /// Where the proxies look for an operator.
+    pub port: u16,
+    /// With no more rights than the operator needs.
+    pub kubeconfig: String,
 }
 
 pub struct Operator {
@@ -51,20 +53,21 @@ impl Installation {
 
     /// Starts an operator on a port, and waits until it is ready.
     pub async fn operator_at(&self, port: u16, name: &str, arguments: &[&str]) -> Operator {
+        let operator = self.operator_by(&self.kubeconfig, port, name, arguments).await;
+        operator.ready().await;
+        operator
+    }
+
+    /// Starts an operator that reaches its API server by a kubeconfig; it need not be ready yet.
+    pub async fn operator_by(&self, kubeconfig: &str, port: u16, name: &str, arguments: &[&str]) -> Operator {
         let mut command = Command::new(program("llm-operator"));
         command.args(["--serve", &format!("127.0.0.1:{port}"), "--admin", "127.0.0.1:0"]);
         command.args(["--namespace", NAMESPACE, "--name", name, "--lease-duration-seconds", "2"]);
-        command.args(arguments).env("KUBECONFIG", &self.kubeconfig);
+        command.args(arguments).env("KUBECONFIG", kubeconfig);
         let process = Process::start(&command);
         let line = process.await_line(WITHIN, |line| line.contains("\"listening\"")).await;
         let line: Value = serde_json::from_str(&line).unwrap();
-        let operator = Operator { process, admin: format!("http://{}", line["admin"].as_str().unwrap()) };
-        eventually("the operator is ready", WITHIN, async || {
-            let answer = http::get(&format!("{}/readyz", operator.admin)).await;
-            if answer.status.is_success() { Ok(()) } else { Err(operator.process.output()) }
-        })
-        .await;
-        operator
+        Operator { process, admin: format!("http://{}", line["admin"].as_str().unwrap()) }
     }
 
     /// As the kubelet does: the ConfigMap of the bundle to a file.
@@ -156,6 +159,14 @@ impl Installation {
 }
 
 impl Operator {
+    pub async fn ready(&self) {
+        eventually("the operator is ready", WITHIN, async || {
+            let answer = http::get(&format!("{}/readyz", self.admin)).await;
+            if answer.status.is_success() { Ok(()) } else { Err(self.process.output()) }
+        })
+        .await;
+    }
+
     pub async fn metric(&self, name: &str) -> f64 {
         let exposition = http::get(&format!("{}/metrics", self.admin)).await;
         let sample = exposition
@@ -215,6 +226,15 @@ pub fn route(name: &str, pool: &str) -> Value {
         "metadata": {"name": name, "namespace": "ai"},
         "spec": {"rules": [{"backends": [{"pool": {"name": pool}}]}]},
     })
+}
+
+/// A Secret `keys` with one key.
+pub fn secret(key: &str, value: &str) -> String {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": "ai"},
+        "stringData": {key: value},
+    })
+    .to_string()
 }
 
 /// What a caller sends.

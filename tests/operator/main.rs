@@ -4,6 +4,7 @@
 
 mod authority;
 mod failures;
+mod gate;
 mod installation;
 mod programmed;
 mod replicas;

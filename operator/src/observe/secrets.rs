@@ -11,15 +11,22 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client,
-    runtime::{WatchStreamExt as _, watcher::watch_object},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, watch_object},
+    },
 };
 use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 
 use super::{ObjectName, SecretState};
 use crate::metrics::Metrics;
 
-/// A Secret whose watch says nothing for so long is taken for absent.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long everybody waits for a Secret that a pool names anew. Then its pool alone goes without:
+/// one Secret that the API server can't show must not hold up all others for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A value that was read is given up only when the API server has refused it for so long: one that
+/// starts refuses everybody until it has read its own roles. It is longer than the longest backoff.
+const LASTING: Duration = Duration::from_secs(120);
 
 /// The watches.
 pub struct SecretWatches {
@@ -27,11 +34,13 @@ pub struct SecretWatches {
     changed: Arc<Notify>,
     metrics: Arc<Metrics>,
     watched: BTreeMap<ObjectName, Watched>,
+    /// Whether all that was wanted has been known once.
+    complete: bool,
 }
 
 struct Watched {
     since: Instant,
-    state: Arc<Mutex<Option<SecretState>>>,
+    known: Arc<Mutex<Known>>,
     watch: AbortHandle,
 }
 
@@ -41,9 +50,64 @@ impl Drop for Watched {
     }
 }
 
+/// What one watch has told so far.
+#[derive(Default)]
+struct Known {
+    state: Option<SecretState>,
+    /// When the API server first and last refused it, in a row.
+    refused: Option<(Instant, Instant)>,
+    /// The last error, for as long as there was no answer.
+    trouble: Option<String>,
+}
+
+impl Known {
+    /// Takes what the watch says, and tells whether that changes the state. That the API server is
+    /// away, hangs or has too much to do says nothing of a Secret.
+    fn take(&mut self, event: watcher::Result<Option<Secret>>) -> bool {
+        let now = Instant::now();
+        let next = match event {
+            Ok(found) => {
+                self.refused = None;
+                found.map_or(SecretState::Absent, |secret| SecretState::Present(data(secret)))
+            }
+            Err(error) => {
+                self.trouble = Some(error.to_string());
+                let Some(refused) = refusal(&error) else { return false };
+                // A watch that goes on in silence is no event: it shows as a gap.
+                let row = self.refused.filter(|(_, last)| now < *last + LASTING);
+                let since = row.map_or(now, |(first, _)| first);
+                self.refused = Some((since, now));
+                if matches!(self.state, Some(SecretState::Present(_))) && now < since + LASTING {
+                    return false;
+                }
+                refused
+            }
+        };
+        let changes = self.state.as_ref() != Some(&next);
+        self.state = Some(next);
+        changes
+    }
+}
+
+/// What an error says of the Secret, where it is an answer.
+fn refusal(error: &watcher::Error) -> Option<SecretState> {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status,
+        _ => return None,
+    };
+    match status.code {
+        403 => Some(SecretState::Unreadable(status.message.clone())),
+        404 => Some(SecretState::Absent),
+        _ => None,
+    }
+}
+
 impl SecretWatches {
     pub fn new(client: Client, changed: Arc<Notify>, metrics: Arc<Metrics>) -> Self {
-        Self { client, changed, metrics, watched: BTreeMap::new() }
+        Self { client, changed, metrics, watched: BTreeMap::new(), complete: false }
     }
 
     /// Watches just these, and gives what is known of them; none while one is being looked at for
@@ -56,22 +120,29 @@ impl SecretWatches {
                 self.watched.insert(name.clone(), watched);
             }
         }
-        let now = Instant::now();
-        self.watched
-            .iter()
-            .map(|(name, watched)| {
-                let state = watched.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let overdue = now >= watched.since + PATIENCE;
-                state.or(overdue.then_some(SecretState::Absent)).map(|state| (name.clone(), state))
-            })
-            .collect()
+        let mut states = BTreeMap::new();
+        for (name, watched) in &self.watched {
+            let known = watched.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = match &known.state {
+                Some(state) => state.clone(),
+                None if self.complete && watched.since.elapsed() >= PATIENCE => {
+                    let trouble = known.trouble.as_deref().unwrap_or("the API server does not answer");
+                    SecretState::Unreadable(format!("not known yet: {trouble}"))
+                }
+                None => return None,
+            };
+            states.insert(name.clone(), state);
+        }
+        self.complete = true;
+        Some(states)
     }
 
     fn watch(&self, name: &ObjectName) -> Watched {
-        let state = Arc::new(Mutex::new(None));
+        let known = Arc::new(Mutex::new(Known::default()));
         let api = Api::<Secret>::namespaced(self.client.clone(), &name.namespace);
         let events = watch_object(api, &name.name).default_backoff();
-        let (known, changed, metrics) = (state.clone(), self.changed.clone(), self.metrics.clone());
+        let (keep, changed, metrics) = (known.clone(), self.changed.clone(), self.metrics.clone());
+        let name = name.clone();
         let watch = tokio::spawn(async move {
             let mut events = std::pin::pin!(events);
             // Rung once more in case nothing comes at all.
@@ -87,33 +158,23 @@ impl SecretWatches {
                         continue;
                     }
                 };
-                let next = match event {
-                    None => return,
-                    Some(Ok(None)) => SecretState::Absent,
-                    Some(Ok(Some(secret))) => SecretState::Present(data(secret)),
-                    Some(Err(error)) => {
-                        metrics.watch_errors.inc();
-                        // What has been read stays in force while the API server is away.
-                        if matches!(
-                            *known.lock().unwrap_or_else(PoisonError::into_inner),
-                            Some(SecretState::Present(_))
-                        ) {
-                            continue;
-                        }
-                        SecretState::Unreadable(error.to_string())
-                    }
-                };
-                let mut state = known.lock().unwrap_or_else(PoisonError::into_inner);
-                if state.as_ref() != Some(&next) {
-                    *state = Some(next);
+                let Some(event) = event else { return };
+                if let Err(error) = &event {
+                    metrics.watch_errors.inc();
+                    tracing::warn!(secret = %name, %error, "can't look at a Secret; it will be tried again");
+                }
+                if keep.lock().unwrap_or_else(PoisonError::into_inner).take(event) {
                     changed.notify_one();
                 }
             }
         });
-        Watched { since: Instant::now(), state, watch: watch.abort_handle() }
+        Watched { since: Instant::now(), known, watch: watch.abort_handle() }
     }
 }
 
 fn data(secret: Secret) -> BTreeMap<String, Vec<u8>> {
     secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
 }
+
+#[cfg(test)]
+mod tests;
