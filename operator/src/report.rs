@@ -56,9 +56,13 @@ pub struct Reporter {
     attached: Arc<Attached>,
     replicas: Replicas,
     metrics: Arc<Metrics>,
-    routes: HashMap<ObjectName, LLMRouteStatus>,
-    pools: HashMap<ObjectName, ProviderPoolStatus>,
+    routes: Written<LLMRouteStatus>,
+    pools: Written<ProviderPoolStatus>,
 }
+
+/// The status that was last written, and the UID of the object: one of the same name that takes its
+/// place has none of it.
+type Written<S> = HashMap<ObjectName, (Option<String>, S)>;
 
 impl Reporter {
     pub fn new(
@@ -132,7 +136,7 @@ impl Reporter {
 /// The statuses that differ from what was last written, or, before this replica wrote, from what is there.
 fn changes<K>(
     objects: &[Arc<K>],
-    written: &mut HashMap<ObjectName, K::Status>,
+    written: &mut Written<K::Status>,
     judge: impl Fn(&ObjectName, &K, Option<&K::Status>) -> Option<(K::Status, Vec<Event>)>,
 ) -> Vec<Write<K>>
 where
@@ -145,7 +149,8 @@ where
         .iter()
         .filter_map(|object| {
             let name = ObjectName::of(object.as_ref());
-            let before = written.get(&name).or(object.status());
+            let own = written.get(&name).filter(|(uid, _)| *uid == object.meta().uid);
+            let before = own.map(|(_, status)| status).or(object.status());
             let (status, events) = judge(&name, object, before)?;
             (before != Some(&status)).then(|| Write { object: object.clone(), status, events })
         })

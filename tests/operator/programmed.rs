@@ -109,3 +109,25 @@ async fn proxies_that_come_and_go_are_counted() {
     let described = installation.cluster.kubectl(&["describe", "llmroute", "chat", "-n", "ai"]).await;
     assert!(described.contains("no proxy of gateway default is attached"), "{described}");
 }
+
+#[tokio::test]
+async fn an_object_that_takes_the_place_of_another_gets_a_status_of_its_own() {
+    let installation = Installation::start().await;
+    let operator = installation.operator(&[]).await;
+    let proxy = installation.proxy("proxy-a", &[]).await;
+    installation.ready(&[&proxy]).await;
+    installation.create_pool(&pool("pool", "http://127.0.0.1:1", &["large"])).await;
+    installation.create_route(&route("chat", "pool")).await;
+    installation.route_condition("chat", "Programmed", "True", "Programmed").await;
+    let first = installation.routes().get("chat").await.unwrap();
+
+    // The operator learns of both at the same moment, as it may of `kubectl replace --force`.
+    operator.process.pause();
+    installation.delete_route("chat").await;
+    installation.create_route(&route("chat", "pool")).await;
+    operator.process.resume();
+    installation.route_condition("chat", "Programmed", "True", "Programmed").await;
+    let second = installation.routes().get("chat").await.unwrap();
+    assert_ne!(first.metadata.uid, second.metadata.uid);
+    assert_eq!(first.metadata.generation, second.metadata.generation, "nothing else tells them apart");
+}

@@ -1,6 +1,6 @@
 //! The writes themselves: a status by server-side apply, then the Events that go with it.
 
-use std::{collections::HashMap, fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
 use futures::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
@@ -13,6 +13,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
+use super::Written;
 use crate::{FIELD_MANAGER, metrics::Metrics, observe::ObjectName};
 
 /// Statuses written at once.
@@ -33,11 +34,7 @@ pub struct Writer<'a> {
 
 impl Writer<'_> {
     /// Writes, keeps in `written` what was written, and says whether all was.
-    pub async fn write_all<K>(
-        &self,
-        writes: Vec<Write<K>>,
-        written: &mut HashMap<ObjectName, K::Status>,
-    ) -> bool
+    pub async fn write_all<K>(&self, writes: Vec<Write<K>>, written: &mut Written<K::Status>) -> bool
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + HasStatus
@@ -55,7 +52,7 @@ impl Writer<'_> {
         for (result, write) in results {
             let name = ObjectName::of(write.object.as_ref());
             match result {
-                Ok(()) => drop(written.insert(name, write.status)),
+                Ok(()) => drop(written.insert(name, (write.object.meta().uid.clone(), write.status))),
                 Err(error) => {
                     self.metrics.status_errors.inc();
                     tracing::warn!(object = %name, kind = %K::kind(&()), %error, "can't write a status; it will be tried again");
