@@ -1,6 +1,7 @@
 //! What the other replicas' proxies hold: proxies attach to any replica and the leader alone writes
 //! status, so every follower leaves a summary in a ConfigMap of its own, on change and as a sign of
-//! life. A summary whose ConfigMap has not changed for a while, on the leader's clock, is dropped.
+//! life. One that has given no sign for a while, on the clock of the one who watches, is not counted
+//! any more, and the leader removes what it left.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,7 +12,7 @@ use std::{
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
     runtime::{reflector::Store, watcher},
 };
 use serde_json::json;
@@ -29,6 +30,8 @@ use crate::{
 
 const LABEL: &str = "llmgateway.dev/replica-summary";
 const KEY: &str = "summary.json";
+/// Changes though the summary stay: the sign of life.
+const TOLD_AT: &str = "llmgateway.dev/told-at";
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// Without a sign for so long, a replica is gone.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -40,10 +43,10 @@ pub type Summaries = BTreeMap<String, Summary>;
 
 /// The summaries of all other replicas.
 pub struct Replicas {
+    api: Api<ConfigMap>,
     store: Store<ConfigMap>,
     own: String,
-    /// When each ConfigMap was last seen to change, by version.
-    seen: Mutex<HashMap<String, (Option<String>, Instant)>>,
+    signs: Mutex<Signs>,
 }
 
 impl Replicas {
@@ -55,28 +58,75 @@ impl Replicas {
         metrics: &Arc<Metrics>,
     ) -> Self {
         let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-        let store = reflect_with(api, watcher::Config::default().labels(LABEL), changed, metrics);
-        Self { store, own: config_map_name(identity), seen: Mutex::default() }
+        let store = reflect_with(api.clone(), watcher::Config::default().labels(LABEL), changed, metrics);
+        Self { api, store, own: config_map_name(identity), signs: Mutex::default() }
+    }
+
+    /// Notes who has given a sign. Followers do so too: who begins to lead has to know who is gone.
+    pub fn look(&self) {
+        let _told = self.told();
     }
 
     /// What the living others say.
     pub fn summaries(&self) -> Vec<Summaries> {
-        let now = Instant::now();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let config_maps = self.store.state();
-        seen.retain(|name, _| config_maps.iter().any(|config_map| config_map.name_any() == *name));
-        config_maps
-            .iter()
-            .filter(|config_map| config_map.name_any() != self.own)
-            .filter(|config_map| {
-                let version = config_map.resource_version();
-                let entry = seen.entry(config_map.name_any()).or_insert_with(|| (version.clone(), now));
-                if entry.0 != version {
-                    *entry = (version, now);
+        let living = self.told().into_iter().filter(|(_, silence)| *silence < PATIENCE);
+        living
+            .filter_map(|(config_map, _)| serde_json::from_str(config_map.data.as_ref()?.get(KEY)?).ok())
+            .collect()
+    }
+
+    /// Removes what those who are gone have left: nobody else would, and it would speak for them to
+    /// each replica that starts.
+    pub async fn sweep(&self) {
+        for (config_map, silence) in self.told() {
+            if silence < PATIENCE || config_map.metadata.deletion_timestamp.is_some() {
+                continue;
+            }
+            let name = config_map.name_any();
+            // A sign that comes meanwhile saves it.
+            let preconditions =
+                Preconditions { uid: config_map.uid(), resource_version: config_map.resource_version() };
+            let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            match self.api.delete(&name, &params).await {
+                Ok(_) => tracing::info!(name, "removed the summary of a replica that is gone"),
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+                Err(error) => {
+                    tracing::warn!(name, %error, "can't remove the summary of a replica that is gone");
                 }
-                now.duration_since(entry.1) < PATIENCE
+            }
+        }
+    }
+
+    /// The ConfigMaps of the others, each with how long it has been silent.
+    fn told(&self) -> Vec<(Arc<ConfigMap>, Duration)> {
+        let mut config_maps = self.store.state();
+        config_maps.retain(|config_map| config_map.name_any() != self.own);
+        let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = config_maps.iter().map(|config_map| {
+            (config_map.name_any(), config_map.annotations().get(TOLD_AT).cloned().unwrap_or_default())
+        });
+        let silences = signs.silences(told.collect());
+        config_maps.into_iter().zip(silences).collect()
+    }
+}
+
+/// The last sign of each replica by name, and when it was first seen, on this replica's clock.
+#[derive(Default)]
+struct Signs(HashMap<String, (String, Instant)>);
+
+impl Signs {
+    /// Takes the signs that there are now, by name, and gives how long each has stayed as it is.
+    fn silences(&mut self, told: Vec<(String, String)>) -> Vec<Duration> {
+        let now = Instant::now();
+        self.0.retain(|name, _| told.iter().any(|(known, _)| known == name));
+        told.into_iter()
+            .map(|(name, sign)| {
+                let seen = self.0.entry(name).or_insert_with(|| (sign.clone(), now));
+                if seen.0 != sign {
+                    *seen = (sign, now);
+                }
+                now.duration_since(seen.1)
             })
-            .filter_map(|config_map| serde_json::from_str(config_map.data.as_ref()?.get(KEY)?).ok())
             .collect()
     }
 }
@@ -93,12 +143,18 @@ pub async fn tell(
     let api = Api::<ConfigMap>::namespaced(client, &namespace);
     let name = config_map_name(&identity);
     let mut changed = attached.subscribe();
+    // A replica of the same name may have told something in an earlier life.
+    let mut told = true;
     loop {
-        // The leader reads its own from memory.
-        if !*leading.borrow_and_update()
-            && let Err(error) = write(&api, &name, &attached.summaries()).await
-        {
-            tracing::warn!(%error, "can't tell the leader what the proxies of this replica hold");
+        if !*leading.borrow_and_update() {
+            told = true;
+            if let Err(error) = write(&api, &name, &attached.summaries()).await {
+                tracing::warn!(%error, "can't tell the leader what the proxies of this replica hold");
+            }
+        } else if told {
+            // The leader reads its own from memory; what it told as a follower grows old.
+            told =
+                matches!(api.delete(&name, &DeleteParams::default()).await, Err(error) if !is_absent(&error));
         }
         tokio::select! {
             _ = timeout(SIGN_OF_LIFE, changed.changed()) => {}
@@ -111,6 +167,10 @@ pub async fn tell(
     let _gone = api.delete(&name, &DeleteParams::default()).await;
 }
 
+fn is_absent(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
 async fn write(api: &Api<ConfigMap>, name: &str, summaries: &Summaries) -> Result<(), kube::Error> {
     let text = serde_json::to_string(summaries).map_err(kube::Error::SerdeError)?;
     let config_map = json!({
@@ -119,8 +179,7 @@ async fn write(api: &Api<ConfigMap>, name: &str, summaries: &Summaries) -> Resul
         "metadata": {
             "name": name,
             "labels": {LABEL: "true"},
-            // Changes though the summary stay: the sign of life.
-            "annotations": {"llmgateway.dev/told-at": jiff::Timestamp::now().to_string()},
+            "annotations": {TOLD_AT: jiff::Timestamp::now().to_string()},
         },
         "data": {KEY: text},
     });
@@ -132,4 +191,26 @@ fn config_map_name(identity: &str) -> String {
     let safe: String =
         identity.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     format!("llm-operator-{}", safe.trim_matches('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(signs: &mut Signs, now: &[(&str, &str)]) -> Vec<Duration> {
+        signs.silences(now.iter().map(|(name, sign)| ((*name).to_owned(), (*sign).to_owned())).collect())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_new_grows_silent_and_who_does_is_alive() {
+        let mut signs = Signs::default();
+        assert_eq!(told(&mut signs, &[("a", "1"), ("b", "1")]), [Duration::ZERO; 2]);
+        tokio::time::advance(SIGN_OF_LIFE).await;
+        assert_eq!(told(&mut signs, &[("a", "1"), ("b", "2")]), [SIGN_OF_LIFE, Duration::ZERO]);
+        tokio::time::advance(PATIENCE).await;
+        assert_eq!(told(&mut signs, &[("a", "1"), ("b", "2")]), [SIGN_OF_LIFE + PATIENCE, PATIENCE]);
+        // Gone and back is a new life.
+        assert_eq!(told(&mut signs, &[("b", "3")]), [Duration::ZERO]);
+        assert_eq!(told(&mut signs, &[("a", "1")]), [Duration::ZERO]);
+    }
 }

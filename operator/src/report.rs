@@ -97,6 +97,7 @@ impl Reporter {
                     pause = RETRY;
                 }
             } else {
+                self.replicas.look();
                 // What others write meanwhile is to be read again.
                 self.routes.clear();
                 self.pools.clear();
@@ -129,6 +130,7 @@ impl Reporter {
         let writer = Writer { client: &self.client, recorder: &self.recorder, metrics: &self.metrics };
         let routes_written = writer.write_all(routes, &mut self.routes).await;
         let pools_written = writer.write_all(pools, &mut self.pools).await;
+        self.replicas.sweep().await;
         routes_written && pools_written
     }
 }

@@ -1,8 +1,11 @@
 //! Two operators: both serve, one writes, and one may die.
 
-use crate::installation::{Installation, Operator, WITHIN, answers, completion, pool, route};
+use crate::installation::{Installation, NAMESPACE, Operator, WITHIN, answers, completion, pool, route};
 use harness::{RawUpstream, Step, answer, eventually, free_port};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
 use serde_json::json;
+use std::time::Duration;
 
 async fn leads(operator: &Operator) -> bool {
     operator.metric("llm_operator_leader").await > 0.0
@@ -62,4 +65,72 @@ async fn the_leader_writes_what_the_proxies_of_both_hold() {
     assert!(two.process.exited(WITHIN).await.success());
     eventually("one leads", WITHIN, async || if leads(&one).await { Ok(()) } else { Err(String::new()) })
         .await;
+}
+
+/// What a replica leaves that was killed while proxy `ghost` was attached to it. The finalizer keeps the object there
+/// when it is deleted, so that it is seen who wants to.
+fn ghost() -> String {
+    let summary =
+        json!({"default": {"groups": [{"proxies": 1, "names": ["ghost"], "holds": {}}], "refusals": []}});
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": "llm-operator-ghost", "namespace": NAMESPACE, "finalizers": ["llmgateway.dev/test"],
+            "labels": {"llmgateway.dev/replica-summary": "true"},
+            "annotations": {"llmgateway.dev/told-at": "2020-01-01T00:00:00Z"},
+        },
+        "data": {"summary.json": summary.to_string()},
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn what_a_killed_replica_left_is_removed_and_does_not_come_back_with_another_leader() {
+    let installation = Installation::start().await;
+    let (first, second) = (free_port(), free_port());
+    let one = installation.operator_at(first, "one", &[]).await;
+    eventually("one leads", WITHIN, async || if leads(&one).await { Ok(()) } else { Err(String::new()) })
+        .await;
+    let two = installation.operator_at(second, "two", &[]).await;
+    installation.mount_bundle().await;
+    let b = installation.proxy_at(second, "proxy-b", &[]).await;
+    installation.ready(&[&b]).await;
+    installation.create_pool(&pool("pool", "http://127.0.0.1:1", &["large"])).await;
+    installation.create_route(&route("chat", "pool")).await;
+    let shows = async |share: &str, within: Duration| {
+        eventually(&format!("the status says {share}"), within, async || {
+            let row = installation.row("llmroutes", "chat").await;
+            if row.get(3).is_some_and(|cell| cell == share) { Ok(()) } else { Err(format!("{row:?}")) }
+        })
+        .await;
+    };
+    shows("1/1", WITHIN).await;
+    installation.cluster.apply(&ghost()).await;
+    shows("1/2", WITHIN).await;
+
+    let config_maps = Api::<ConfigMap>::namespaced(installation.client.clone(), NAMESPACE);
+    eventually("the leader removes it", Duration::from_secs(40), async || {
+        let ghost = config_maps.get("llm-operator-ghost").await.unwrap();
+        ghost.metadata.deletion_timestamp.map(drop).ok_or_else(|| one.process.output())
+    })
+    .await;
+    shows("1/1", WITHIN).await;
+    assert!(config_maps.get_opt("llm-operator-two").await.unwrap().is_some(), "who lives is left alone");
+    assert!(config_maps.get_opt("llm-operator-one").await.unwrap().is_none(), "a leader needs none");
+
+    one.process.kill();
+    eventually(
+        "two leads",
+        WITHIN,
+        async || if leads(&two).await { Ok(()) } else { Err(two.process.output()) },
+    )
+    .await;
+    // It has followed long enough to know who is gone.
+    installation.create_route(&route("other", "pool")).await;
+    installation.delete_route("chat").await;
+    eventually("the new leader counts one proxy", Duration::from_secs(8), async || {
+        let row = installation.row("llmroutes", "other").await;
+        if row.get(3).is_some_and(|cell| cell == "1/1") { Ok(()) } else { Err(format!("{row:?}")) }
+    })
+    .await;
 }
