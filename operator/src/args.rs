@@ -38,7 +38,8 @@ pub struct Args {
     /// How long an authority lives; it is replaced when a third of that is left.
     #[arg(long, default_value = "8760h")]
     pub ca_lifetime: kube::core::Duration,
-    /// How long a new authority is trusted before it signs: proxies must have read it by then.
+    /// How long a new authority is trusted before it signs: proxies must have read it by then. Less
+    /// than a third of --ca-lifetime.
     #[arg(long, default_value = "24h")]
     pub ca_overlap: kube::core::Duration,
 }
@@ -64,12 +65,15 @@ impl Args {
     }
 
     /// The lifetimes of certificates.
-    #[must_use]
-    pub fn lifetimes(&self) -> Lifetimes {
+    ///
+    /// # Errors
+    /// What to change where they don't fit each other.
+    pub fn lifetimes(&self) -> Result<Lifetimes, String> {
         let signed = |duration: kube::core::Duration| {
-            SignedDuration::try_from(Duration::from(duration)).unwrap_or(SignedDuration::from_hours(1))
+            let long = SignedDuration::try_from(Duration::from(duration)).unwrap_or(SignedDuration::MAX);
+            if duration.is_negative() { -long } else { long }
         };
-        Lifetimes { authority: signed(self.ca_lifetime), overlap: signed(self.ca_overlap) }
+        Lifetimes::new(signed(self.ca_lifetime), signed(self.ca_overlap))
     }
 
     /// The name of this replica.

@@ -8,6 +8,9 @@
 //! ```text
 //!  active ──(a third of its life left)──► active + next ──(overlap)──► active' + previous ──► active'
 //! ```
+//!
+//! An authority that ran out while no operator was there is replaced in one step: what it signs is
+//! trusted by nobody, so there is nothing left to be careful of.
 
 mod keep;
 
@@ -29,6 +32,9 @@ use rustls::{
 /// Clocks differ: a certificate is valid from a little before it was made.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
+/// A hundred years: no date of a certificate lies further off.
+const LONGEST: SignedDuration = SignedDuration::from_hours(876_000);
+
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
@@ -45,8 +51,31 @@ pub enum CertificateError {
 pub struct Lifetimes {
     /// Of an authority.
     pub authority: SignedDuration,
-    /// From the staging of the next authority until it signs.
+    /// From the staging of the next authority until it signs: less than a third of `authority`.
     pub overlap: SignedDuration,
+}
+
+impl Lifetimes {
+    /// Lifetimes with which an authority can be replaced before it runs out.
+    ///
+    /// # Errors
+    /// What to change where they are not.
+    pub fn new(authority: SignedDuration, overlap: SignedDuration) -> Result<Self, String> {
+        if authority > LONGEST {
+            return Err(format!("--ca-lifetime {authority:#} must be {LONGEST:#} at most"));
+        }
+        if overlap.is_negative() {
+            return Err(format!("--ca-overlap {overlap:#} must not be negative"));
+        }
+        let third = authority / 3;
+        if overlap >= third {
+            return Err(format!(
+                "--ca-overlap {overlap:#} must be less than a third of --ca-lifetime, that is less than {third:#}: \
+                 an authority is staged when a third of the life of the one before is left, and has to sign before that runs out"
+            ));
+        }
+        Ok(Self { authority, overlap })
+    }
 }
 
 /// An authority's certificate and key.
@@ -88,10 +117,12 @@ impl Authorities {
     ) -> Result<Option<Self>, E> {
         let life = self.active.not_after.duration_since(self.active.not_before + SKEW);
         let due = self.active.not_after - life / 3;
+        let over = now >= self.active.not_after;
         let mut rotated = self.clone();
-        match &self.next {
+        match self.next.as_ref().filter(|next| next.not_after > now) {
+            None if over => (rotated.active, rotated.next) = (make()?, None),
             None if now >= due => rotated.next = Some(make()?),
-            Some(next) if now >= next.not_before + SKEW + lifetimes.overlap => {
+            Some(next) if over || now >= next.not_before + SKEW + lifetimes.overlap => {
                 rotated.previous = Some((self.active.certificate.clone(), self.active.not_after));
                 rotated.active = next.clone();
                 rotated.next = None;

@@ -40,6 +40,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    let lifetimes = args.lifetimes()?;
     // Two providers may be linked in by features of others; say which is meant.
     let _already = rustls::crypto::ring::default_provider().install_default();
     let mut config = kube::Config::infer().await?;
@@ -68,7 +69,6 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     };
     let campaign = tokio::spawn(lease::campaign(client.clone(), settings, leading, stopped.clone()));
     let names = certificates::serving_names(&args.serving_names, &namespace);
-    let lifetimes = args.lifetimes();
     tokio::spawn(certificates::keep(
         client.clone(),
         namespace.clone(),

@@ -1,9 +1,10 @@
 //! The authority of the config stream rotates under proxies that notice nothing.
 
 use crate::installation::{Installation, NAMESPACE, WITHIN, answers, completion, pool, route};
-use harness::{RawUpstream, Step, answer, eventually};
+use harness::{Process, RawUpstream, Step, answer, eventually, program};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use std::process::Command;
 use std::time::Duration;
 
 #[tokio::test]
@@ -41,4 +42,15 @@ async fn a_rotation_loses_no_proxy() {
         if row[3] == "2/2" { Ok(()) } else { Err(format!("{row:?}\n{}", proxy.process.stderr())) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn lifetimes_that_cant_work_are_refused_at_the_start() {
+    let mut command = Command::new(program("llm-operator"));
+    command.args(["--serve", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ca-lifetime", "48h"]);
+    let process = Process::start(&command);
+    assert_eq!(process.exited(WITHIN).await.code(), Some(1));
+    let said = process.stderr();
+    assert!(said.contains("--ca-overlap 24h must be less than a third of --ca-lifetime"), "{said}");
+    assert!(said.contains("less than 16h"), "{said}");
 }

@@ -4,6 +4,7 @@
 
 use super::*;
 
+const START: i64 = 1_800_000_000;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 fn authority(name: u32, now: Timestamp, lifetime: SignedDuration) -> Result<Authority, CertificateError> {
@@ -18,7 +19,7 @@ fn authority(name: u32, now: Timestamp, lifetime: SignedDuration) -> Result<Auth
 #[test]
 fn no_certificate_is_served_before_its_authority_was_trusted_for_the_overlap() {
     let lifetimes = Lifetimes { authority: HOUR * 24 * 30, overlap: HOUR };
-    let mut now = Timestamp::from_second(1_800_000_000).unwrap();
+    let mut now = Timestamp::from_second(START).unwrap();
     let mut names = 0..;
     let mut made = || names.next().unwrap();
     let mut held = Authorities {
@@ -47,6 +48,56 @@ fn no_certificate_is_served_before_its_authority_was_trusted_for_the_overlap() {
     assert!(activated >= 8, "half a year of 30-day authorities, renewed at 20 days: {activated}");
     let trusted = held.bundle().matches('<').count();
     assert!(trusted <= 3, "old authorities go: {}", held.bundle());
+}
+
+/// What is held when one made at `START` is looked at after so many hours of its 30.
+fn after(hours: i32, next: Option<Authority>) -> (Authorities, Option<Authorities>) {
+    let lifetimes = Lifetimes::new(HOUR * 30, HOUR).unwrap();
+    let start = Timestamp::from_second(START).unwrap();
+    let active = authority(0, start, lifetimes.authority).unwrap();
+    let held = Authorities { active, next, previous: None };
+    let now = start + HOUR * hours;
+    let rotated = held.rotated(now, lifetimes, || authority(9, now, lifetimes.authority)).unwrap();
+    (held, rotated)
+}
+
+#[test]
+fn an_authority_that_ran_out_while_nobody_looked_is_replaced_in_one_step() {
+    let (_, rotated) = after(31, None);
+    let rotated = rotated.unwrap();
+    assert_eq!((rotated.bundle().as_str(), rotated.active.certificate.as_str()), ("<9>", "<9>"));
+
+    // One that was staged and is still good is known to proxies: it is the one to promote.
+    let staged = |at: i32| {
+        let made = Timestamp::from_second(START).unwrap() + HOUR * at;
+        Some(authority(1, made, HOUR * 30).unwrap())
+    };
+    let (_, rotated) = after(31, staged(30));
+    assert_eq!(rotated.unwrap().bundle(), "<1>");
+    // After years it has run out too.
+    let (_, rotated) = after(100, staged(20));
+    assert_eq!(rotated.unwrap().bundle(), "<9>");
+}
+
+#[test]
+fn a_staged_authority_signs_at_the_latest_when_the_one_before_runs_out() {
+    let made = Timestamp::from_second(START).unwrap() + HOUR * 29 + HOUR / 2;
+    let (held, rotated) = after(30, Some(authority(1, made, HOUR * 30).unwrap()));
+    assert_eq!(held.active.not_after, Timestamp::from_second(START).unwrap() + HOUR * 30);
+    assert_eq!(rotated.unwrap().active.certificate, "<1>");
+}
+
+#[test]
+fn an_overlap_that_would_outlast_the_authority_before_is_refused_with_what_to_change() {
+    for (overlap, good) in [(HOUR * 9, true), (HOUR * 10, false), (HOUR * 24, false), (-HOUR, false)] {
+        let lifetimes = Lifetimes::new(HOUR * 30, overlap);
+        assert_eq!(lifetimes.is_ok(), good, "{overlap}");
+    }
+    assert!(Lifetimes::new(SignedDuration::ZERO, SignedDuration::ZERO).is_err());
+    assert!(Lifetimes::new(SignedDuration::MAX, HOUR).is_err());
+    let told = Lifetimes::new(HOUR * 30, HOUR * 24).unwrap_err();
+    assert!(told.starts_with("--ca-overlap 24h must be less than a third of --ca-lifetime"), "{told}");
+    assert!(told.contains("less than 10h"), "{told}");
 }
 
 #[test]
