@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{Condition, SecretKeyReference};
 
@@ -73,7 +74,26 @@ pub struct AllowedNamespaces {
     pub from: FromNamespaces,
     /// The labels of the namespaces, with `from: Selector`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "selector_schema")]
     pub selector: Option<LabelSelector>,
+}
+
+/// Kubernetes leaves a selector's expressions to each controller to refuse, which is too late for the
+/// person who applies one: here the API server refuses what could match nothing.
+fn selector_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = LabelSelector::json_schema(generator);
+    schema.insert("nullable".to_owned(), true.into());
+    if let Some(expressions) = schema.pointer_mut("/properties/matchExpressions") {
+        // The API server wants to know how often the rule may run.
+        expressions["maxItems"] = 32.into();
+        let expression = &mut expressions["items"];
+        expression["properties"]["operator"]["enum"] = json!(["In", "NotIn", "Exists", "DoesNotExist"]);
+        expression["x-kubernetes-validations"] = json!([{
+            "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+            "message": "operators In and NotIn need values; Exists and DoesNotExist take none",
+        }]);
+    }
+    schema
 }
 
 /// Which namespaces.

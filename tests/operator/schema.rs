@@ -44,8 +44,6 @@ fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             weights.iter().map(|weight| json!({"pool": {"name": "p"}, "weight": weight})).collect();
         with(route(), "/spec/rules/0/backends", json!(backends))
     };
-    let allow = |allowed: Value| with(pool(), "/spec/allowedNamespaces", allowed);
-    let selector = json!({"matchLabels": {"a": "b"}});
     vec![
         (
             "at least one backend needs a weight above 0, or no call can be answered",
@@ -107,6 +105,17 @@ fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             .map(endpoint)
             .collect(),
         ),
+    ]
+}
+
+/// The same of the namespaces that a pool admits.
+fn rules_of_selection() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
+    let allow = |allowed: Value| with(pool(), "/spec/allowedNamespaces", allowed);
+    let selector = json!({"matchLabels": {"a": "b"}});
+    let expression = |expression: Value| {
+        allow(json!({"from": "Selector", "selector": {"matchExpressions": [expression]}}))
+    };
+    vec![
         (
             "selector is given exactly when from is Selector",
             vec![
@@ -118,6 +127,18 @@ fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
                 allow(json!({"from": "Selector"})),
                 allow(json!({"from": "All", "selector": selector})),
                 allow(json!({"selector": selector})),
+            ],
+        ),
+        (
+            "operators In and NotIn need values; Exists and DoesNotExist take none",
+            vec![
+                expression(json!({"key": "a", "operator": "NotIn", "values": ["b"]})),
+                expression(json!({"key": "a", "operator": "Exists"})),
+            ],
+            vec![
+                expression(json!({"key": "a", "operator": "In"})),
+                expression(json!({"key": "a", "operator": "NotIn", "values": []})),
+                expression(json!({"key": "a", "operator": "DoesNotExist", "values": ["b"]})),
             ],
         ),
     ]
@@ -144,7 +165,7 @@ async fn every_rule_admits_and_refuses() {
     cluster.install_crds().await;
     let namespace = cluster.namespace("rules").await;
     let mut covered = BTreeSet::new();
-    for (message, good, bad) in rules() {
+    for (message, good, bad) in rules().into_iter().chain(rules_of_selection()) {
         covered.insert(message.to_owned());
         for manifest in good {
             cluster.apply(&with(manifest, "/metadata/namespace", json!(namespace)).to_string()).await;
@@ -173,6 +194,7 @@ async fn names_numbers_and_lists_are_bounded() {
     let price =
         |price: &str| json!([{"name": "m", "pricing": {"inputPerMillion": price, "outputPerMillion": "1"}}]);
     let provider = |field: &str, value: Value| with(pool(), &format!("/spec/providers/0/{field}"), value);
+    let misspelt = json!({"from": "Selector", "selector": {"matchExpressions": [{"key": "a", "operator": "in", "values": ["b"]}]}});
     for (manifest, wanted) in [
         (provider("name", json!("Not A Name")), "spec.providers[0].name"),
         (provider("kind", json!("Imaginary")), "spec.providers[0].kind"),
@@ -194,6 +216,7 @@ async fn names_numbers_and_lists_are_bounded() {
         (with(route(), "/spec/rules/0/backends/0/weight", json!(-1)), "spec.rules[0].backends[0].weight"),
         (with(simulated(), "/spec/providers/0/simulated", json!({"errorRate": "1.5"})), "errorRate"),
         (with(simulated(), "/spec/providers/0/simulated", json!({"tokensPerSecond": 0})), "tokensPerSecond"),
+        (with(pool(), "/spec/allowedNamespaces", misspelt), "supported values: \"In\", \"NotIn\""),
     ] {
         let told = cluster
             .apply_fails(&with(manifest.clone(), "/metadata/namespace", json!(namespace)).to_string())

@@ -13,6 +13,15 @@ async fn refused(manifest: &str) -> Vec<String> {
     said.lines().map(|line| line.strip_prefix(&prefix).unwrap_or(line).to_owned()).collect()
 }
 
+const OPERATOR: &str = "spec.allowedNamespaces.selector.matchExpressions[0].operator: ";
+
+/// The beginning of a pool's spec that selects namespaces.
+fn selecting(expression: &str) -> String {
+    format!(
+        "spec:\n  allowedNamespaces: {{from: Selector, selector: {{matchExpressions: [{{{expression}}}]}}}}\n  providers"
+    )
+}
+
 #[tokio::test]
 async fn a_bad_manifest_is_refused_by_object_and_field() {
     let good = simulated(&["demo"]);
@@ -30,6 +39,11 @@ async fn a_bad_manifest_is_refused_by_object_and_field() {
         ),
         (good.replace("    kind: Simulated", "    kind: OpenAI"), "simulated is for kind Simulated"),
         (good.replace("name: sim\n", "name: Sim\n"), "spec.providers[0].name: "),
+        (good.replace("spec:\n  providers", &selecting("key: tier, operator: in, values: [gold]")), OPERATOR),
+        (
+            good.replace("spec:\n  providers", &selecting("key: tier, operator: In")),
+            "operators In and NotIn need values; Exists and DoesNotExist take none",
+        ),
     ] {
         let said = refused(&manifest).await;
         assert!(

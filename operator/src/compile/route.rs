@@ -277,7 +277,7 @@ fn callable(pool: &config::Pool, model: &str) -> bool {
     pool.providers.iter().any(|provider| provider.models.iter().any(|offered| offered.name == model))
 }
 
-/// A selector that can't be read matches nothing: it must not open a pool.
+/// The schema admits no selector that can't be read; one that came by another way must not open a pool.
 fn matches(selector: Option<&LabelSelector>, labels: Option<&BTreeMap<String, String>>) -> bool {
     let (Some(selector), Some(labels)) = (selector, labels) else { return false };
     Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
