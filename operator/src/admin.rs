@@ -11,10 +11,20 @@ use tokio::net::TcpListener;
 
 use crate::{metrics::Metrics, publish::server::ServingCertificate};
 
+/// How long to wait when the system is out of something, file descriptors for one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Serves until it is dropped.
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, certificate: Arc<ServingCertificate>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "can't accept connections to the admin port");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let (metrics, certificate) = (metrics.clone(), certificate.clone());
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
