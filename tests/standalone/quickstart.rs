@@ -78,6 +78,25 @@ async fn ctrl_c_lets_the_stream_in_flight_finish() {
 }
 
 #[tokio::test]
+async fn who_asks_again_while_it_drains_does_not_wait() {
+    for (code, signal) in [(130, Process::interrupt as fn(&Process)), (143, Process::terminate)] {
+        let scratch = Scratch::new("impatient");
+        let slow = simulated(&["demo"]).replace("100000", "1");
+        let gateway = Gateway::start(&[path(&scratch.write("gateway.yaml", slow))], &[]).await;
+        let mut streamed = asking("demo");
+        streamed["stream"] = json!(true);
+        let mut stream = post_stream(&gateway.chat_url(), &streamed).await;
+        stream.event().await.unwrap().unwrap();
+        gateway.process.interrupt();
+        gateway.said("draining: calls in flight are finished; Ctrl-C again ends at once").await;
+        signal(&gateway.process);
+        assert_eq!(gateway.process.exited(WITHIN).await.code(), Some(code));
+        assert!(gateway.process.stderr().contains("ended at once: what was in flight is cut off"));
+        drop(stream);
+    }
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -1,9 +1,12 @@
 //! Editing the file while it serves.
 
-use crate::gateway::{Gateway, asking, path, route, simulated};
+use crate::gateway::{Gateway, asking, command, path, route, simulated};
 use harness::http::{post_json, post_stream};
-use harness::{Scratch, eventually};
+use harness::{Process, Scratch, eventually};
 use serde_json::json;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -94,4 +97,98 @@ async fn a_folder_is_followed_file_by_file() {
     std::fs::remove_file(scratch.path().join("b.yaml")).unwrap();
     answers(&gateway, "more", 404).await;
     answers(&gateway, "demo", 200).await;
+}
+
+/// A call that takes half a second: whoever is busy with something else meanwhile has shown it by then.
+async fn a_slow_call(url: &str) {
+    let mut streamed = asking("demo");
+    streamed["stream"] = json!(true);
+    let events = post_stream(url, &streamed).await.events().await.unwrap();
+    assert_eq!(events.last().unwrap(), "[DONE]");
+}
+
+#[tokio::test]
+async fn a_log_beside_the_manifest_is_no_edit_and_a_complaint_is_made_once() {
+    let scratch = Scratch::new("log-beside");
+    let good = simulated(&["demo"]).replace("100000", "20");
+    let file = scratch.write("gateway.yaml", &good);
+    let log = scratch.path().join("err.log");
+    let run = command(&[path(&file), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], &[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$@\" 2>\"$LOG\"", "sh"]).arg(run.get_program()).args(run.get_args());
+    shell.env("LOG", &log).env_remove("OPENAI_API_KEY");
+    let _gateway = Process::start(&shell);
+    let said = async |words: &str| {
+        eventually(&format!("`{words}` is said"), SOON, async || {
+            let said = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+            if said.contains(words) { Ok(said) } else { Err(said) }
+        })
+        .await
+    };
+    let greeting = said("Ctrl-C drains").await;
+    let line = greeting.lines().find_map(|line| line.trim().strip_prefix("applications")).unwrap();
+    let url = format!("{}/chat/completions", line.trim());
+
+    let bad = format!("{good}---\n{}", route("lost", "nowhere"));
+    scratch.write("gateway.yaml", &bad);
+    said("not reloaded").await;
+    a_slow_call(&url).await;
+    scratch.write("gateway.yaml", &bad);
+    a_slow_call(&url).await;
+    assert_eq!(said("").await.matches("not reloaded").count(), 1, "{}", said("").await);
+
+    // Another mistake is another complaint, and the first is one again when it comes back.
+    scratch.write("gateway.yaml", "a: [");
+    said("not valid YAML").await;
+    scratch.write("gateway.yaml", &bad);
+    eventually("the first complaint is made again", SOON, async || {
+        let said = said("").await;
+        if said.matches("default/nowhere").count() == 2 { Ok(()) } else { Err(said) }
+    })
+    .await;
+    scratch.write("gateway.yaml", &good);
+    said("reloaded: 1 route").await;
+}
+
+#[tokio::test]
+async fn an_edit_while_the_manifests_are_first_read_is_not_lost() {
+    let scratch = Scratch::new("early-edit");
+    let file = scratch.write("gateway.yaml", simulated(&["demo"]));
+    // Read second, and only as somebody writes it: that is when the first one is edited.
+    let elsewhere = Scratch::new("early-edit-pipe");
+    let pipe = elsewhere.path().join("second.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::thread::spawn({
+        let (file, pipe) = (file.clone(), pipe.clone());
+        move || {
+            let mut edited = false;
+            // Until the folder is gone; each opening waits for a reader.
+            while let Ok(mut second) = std::fs::OpenOptions::new().write(true).open(&pipe) {
+                if !std::mem::replace(&mut edited, true) {
+                    std::fs::write(&file, simulated(&["early"])).unwrap();
+                }
+                let _gone = second.write_all(b"# nothing\n");
+            }
+        }
+    });
+    let gateway = Gateway::start(&[path(&file), path(&pipe)], &[]).await;
+    answers(&gateway, "early", 200).await;
+}
+
+#[tokio::test]
+async fn a_config_map_that_is_mounted_is_followed() {
+    let scratch = Scratch::new("mounted");
+    let mount = |version: &str, models: &[&str]| {
+        std::fs::create_dir(scratch.path().join(version)).unwrap();
+        scratch.write(&format!("{version}/gateway.yaml"), simulated(models));
+        symlink(version, scratch.path().join("..data_tmp")).unwrap();
+        std::fs::rename(scratch.path().join("..data_tmp"), scratch.path().join("..data")).unwrap();
+    };
+    mount("..1", &["demo"]);
+    let file = scratch.path().join("gateway.yaml");
+    symlink("..data/gateway.yaml", &file).unwrap();
+    let gateway = Gateway::start(&[path(&file)], &[]).await;
+    answers(&gateway, "demo", 200).await;
+    mount("..2", &["other"]);
+    answers(&gateway, "other", 200).await;
 }

@@ -3,6 +3,7 @@
 
 mod run;
 mod load;
+mod watch;
 mod greeting;
 
 use std::process::ExitCode;

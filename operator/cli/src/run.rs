@@ -2,9 +2,9 @@
 //! again when a file changes.
 
 use std::{
-    io::IsTerminal as _,
+    io::{self, IsTerminal as _},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -14,15 +14,15 @@ use llm_operator::{
     observe::{environment, files::files},
 };
 use llm_proxy::{Handle, Limits, Proxy, Settings, request_log::Format};
-use notify::{RecursiveMode, Watcher as _};
 use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, oneshot},
 };
 
 use crate::{
     greeting,
     load::{LoadError, Loaded, load, variable},
+    watch::watch,
 };
 
 /// An editor writes a file in several steps.
@@ -66,7 +66,10 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
     if args.print {
         return print(&args.paths);
     }
+    // An edit while they are read is noticed; that a file is not there is told by who reads it.
+    let watching = watch(&args.paths);
     let loaded = load(&args.paths, &variable)?;
+    let (_watcher, changed) = watching?;
     let terminal = std::io::stdout().is_terminal();
     let format = args.request_log.unwrap_or(if terminal { Format::Text } else { Format::Json });
     start_diagnostics();
@@ -85,44 +88,49 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (changes, changed) = mpsc::unbounded_channel();
-        let _watcher = watch(&args.paths, changes)?;
         tokio::spawn(reload(args.paths.clone(), proxy.handle(), loaded.compiled, changed));
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let shutdown = async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            eprintln!("draining: calls in flight are finished");
-        };
+        let (drain, draining) = oneshot::channel();
+        tokio::spawn(end_when_asked(Signals::new()?, drain));
+        // The other end is dropped only after it has sent.
+        let shutdown = async { draining.await.unwrap_or_default() };
         proxy.run(shutdown).await?;
         Ok(())
     })
+}
+
+/// The first signal drains; who asks again does not want to wait.
+async fn end_when_asked(mut signals: Signals, drain: oneshot::Sender<()>) {
+    signals.next().await;
+    eprintln!("draining: calls in flight are finished; Ctrl-C again ends at once");
+    let _ended = drain.send(());
+    let code = signals.next().await;
+    eprintln!("ended at once: what was in flight is cut off");
+    std::process::exit(code);
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for one, and gives the exit code of who dies of it.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+        }
+    }
 }
 
 fn install(handle: &Handle, loaded: &Loaded) -> Result<(), String> {
     handle
         .install(loaded.document())
         .map_err(|problems| problems.iter().map(|p| format!("error: {p}")).collect::<Vec<_>>().join("\n"))
-}
-
-/// Watches the folders that the files are in: an editor that replaces a file would take a watch of
-/// the file itself along.
-fn watch(paths: &[PathBuf], changes: mpsc::UnboundedSender<()>) -> Result<impl Sized, notify::Error> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            // Nobody listens any more only when the process ends.
-            let _unheard = changes.send(());
-        }
-    })?;
-    for path in paths {
-        let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    }
-    Ok(watcher)
 }
 
 /// Loads again at each change; `in_force` is what has been installed last.
@@ -132,22 +140,26 @@ async fn reload(
     mut in_force: Compiled,
     mut changed: mpsc::UnboundedReceiver<()>,
 ) {
-    let mut refused = false;
+    let mut complaint: Option<String> = None;
     while changed.recv().await.is_some() {
         tokio::time::sleep(SETTLE).await;
         while changed.try_recv().is_ok() {}
         let outcome = match load(&paths, &variable) {
-            Ok(loaded) if !refused && in_force.documents == loaded.compiled.documents => continue,
+            Ok(loaded) if complaint.is_none() && in_force.documents == loaded.compiled.documents => continue,
             Ok(loaded) => install(&handle, &loaded).map(|()| loaded),
             Err(error) => Err(error.to_string()),
         };
-        refused = outcome.is_err();
         match outcome {
             Ok(loaded) => {
                 eprintln!("reloaded: {}", greeting::served(&loaded));
                 in_force = loaded.compiled;
+                complaint = None;
             }
-            Err(error) => eprintln!("{error}\nnot reloaded: the last good configuration stays"),
+            Err(error) if complaint.as_ref() == Some(&error) => {}
+            Err(error) => {
+                eprintln!("{error}\nnot reloaded: the last good configuration stays");
+                complaint = Some(error);
+            }
         }
     }
 }

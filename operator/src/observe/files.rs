@@ -254,8 +254,14 @@ pub fn files(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
 }
 
 fn is_manifest(path: &Path) -> bool {
+    path.is_file() && has_manifest_extension(path)
+}
+
+/// Whether a file of this name is read where its folder is given.
+#[must_use]
+pub fn has_manifest_extension(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    path.is_file() && matches!(extension, Some("yaml" | "yml" | "json"))
+    matches!(extension, Some("yaml" | "yml" | "json"))
 }
 
 #[cfg(test)]
