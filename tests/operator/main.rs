@@ -7,6 +7,7 @@ mod authority;
 mod failures;
 mod gate;
 mod installation;
+mod printed;
 mod programmed;
 mod replicas;
 mod schema;
