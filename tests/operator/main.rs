@@ -4,6 +4,7 @@
 
 mod admin;
 mod authority;
+mod between;
 mod failures;
 mod gate;
 mod installation;
