@@ -1,0 +1,258 @@
+//! A caller's JSON, taken apart field by field: whoever takes a field gives its path to the error,
+//! and what nobody has taken is left over by name. Values stay where they are in the body until they
+//! are wanted: numbers, the order of a schema's properties and megabytes of base64 are not touched.
+
+use std::borrow::Cow;
+
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, Deserializer, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{Invalid, chat};
+
+/// A value and where it stands, such as `messages[2].content`.
+#[derive(Clone, Debug)]
+pub struct Node<'a> {
+    pub path: String,
+    raw: &'a RawValue,
+}
+
+/// An object, field by field.
+#[derive(Debug)]
+pub struct Object<'a> {
+    path: String,
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+/// What a value is, by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Object,
+    Array,
+    String,
+    Number,
+    Bool,
+    Null,
+}
+
+impl<'a> Node<'a> {
+    pub fn root(body: &'a [u8]) -> Result<Self, Invalid> {
+        let raw =
+            serde_json::from_slice(body).map_err(|error| Invalid::Json { reason: error.to_string() })?;
+        Ok(Self { path: String::new(), raw })
+    }
+
+    pub fn shape(&self) -> Shape {
+        match self.raw.get().as_bytes().first() {
+            Some(b'{') => Shape::Object,
+            Some(b'[') => Shape::Array,
+            Some(b'"') => Shape::String,
+            Some(b't' | b'f') => Shape::Bool,
+            Some(b'n') => Shape::Null,
+            _ => Shape::Number,
+        }
+    }
+
+    /// The value's text as it stands in the body.
+    pub fn text(&self) -> &'a str {
+        self.raw.get()
+    }
+
+    pub fn raw(&self) -> Box<RawValue> {
+        self.raw.to_owned()
+    }
+
+    /// An error about this value; `must` says what is wanted of it, as `must be a string`.
+    pub fn invalid(&self, must: impl Into<String>) -> Invalid {
+        let path = if self.path.is_empty() { "body".to_owned() } else { self.path.clone() };
+        Invalid::field(path, must)
+    }
+
+    fn parse<T: Deserialize<'a>>(&self, must: &str) -> Result<T, Invalid> {
+        serde_json::from_str(self.raw.get()).map_err(|_| self.invalid(must))
+    }
+
+    pub fn str(&self) -> Result<Cow<'a, str>, Invalid> {
+        #[derive(Deserialize)]
+        struct Str<'a>(#[serde(borrow)] Cow<'a, str>);
+        self.parse::<Str<'a>>("it must be a string").map(|text| text.0)
+    }
+
+    pub fn string(&self) -> Result<String, Invalid> {
+        self.str().map(Cow::into_owned)
+    }
+
+    pub fn bool(&self) -> Result<bool, Invalid> {
+        self.parse("it must be true or false")
+    }
+
+    pub fn u64(&self) -> Result<u64, Invalid> {
+        self.parse("it must be a whole number, not below 0")
+    }
+
+    pub fn i64(&self) -> Result<i64, Invalid> {
+        self.parse("it must be a whole number")
+    }
+
+    pub fn f64(&self) -> Result<f64, Invalid> {
+        self.parse("it must be a number")
+    }
+
+    pub fn list<T: DeserializeOwned>(&self, must: &str) -> Result<Vec<T>, Invalid> {
+        self.parse(must)
+    }
+
+    pub fn array(&self) -> Result<Vec<Self>, Invalid> {
+        let raws: Vec<&'a RawValue> = self.parse("it must be an array")?;
+        Ok(raws
+            .into_iter()
+            .enumerate()
+            .map(|(i, raw)| Node { path: format!("{}[{i}]", self.path), raw })
+            .collect())
+    }
+
+    pub fn object(&self) -> Result<Object<'a>, Invalid> {
+        if self.shape() != Shape::Object {
+            return Err(self.invalid("it must be an object"));
+        }
+        let Fields(fields) = self.parse("it must be an object without a field twice")?;
+        Ok(Object { path: self.path.clone(), fields })
+    }
+
+    /// An object's fields as they stand, such as the entries of `metadata`.
+    pub fn entries(&self) -> Result<Vec<(String, Node<'a>)>, Invalid> {
+        let Object { path, fields } = self.object()?;
+        Ok(fields
+            .into_iter()
+            .map(|(name, raw)| (name.to_string(), Node { path: join(&path, &name), raw }))
+            .collect())
+    }
+}
+
+impl<'a> Object<'a> {
+    pub fn root(body: &'a [u8]) -> Result<Self, Invalid> {
+        Node::root(body)?.object()
+    }
+
+    /// The field's value; `None` where it is absent or null.
+    pub fn take(&mut self, name: &str) -> Option<Node<'a>> {
+        let at = self.fields.iter().position(|(field, _)| field == name)?;
+        let (_, raw) = self.fields.remove(at);
+        let node = Node { path: join(&self.path, name), raw };
+        (node.shape() != Shape::Null).then_some(node)
+    }
+
+    /// As `take`, by the first of several spellings: Gemini takes camelCase and snake_case.
+    pub fn take_any(&mut self, names: &[&str]) -> Option<Node<'a>> {
+        names.iter().find_map(|name| self.take(name))
+    }
+
+    pub fn require(&mut self, name: &str) -> Result<Node<'a>, Invalid> {
+        self.take(name).ok_or_else(|| Invalid::missing(join(&self.path, name)))
+    }
+
+    /// The value of `read` on the field, where it is there.
+    pub fn opt<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&Node<'a>) -> Result<T, Invalid>,
+    ) -> Result<Option<T>, Invalid> {
+        self.take(name).map(|node| read(&node)).transpose()
+    }
+
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Takes fields that mean nothing to anybody else, and whose loss nobody notices.
+    pub fn ignore(&mut self, names: &[&str]) {
+        self.fields.retain(|(field, _)| !names.contains(&field.as_ref()));
+    }
+
+    /// Notes what nobody has taken: the fields in `hints` as hints, the others as wishes. A null
+    /// wishes nothing.
+    pub fn leave(self, hints: &[&str], request: &mut Vec<chat::Leftover>) {
+        for (name, raw) in &self.fields {
+            if raw.get() != "null" {
+                let hint = hints.contains(&name.as_ref());
+                request.push(chat::Leftover { field: join(&self.path, name), hint });
+            }
+        }
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                #[derive(Deserialize)]
+                struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                while let Some((Name(name), raw)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    if fields.iter().any(|(seen, _)| *seen == name) {
+                        return Err(serde::de::Error::custom("a field twice"));
+                    }
+                    fields.push((name, raw));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+/// Text that serde_json wrote of structs, strings and numbers, which can't fail.
+pub fn to_bytes(value: &impl serde::Serialize) -> bytes::Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+/// A tool call's arguments as a JSON object, for APIs that want one; `None` where the text is none.
+pub fn arguments(text: &str) -> Option<&RawValue> {
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    raw.get().starts_with('{').then_some(raw)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_taken_by_name_and_the_rest_is_left_by_path() {
+        let body = br#"{"a":{"b":[1,{"c":"x\u0041"}],"d":null,"e":1.50},"f":true}"#;
+        let mut root = Object::root(body).unwrap();
+        let mut a = root.require("a").unwrap().object().unwrap();
+        let b = a.take("b").unwrap().array().unwrap();
+        let mut inner = b[1].object().unwrap();
+        assert_eq!(inner.take("c").unwrap().str().unwrap(), "xA");
+        assert_eq!(b[0].str().unwrap_err().param(), Some("a.b[0]"));
+        assert!(a.take("d").is_none());
+        assert_eq!(inner.require("z").unwrap_err().param(), Some("a.b[1].z"));
+        let mut left = Vec::new();
+        a.leave(&["e"], &mut left);
+        root.leave(&[], &mut left);
+        let left: Vec<(&str, bool)> = left.iter().map(|l| (l.field.as_str(), l.hint)).collect();
+        assert_eq!(left, [("a.e", true), ("f", false)]);
+    }
+
+    #[test]
+    fn a_field_twice_is_refused() {
+        assert!(Object::root(br#"{"a":1,"a":2}"#).is_err());
+    }
+}

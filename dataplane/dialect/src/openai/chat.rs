@@ -1,0 +1,215 @@
+//! Chat completions: the two ends of the API, what it can express, and where its streams say what
+//! matters.
+//!
+//! What it has no place for is said in text, as in [`said`](super::said).
+
+mod finish;
+pub(super) mod logprobs;
+pub(super) mod media;
+mod messages;
+mod reasoning;
+mod reply;
+mod request;
+mod stream_reader;
+mod stream_writer;
+mod usage;
+pub(super) mod wire;
+mod write_messages;
+pub(super) mod write_request;
+
+use bytes::Bytes;
+use memchr::memmem;
+use serde::{Deserialize, de::IgnoredAny};
+
+pub use usage::ReadUsage;
+
+use super::error;
+use crate::{
+    CallerApi, Context, Dialect, Fault, Garbled, Invalid, ProviderApi, ProviderModel, chat,
+    envelope::{ModelPlace, Needs, Shape},
+    event::{StreamReader, StreamWriter},
+    frame::Framing,
+    limits::{Feature, Limits, Takes},
+    reply::{Reply, Usage},
+    tap::{Marks, names_value},
+};
+
+/// `POST /v1/chat/completions`.
+#[derive(Clone, Copy, Debug)]
+pub struct Chat;
+
+pub const CHAT_SHAPE: Shape = Shape {
+    model: ModelPlace::Field,
+    content: "messages",
+    needs: Needs::Elements,
+    streams: false,
+    stream_options: true,
+};
+
+pub const CHAT_LIMITS: Limits = Limits {
+    kind: "OpenAI",
+    max_temperature: 2.0,
+    top_k: false,
+    penalties: true,
+    stop: 4,
+    seed: true,
+    choices: 128,
+    json_object: true,
+    json_schema: true,
+    reasoning: true,
+    logprobs: true,
+    tools: true,
+    tool_choice: true,
+    serial_tool_calls: true,
+    image: Takes::BOTH,
+    audio: Takes::INLINE,
+    video: Takes::NOTHING,
+    document: Takes::INLINE,
+    user: true,
+};
+
+/// What the in-process provider that speaks this API can express. Of pictures, sounds and documents
+/// it only counts the text.
+pub const SIMULATED_LIMITS: Limits = Limits {
+    kind: "Simulated",
+    choices: 1,
+    logprobs: false,
+    audio: Takes::BOTH,
+    document: Takes::BOTH,
+    user: true,
+    ..CHAT_LIMITS
+};
+
+pub const CHAT_MARKS: Marks =
+    Marks { framing: Framing::Sse, names_usage, read_usage, says_end, usage_of_reply };
+
+/// Other frames say `"usage":null`.
+fn names_usage(frames: &[u8]) -> bool {
+    names_value(frames, b"\"usage\"", b'{')
+}
+
+/// A frame with usage and without choices is there for the usage alone.
+fn read_usage(data: &[u8], usage: &mut Option<Usage>) -> bool {
+    #[derive(Deserialize)]
+    struct Chunk {
+        choices: Option<Vec<IgnoredAny>>,
+        usage: Option<ReadUsage>,
+    }
+    let Ok(Chunk { choices, usage: Some(read) }) = serde_json::from_slice(data) else { return false };
+    *usage = Some(read.into());
+    choices.is_none_or(|choices| choices.is_empty())
+}
+
+/// The mark of the end, or a choice that has finished: some servers leave the mark out.
+fn says_end(frames: &[u8]) -> bool {
+    let marked = memmem::find_iter(frames, b"[DONE]").any(|at| {
+        // No text of a model has a line to itself.
+        let line = frames[..at].trim_ascii_end().strip_suffix(b"data:");
+        line.is_some_and(|before| before.is_empty() || before.ends_with(b"\n"))
+    });
+    marked || names_value(frames, b"\"finish_reason\"", b'"')
+}
+
+/// The usage in a whole reply of any of OpenAI's endpoints that count prompt tokens.
+pub fn usage_of_reply(body: &[u8]) -> Result<Option<Usage>, Garbled> {
+    #[derive(Deserialize)]
+    struct Body {
+        usage: Option<ReadUsage>,
+    }
+    // serde would take an array for the struct.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Garbled::new("it is not a JSON object"));
+    }
+    Ok(serde_json::from_slice::<Body>(body)?.usage.map(Usage::from))
+}
+
+impl CallerApi for Chat {
+    fn dialect(&self) -> Dialect {
+        Dialect::OpenAI
+    }
+
+    fn field(&self, feature: Feature) -> &'static str {
+        match feature {
+            Feature::Temperature => "temperature",
+            Feature::TopK => "top_k",
+            Feature::PresencePenalty => "presence_penalty",
+            Feature::FrequencyPenalty => "frequency_penalty",
+            Feature::Stop => "stop",
+            Feature::Seed => "seed",
+            Feature::Choices => "n",
+            Feature::JsonObject | Feature::JsonSchema => "response_format",
+            Feature::Reasoning => "reasoning_effort",
+            Feature::Logprobs => "logprobs",
+            Feature::Tools => "tools",
+            Feature::ToolChoice => "tool_choice",
+            Feature::ParallelToolCalls => "parallel_tool_calls",
+            Feature::Image => "image_url",
+            Feature::Audio => "input_audio",
+            Feature::Video => "video_url",
+            Feature::Document => "file",
+            Feature::User => "user",
+            Feature::Metadata => "metadata",
+        }
+    }
+
+    fn read_request(&self, body: &[u8]) -> Result<chat::Request, Invalid> {
+        request::read(body)
+    }
+
+    fn write_reply(&self, reply: &Reply, context: &Context) -> Bytes {
+        reply::write(reply, context)
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    fn stream_writer(&self, context: Context) -> Box<dyn StreamWriter> {
+        Box::new(stream_writer::Writer::new(context))
+    }
+
+    fn error_body(&self, fault: &Fault) -> Bytes {
+        error::error_body(fault)
+    }
+
+    fn is_error_body(&self, body: &[u8]) -> bool {
+        error::is_error_body(body)
+    }
+
+    fn error_event(&self, fault: &Fault) -> Bytes {
+        [b"data: ".as_slice(), &error::error_body(fault), b"\n\n"].concat().into()
+    }
+}
+
+impl ProviderApi for Chat {
+    fn dialect(&self) -> Dialect {
+        Dialect::OpenAI
+    }
+
+    fn limits(&self) -> &'static Limits {
+        &CHAT_LIMITS
+    }
+
+    fn write_request(&self, request: &chat::Request, model: ProviderModel<'_>) -> Bytes {
+        write_request::write(request, model)
+    }
+
+    fn read_reply(&self, body: &[u8]) -> Result<Reply, Garbled> {
+        reply::read(body)
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    fn stream_reader(&self) -> Box<dyn StreamReader> {
+        Box::<stream_reader::Reader>::default()
+    }
+
+    fn read_error(&self, status: u16, body: &[u8]) -> Fault {
+        error::read_error(status, body)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! A stream whose provider speaks the caller's API, on its way through: bytes pass as they are; what
+//! is looked for is the usage, the end, and the borders of frames.
+
+use bytes::Bytes;
+use memchr::memmem;
+use serde::de::IgnoredAny;
+
+use crate::{
+    Garbled,
+    frame::{self, Frame, FrameTooLarge, Frames, Framing},
+    gather::Gather,
+    reply::Usage,
+};
+
+/// Where an API's streams say what matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    pub framing: Framing,
+    /// What frames that name usage hold, and nearly no other: only these are parsed.
+    pub names_usage: fn(&[u8]) -> bool,
+    /// Adds a frame's usage to what earlier ones said, and says whether the frame is there for that
+    /// alone.
+    pub read_usage: fn(&[u8], &mut Option<Usage>) -> bool,
+    /// Whether whole frames hold the end.
+    pub says_end: fn(&[u8]) -> bool,
+    /// The usage in a whole reply, where it names one; an error when the body is no reply at all.
+    pub usage_of_reply: fn(&[u8]) -> Result<Option<Usage>, Garbled>,
+}
+
+/// Reads along.
+#[derive(Debug)]
+pub struct Tap {
+    marks: &'static Marks,
+    /// The usage frame is the gateway's own wish and not the caller's.
+    hide_usage: bool,
+    frames: Frames,
+    usage: Option<Usage>,
+    ended: bool,
+    count: u64,
+}
+
+impl Tap {
+    #[must_use]
+    pub fn new(marks: &'static Marks, hide_usage: bool) -> Self {
+        let frames = Frames::new(marks.framing);
+        Self { marks, hide_usage, frames, usage: None, ended: false, count: 0 }
+    }
+
+    /// Takes bytes as they came and gives those to pass on.
+    ///
+    /// # Errors
+    /// When a frame has grown over its limit.
+    pub fn push(&mut self, bytes: Bytes, out: &mut Gather) -> Result<(), FrameTooLarge> {
+        let whole = self.frames.push(bytes)?;
+        if !whole.is_empty() {
+            self.pass(whole, out);
+        }
+        Ok(())
+    }
+
+    /// The provider has closed in good order: gives what was held, and says whether the stream had
+    /// come to its end.
+    pub fn end(&mut self, out: &mut Gather) -> bool {
+        let held = self.frames.rest();
+        // Half a frame is no end, whatever it says.
+        if is_whole(self.marks.framing, &held) && (self.ended || (self.marks.says_end)(&held)) {
+            self.pass(held, out);
+            out.push(Bytes::from_static(if self.marks.framing == Framing::Sse { b"\n\n" } else { b"\n" }));
+        }
+        self.ended
+    }
+
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    /// Whether the end has come.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Frames passed on: about one a token.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Passes whole frames.
+    fn pass(&mut self, mut whole: Bytes, out: &mut Gather) {
+        self.ended |= (self.marks.says_end)(&whole);
+        if !(self.marks.names_usage)(&whole) {
+            self.count += self.count_frames(&whole);
+            out.push(whole);
+            return;
+        }
+        while let Some(bytes) = frame::next(self.marks.framing, &mut whole) {
+            let alone = Frame::parse(self.marks.framing, &bytes)
+                .is_some_and(|frame| (self.marks.read_usage)(&frame.data, &mut self.usage));
+            if alone && self.hide_usage {
+                continue;
+            }
+            self.count += 1;
+            out.push(bytes);
+        }
+    }
+
+    fn count_frames(&self, whole: &[u8]) -> u64 {
+        match self.marks.framing {
+            Framing::Sse => memmem::find_iter(whole, b"data:").count() as u64,
+            Framing::Lines | Framing::Array => memchr::memchr_iter(b'\n', whole).count() as u64,
+        }
+    }
+}
+
+/// Whether bytes that came without a border behind them are a frame all the same.
+fn is_whole(framing: Framing, bytes: &[u8]) -> bool {
+    Frame::parse(framing, bytes).is_some_and(|frame| {
+        frame.data.trim_ascii() == b"[DONE]" || serde_json::from_slice::<IgnoredAny>(&frame.data).is_ok()
+    })
+}
+
+/// Whether `key` stands anywhere with a value that begins with `first`.
+#[must_use]
+pub fn names_value(bytes: &[u8], key: &[u8], first: u8) -> bool {
+    memmem::find_iter(bytes, key).any(|at| {
+        let value = bytes[at + key.len()..].iter().find(|b| !matches!(**b, b' ' | b':' | b'\t'));
+        value == Some(&first)
+    })
+}
