@@ -33,7 +33,16 @@ fn build() -> PathBuf {
         "debug" => "dev",
         other => other,
     };
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    // Build scripts that look at these would run again each time, and all that depends on them with them.
+    for (name, _) in std::env::vars_os() {
+        let of_this_package =
+            name.to_str().is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_"));
+        if of_this_package {
+            command.env_remove(name);
+        }
+    }
+    let output = command
         .args(["build", "--quiet", "--workspace", "--bins", "--profile", profile, "--target-dir"])
         .arg(folder.parent().unwrap())
         .current_dir(workspace())
