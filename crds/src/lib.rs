@@ -16,8 +16,9 @@ mod route;
 pub use condition::{Condition, ConditionType, Reason, Verdict};
 pub use money::{DecimalError, nano_usd, unit_interval_ppm};
 pub use provider_pool::{
-    AllowedNamespaces, Credentials, DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Model, Pricing, Provider,
-    ProviderKind, ProviderPool, ProviderPoolSpec, ProviderPoolStatus, ProviderPoolSummary, Simulated, Tls,
+    AllowedNamespaces, Credentials, DEFAULT_ANTHROPIC_ENDPOINT, DEFAULT_GEMINI_ENDPOINT,
+    DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Header, Model, Operation, Pricing, Provider, ProviderKind,
+    ProviderPool, ProviderPoolSpec, ProviderPoolStatus, ProviderPoolSummary, ResponsesApi, Simulated, Tls,
 };
 pub use reference::{PoolReference, SecretKeyReference};
 pub use route::{

@@ -10,6 +10,10 @@ use crate::{Condition, SecretKeyReference};
 
 /// Where kind `OpenAI` calls when no endpoint is given.
 pub const DEFAULT_OPENAI_ENDPOINT: &str = "https://api.openai.com/v1";
+/// Where kind `Anthropic` calls when no endpoint is given.
+pub const DEFAULT_ANTHROPIC_ENDPOINT: &str = "https://api.anthropic.com/v1";
+/// Where kind `Gemini` calls when no endpoint is given.
+pub const DEFAULT_GEMINI_ENDPOINT: &str = "https://generativelanguage.googleapis.com/v1beta";
 
 /// Providers that answer for a set of models.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
@@ -113,23 +117,42 @@ pub enum FromNamespaces {
     validation = Rule::new("self.kind != 'Simulated' || !has(self.endpoint)").message("kind Simulated calls no one: remove endpoint").field_path(".endpoint"),
     validation = Rule::new("self.kind != 'Simulated' || !has(self.credentials)").message("kind Simulated needs no key: remove credentials").field_path(".credentials"),
     validation = Rule::new("self.kind != 'Simulated' || !has(self.tls)").message("kind Simulated calls no one: remove tls").field_path(".tls"),
-    validation = Rule::new("!has(self.tls) || !has(self.endpoint) || self.endpoint.startsWith('https://')").message("tls needs an endpoint that starts with https://").field_path(".tls")
+    validation = Rule::new("self.kind != 'Simulated' || !has(self.headers)").message("kind Simulated calls no one: remove headers").field_path(".headers"),
+    validation = Rule::new("self.kind != 'Ollama' || has(self.endpoint)").message("kind Ollama has no default endpoint: give one, such as http://ollama.ai.svc:11434").field_path(".kind"),
+    validation = Rule::new("!has(self.tls) || !has(self.endpoint) || self.endpoint.startsWith('https://')").message("tls needs an endpoint that starts with https://").field_path(".tls"),
+    validation = Rule::new("self.kind == 'OpenAI' || !has(self.responsesApi)").message("responsesApi is for kind OpenAI").field_path(".responsesApi"),
+    validation = Rule::new("self.kind != 'Anthropic' || self.models.all(m, !has(m.operations) || !m.operations.exists(o, o == 'Embeddings'))").message("kind Anthropic has no embeddings: remove Embeddings from operations").field_path(".models")
 )]
 pub struct Provider {
     /// The name within the pool: in logs, metrics and status.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// What the provider speaks. `OpenAI`: the OpenAI API, by OpenAI or any compatible server.
-    /// `Simulated`: made-up answers by the proxy itself, to try things without a key.
+    /// What the provider speaks; callers of any dialect reach it. `OpenAI`: the OpenAI API, by OpenAI
+    /// or any compatible server, such as vLLM, Groq, Mistral or Azure's v1 endpoint. `Anthropic`,
+    /// `Gemini`, `Ollama`: these APIs. `Simulated`: made-up answers by the proxy itself, to try things
+    /// without a key.
     pub kind: ProviderKind,
-    /// The base URL, up to what stands before `/chat/completions`. Default for `OpenAI`:
-    /// `https://api.openai.com/v1`.
+    /// The base URL, up to what stands before `/chat/completions` (OpenAI), `/messages` (Anthropic),
+    /// `/models` (Gemini) or `/api` (Ollama). Default for `OpenAI`: `https://api.openai.com/v1`; for
+    /// `Anthropic`: `https://api.anthropic.com/v1`; for `Gemini`:
+    /// `https://generativelanguage.googleapis.com/v1beta`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "endpoint_schema")]
     pub endpoint: Option<String>,
-    /// How to sign in. Without it, calls carry no key.
+    /// How to sign in. Without it, calls carry no key. The key goes where the kind wants it: a bearer
+    /// token for `OpenAI` and `Ollama`, `x-api-key` for `Anthropic`, `x-goog-api-key` for `Gemini`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// Headers that each call carries besides, such as `OpenAI-Organization`. They are no place for
+    /// secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub headers: Vec<Header>,
+    /// Whether the server has the Responses API. `Native`: calls of it pass through, and calls of all
+    /// other APIs but chat completions are translated to it. `Translated`: all become chat
+    /// completions. Default: `Native` for OpenAI's own endpoint and Azure's, else `Translated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub responses_api: Option<ResponsesApi>,
     /// The failover tier: lower is tried first.
     #[serde(default)]
     #[schemars(range(min = 0, max = 100))]
@@ -169,7 +192,43 @@ fn endpoint_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum ProviderKind {
     OpenAI,
+    Anthropic,
+    Gemini,
+    Ollama,
     Simulated,
+}
+
+impl ProviderKind {
+    /// Where it calls when no endpoint is given.
+    #[must_use]
+    pub fn default_endpoint(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAI => Some(DEFAULT_OPENAI_ENDPOINT),
+            Self::Anthropic => Some(DEFAULT_ANTHROPIC_ENDPOINT),
+            Self::Gemini => Some(DEFAULT_GEMINI_ENDPOINT),
+            Self::Ollama | Self::Simulated => None,
+        }
+    }
+}
+
+/// How calls of the Responses API reach a server of kind `OpenAI`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum ResponsesApi {
+    Native,
+    Translated,
+}
+
+/// A header that each call carries.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(self.name.lowerAscii() in ['authorization', 'x-api-key', 'x-goog-api-key', 'host', 'content-type', 'content-length', 'content-encoding', 'accept-encoding', 'transfer-encoding', 'connection', 'te', 'upgrade', 'expect'])").message("this header is the gateway's own: a key goes into credentials").field_path(".name"))]
+pub struct Header {
+    /// The header's name.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9-]+$"))]
+    pub name: String,
+    /// The header's value.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"))]
+    pub value: String,
 }
 
 /// How to sign in to a provider.
@@ -200,9 +259,31 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub upstream_name: Option<String>,
+    /// What it can be called for. A call for anything else is refused. Default: `Chat`.
+    #[serde(default = "default_operations")]
+    #[schemars(length(min = 1, max = 2), extend("x-kubernetes-list-type" = "set"))]
+    pub operations: Vec<Operation>,
+    /// The most output tokens that it gives. Said to providers whose API wants a limit when the
+    /// caller named none, and shown in model lists. Default: 4096 where an API wants one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_output_tokens: Option<i64>,
     /// What it costs. Without it, its calls are metered at no cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pricing: Option<Pricing>,
+}
+
+fn default_operations() -> Vec<Operation> {
+    vec![Operation::Chat]
+}
+
+/// What a model can be called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Operation {
+    /// Text from messages, by any of the chat APIs; counting tokens too.
+    Chat,
+    /// Vectors from texts.
+    Embeddings,
 }
 
 /// Prices in USD for a million tokens.
@@ -216,7 +297,11 @@ pub struct Pricing {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20), regex(pattern = r"^[0-9]{1,7}(\.[0-9]{1,9})?$"))]
     pub cached_input_per_million: Option<String>,
-    /// Output, such as "10.00".
+    /// Input that the provider caches for later calls, where that costs extra. Default: as input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = r"^[0-9]{1,7}(\.[0-9]{1,9})?$"))]
+    pub cache_write_input_per_million: Option<String>,
+    /// Output, such as "10.00". Reasoning is output.
     #[schemars(length(max = 20), regex(pattern = r"^[0-9]{1,7}(\.[0-9]{1,9})?$"))]
     pub output_per_million: String,
 }
@@ -237,10 +322,15 @@ pub struct Simulated {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub tokens_per_second: Option<i32>,
-    /// The share of calls that fail with 503, "0" to "1". Default: "0".
+    /// The share of calls that fail, "0" to "1". A call that fails is tried once more, like any other.
+    /// Default: "0".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10), regex(pattern = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"))]
     pub error_rate: Option<String>,
+    /// The status of calls that fail. Default: 503.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 400, max = 599))]
+    pub error_status: Option<i32>,
     /// Makes answers and errors repeatable: the same seed and the same call give the same answer,
     /// and errors fall on the same calls, counted from when the configuration came into force.
     #[serde(default, skip_serializing_if = "Option::is_none")]

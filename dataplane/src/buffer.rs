@@ -13,6 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const FREE: usize = 64 * 1024;
 /// What is counted at a time, in bytes; a permit is a KiB.
 const STEP: usize = 256 * 1024;
+/// How often a call that is translated holds its body: as it came, as it is meant, as it is sent.
+const COPIES: usize = 3;
 /// What is set aside for a body that says how long it is.
 const MAX_AHEAD: usize = 1024 * 1024;
 
@@ -41,6 +43,13 @@ pub enum Unheld {
 impl From<Bytes> for Held {
     fn from(bytes: Bytes) -> Self {
         Self { bytes, _counted: None }
+    }
+}
+
+impl Held {
+    /// Other bytes made of these, in their part of the memory.
+    pub fn with(self, bytes: Bytes) -> Self {
+        Self { bytes, ..self }
     }
 }
 
@@ -78,7 +87,7 @@ impl Buffers {
     }
 
     fn count(&self, counted: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Unheld> {
-        let kib = u32::try_from(bytes / 1024).map_err(|_| Unheld::Full)?;
+        let kib = u32::try_from(bytes / 1024 * COPIES).map_err(|_| Unheld::Full)?;
         let more = self.0.clone().try_acquire_many_owned(kib).map_err(|_| Unheld::Full)?;
         match counted {
             Some(counted) => counted.merge(more),

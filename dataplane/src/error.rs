@@ -2,19 +2,20 @@
 //! another try, which status, and what the client may read (its `Display`, which therefore never
 //! holds a secret or an internal address beyond the provider's name).
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
+use llm_dialect::{Fault, FaultKind, Invalid, limits::Inexpressible};
 
 /// Why a call was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "Unknown request URL: {method} {path}. This gateway serves POST /v1/chat/completions and GET /v1/models."
+        "Unknown request URL: {method} {path}. This gateway serves the APIs of OpenAI (/v1/chat/completions, /v1/responses, /v1/embeddings), Anthropic (/v1/messages), Gemini (/v1beta/models/…) and Ollama (/api/…), and GET /v1/models."
     )]
     UnknownPath { method: String, path: String },
     #[error("{path} does not take {method}: use {allowed}.")]
-    MethodNotAllowed { method: String, path: &'static str, allowed: &'static str },
+    MethodNotAllowed { method: String, path: String, allowed: &'static str },
     #[error("The content-type must be application/json, not {found}.")]
     ContentType { found: String },
     #[error("The request body is over this gateway's limit of {limit} bytes.")]
@@ -25,14 +26,15 @@ pub enum Error {
     Busy,
     #[error("The request body broke off.")]
     BodyBroken,
-    #[error("The request body is not valid JSON: {reason}.")]
-    MalformedJson { reason: String },
-    #[error("The request body is nested too deeply: at most 127 levels are taken.")]
-    TooDeep,
-    #[error("Missing required parameter: '{param}'.")]
-    MissingField { param: &'static str },
-    #[error("Invalid value for '{param}': {reason}.")]
-    InvalidField { param: &'static str, reason: String },
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// No provider that answers for the model can be told of it.
+    #[error("{0}.")]
+    Inexpressible(Inexpressible),
+    #[error(
+        "The model '{model}' does not do {wanted}: the operations of a model are set in its ProviderPool."
+    )]
+    WrongOperation { model: String, wanted: &'static str },
     #[error("The model '{model}' is not served here.{}", near_names(.near))]
     UnknownModel { model: String, near: Vec<String> },
     #[error("The model '{model}' is not served here: no LLMRoute is programmed on this gateway yet.")]
@@ -50,7 +52,9 @@ pub enum Error {
     #[error("The provider '{provider}' did not answer within {} ms.", .after.as_millis())]
     Timeout { provider: String, after: Duration },
     #[error("The provider '{provider}' sent a reply that can't be used: {reason}.")]
-    Garbage { provider: String, reason: &'static str },
+    Garbage { provider: String, reason: Cow<'static, str> },
+    #[error("The provider '{provider}' failed in the middle of the reply: {}", .fault.message)]
+    StreamFailed { provider: String, fault: Fault },
     #[error("The provider '{provider}' answered with status {}.", .status.as_u16())]
     ProviderStatus { provider: String, status: StatusCode },
     #[error("The provider '{provider}' broke off in the middle of the reply.")]
@@ -81,16 +85,17 @@ impl Error {
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyBroken
-            | Self::MalformedJson { .. }
-            | Self::TooDeep
-            | Self::MissingField { .. }
-            | Self::InvalidField { .. } => StatusCode::BAD_REQUEST,
+            Self::BodyBroken | Self::Invalid(_) | Self::Inexpressible(_) | Self::WrongOperation { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NotReady | Self::Busy | Self::NoProvider { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout { .. } | Self::StreamIdle { .. } | Self::StreamDeadline { .. } => {
                 StatusCode::GATEWAY_TIMEOUT
             }
             Self::ProviderStatus { status, .. } => *status,
+            Self::StreamFailed { fault, .. } => {
+                StatusCode::from_u16(fault.common_status()).unwrap_or(StatusCode::BAD_GATEWAY)
+            }
             Self::Unreachable { .. }
             | Self::Closed { .. }
             | Self::Garbage { .. }
@@ -108,10 +113,12 @@ impl Error {
             Self::BodyTooLarge { .. } => "request_too_large",
             Self::BodyTimeout { .. } => "request_timeout",
             Self::BodyBroken => "request_incomplete",
-            Self::MalformedJson { .. } => "invalid_json",
-            Self::TooDeep => "request_too_deep",
-            Self::MissingField { .. } => "missing_required_parameter",
-            Self::InvalidField { .. } => "invalid_value",
+            Self::Invalid(Invalid::Json { .. }) => "invalid_json",
+            Self::Invalid(Invalid::TooDeep) => "request_too_deep",
+            Self::Invalid(Invalid::Missing { .. }) => "missing_required_parameter",
+            Self::Invalid(Invalid::Field { .. }) => "invalid_value",
+            Self::Inexpressible(_) => "unsupported_parameter",
+            Self::WrongOperation { .. } => "unsupported_operation",
             Self::UnknownModel { .. } | Self::NoRoutes { .. } => "model_not_found",
             Self::NotReady => "not_ready",
             Self::Busy => "gateway_busy",
@@ -121,6 +128,7 @@ impl Error {
             Self::Timeout { .. } => "provider_timeout",
             Self::Garbage { .. } => "provider_bad_reply",
             Self::ProviderStatus { .. } => "provider_error",
+            Self::StreamFailed { .. } => "stream_failed",
             Self::StreamBroken { .. } => "stream_broken",
             Self::StreamIdle { .. } => "stream_idle",
             Self::StreamDeadline { .. } => "stream_deadline",
@@ -129,11 +137,26 @@ impl Error {
 
     /// The field of the request that is at fault.
     #[must_use]
-    pub fn param(&self) -> Option<&'static str> {
+    pub fn param(&self) -> Option<&str> {
         match self {
-            Self::MissingField { param } | Self::InvalidField { param, .. } => Some(param),
-            Self::UnknownModel { .. } | Self::NoRoutes { .. } => Some("model"),
+            Self::Invalid(invalid) => invalid.param(),
+            Self::Inexpressible(wish) => Some(&wish.field),
+            Self::UnknownModel { .. } | Self::NoRoutes { .. } | Self::WrongOperation { .. } => Some("model"),
             _ => None,
+        }
+    }
+
+    /// The same, as the dialects write it.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        let status = self.status().as_u16();
+        Fault {
+            kind: FaultKind::of_status(status),
+            status,
+            message: self.to_string(),
+            code: Some(self.code().to_owned()),
+            param: self.param().map(str::to_owned),
+            retry_after: None,
         }
     }
 

@@ -13,6 +13,10 @@
 //!                                                       reached the client
 //! ```
 //!
+//! Four vendors' APIs come in and four go out: [`llm_dialect`] knows them, and [`wire`] says for one
+//! call and one target whether bytes pass or are translated. What is asked of models without calling
+//! one is told by [`models`].
+//!
 //! Whatever goes wrong on the way is one [`Error`], and [`respond`] alone turns it into a reply in
 //! the caller's dialect. What the stages decide on is a [`Snapshot`](snapshot::Snapshot): the
 //! document in force, swapped whole, never changed.
@@ -29,7 +33,8 @@ mod pipeline;
 mod stage;
 mod respond;
 mod error;
-mod dialect;
+mod wire;
+mod models;
 pub mod snapshot;
 mod upstream;
 mod tls;

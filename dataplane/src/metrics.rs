@@ -13,6 +13,7 @@ use std::{
 };
 
 use http::StatusCode;
+use llm_dialect::reply::Usage;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder},
@@ -44,7 +45,10 @@ pub struct Series {
     durations: [AtomicU64; BUCKETS_MS.len() + 1],
     duration_sum_us: AtomicU64,
     input_tokens: AtomicU64,
+    cached_input_tokens: AtomicU64,
+    cache_write_tokens: AtomicU64,
     output_tokens: AtomicU64,
+    reasoning_tokens: AtomicU64,
     cost_nano_usd: AtomicU64,
 }
 
@@ -62,9 +66,19 @@ impl Series {
     }
 
     /// Counts what it took.
-    pub fn usage(&self, input: u64, output: u64, cost_nano_usd: u64) {
-        self.input_tokens.fetch_add(input, Relaxed);
-        self.output_tokens.fetch_add(output, Relaxed);
+    pub fn usage(&self, usage: Usage, cost_nano_usd: u64) {
+        self.input_tokens.fetch_add(usage.input, Relaxed);
+        self.output_tokens.fetch_add(usage.output, Relaxed);
+        // Most calls have none of these: an addition of nothing is still a write.
+        for (counter, tokens) in [
+            (&self.cached_input_tokens, usage.cached_input),
+            (&self.cache_write_tokens, usage.cache_write),
+            (&self.reasoning_tokens, usage.reasoning),
+        ] {
+            if tokens > 0 {
+                counter.fetch_add(tokens, Relaxed);
+            }
+        }
         self.cost_nano_usd.fetch_add(cost_nano_usd, Relaxed);
     }
 }
@@ -159,12 +173,28 @@ impl Collector for SeriesCollector {
         for (labels, series) in &all {
             series.encode_durations(family.encode_family(labels)?)?;
         }
-        counter(&mut encoder, &all, "llm_gateway_input_tokens", "Input tokens", |s| {
-            s.input_tokens.load(Relaxed)
-        })?;
-        counter(&mut encoder, &all, "llm_gateway_output_tokens", "Output tokens", |s| {
-            s.output_tokens.load(Relaxed)
-        })?;
+        let tokens: [(&str, &str, Count); 5] = [
+            ("llm_gateway_input_tokens", "Input tokens", |s| &s.input_tokens),
+            (
+                "llm_gateway_cached_input_tokens",
+                "Input tokens that the provider had cached, among the input tokens",
+                |s| &s.cached_input_tokens,
+            ),
+            (
+                "llm_gateway_cache_write_tokens",
+                "Input tokens that the provider has cached for later calls, among the input tokens",
+                |s| &s.cache_write_tokens,
+            ),
+            ("llm_gateway_output_tokens", "Output tokens", |s| &s.output_tokens),
+            (
+                "llm_gateway_reasoning_tokens",
+                "Output tokens that were reasoning, among the output tokens",
+                |s| &s.reasoning_tokens,
+            ),
+        ];
+        for (name, help, tokens) in tokens {
+            counter(&mut encoder, &all, name, help, |series| tokens(series).load(Relaxed))?;
+        }
         counter(
             &mut encoder,
             &all,
@@ -174,6 +204,8 @@ impl Collector for SeriesCollector {
         )
     }
 }
+
+type Count = fn(&Series) -> &AtomicU64;
 
 /// Nano-USD are counted and USD shown: a whole number of them up to 9 million USD is exact.
 fn usd(series: &Series) -> f64 {

@@ -1,16 +1,19 @@
 //! The whole path of a call, on one screen.
 
 use bytes::Bytes;
+use http::request::Parts;
 use hyper::{Request, Response, body::Incoming};
+use llm_dialect::{Dialect, ollama};
 
 use crate::{
     error::Error,
-    respond,
+    models, respond,
     shared::Shared,
+    snapshot::Snapshot,
     stage::{
-        decode::decode,
-        dispatch::dispatch,
-        identify::{Caller, Endpoint, identify},
+        decode::{decode, read},
+        dispatch::{Sending, dispatch},
+        identify::{Caller, Endpoint, dialect, identify},
         relay::{ReplyBody, relay},
         route::route,
         settle::{Settlement, Taken},
@@ -25,11 +28,13 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     let mut settlement = Settlement::begin(shared.log.clone(), shared.unrouted.clone(), caller);
-    match walk(shared, worker, request, &mut settlement).await {
+    let (parts, body) = request.into_parts();
+    let dialect = dialect(&parts);
+    match walk(shared, worker, dialect, &parts, body, &mut settlement).await {
         Ok(response) => response,
         Err(error) => {
             settlement.finish(error.status(), Taken::Nothing, Some(&error));
-            respond::failure(&error)
+            respond::failure(&error, dialect)
         }
     }
 }
@@ -37,25 +42,48 @@ pub async fn answer(
 async fn walk(
     shared: &Shared,
     worker: usize,
-    request: Request<Incoming>,
+    dialect: Dialect,
+    parts: &Parts,
+    body: Incoming,
     settlement: &mut Settlement,
 ) -> Result<Response<ReplyBody>, Error> {
-    let (parts, body) = request.into_parts();
-    let endpoint = identify(&parts, &shared.limits)?;
+    let endpoint = identify(parts, dialect, &shared.limits)?;
     let snapshot = shared.snapshot.load_full().ok_or(Error::NotReady)?;
-    if endpoint == Endpoint::Models {
-        return Ok(models(snapshot.model_list.clone(), settlement.hand_over()));
-    }
-    let call = decode(body, &shared.limits, &shared.buffers).await?;
+    let (api, model) = match endpoint {
+        Endpoint::Call { api, model } => (api, model),
+        other => {
+            let told = tell(shared, &snapshot, dialect, other, body).await?;
+            let response = respond::json(told);
+            settlement.hand_over().finish(response.status(), Taken::Nothing, None);
+            return Ok(response);
+        }
+    };
+    let body = read(body, &shared.limits, &shared.buffers).await?;
+    let call = decode(api, model, body)?;
     settlement.asks(&call);
-    let plan = route(&snapshot, &call.request, fastrand::u64(..))?;
+    let plan = route(&snapshot, &call, fastrand::u64(..))?;
     let deadline = settlement.started() + plan.model.timeouts.request();
-    let reply = dispatch(&plan, &call, &parts.headers, worker, deadline, settlement).await?;
+    let sending =
+        Sending { call: &call, headers: &parts.headers, buffers: &shared.buffers, worker, deadline };
+    let reply = dispatch(&plan, sending, settlement).await?;
     Ok(relay(reply, &call, plan.model.timeouts, deadline, settlement.hand_over()))
 }
 
-fn models(list: Bytes, settlement: Settlement) -> Response<ReplyBody> {
-    let response = respond::json(list);
-    settlement.finish(response.status(), Taken::Nothing, None);
-    response
+/// Tells of models what needs no provider.
+async fn tell(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    dialect: Dialect,
+    endpoint: Endpoint,
+    body: Incoming,
+) -> Result<Bytes, Error> {
+    match endpoint {
+        Endpoint::Model(name) => models::one(snapshot, dialect, &name),
+        Endpoint::OllamaVersion => Ok(ollama::version()),
+        Endpoint::OllamaShow => {
+            let body = read(body, &shared.limits, &shared.buffers).await?;
+            models::show(snapshot, &body.bytes)
+        }
+        Endpoint::Models | Endpoint::Call { .. } => Ok(models::list(snapshot, dialect)),
+    }
 }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use llm_dialect::reply::Usage;
 use serde::Serialize;
 
 use crate::metrics::Metrics;
@@ -46,8 +47,7 @@ pub struct Record {
     pub model: Option<Box<str>>,
     pub provider: Option<Arc<str>>,
     pub status: u16,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
+    pub usage: Usage,
     /// The tokens are counted from what was seen: the provider named none.
     pub estimated: bool,
     pub cost_nano_usd: u64,
@@ -152,7 +152,13 @@ struct Line<'a> {
     provider: Option<&'a str>,
     status: u16,
     input_tokens: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    cached_input_tokens: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    cache_write_tokens: u64,
     output_tokens: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    reasoning_tokens: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     estimated: bool,
     cost_usd: Usd,
@@ -162,6 +168,11 @@ struct Line<'a> {
     attempts: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Money as a decimal string of nine places, so that no reader rounds it.
@@ -181,8 +192,11 @@ fn json(record: &Record, line: &mut String) {
         model: record.model.as_deref(),
         provider: record.provider.as_deref(),
         status: record.status,
-        input_tokens: record.input_tokens,
-        output_tokens: record.output_tokens,
+        input_tokens: record.usage.input,
+        cached_input_tokens: record.usage.cached_input,
+        cache_write_tokens: record.usage.cache_write,
+        output_tokens: record.usage.output,
+        reasoning_tokens: record.usage.reasoning,
         estimated: record.estimated,
         cost_usd: Usd(record.cost_nano_usd),
         first_byte_ms: record.first_byte.map(millis),
@@ -219,8 +233,8 @@ fn text(record: &Record, line: &mut String) {
         record.model.as_deref().unwrap_or("-"),
         record.provider.as_deref().unwrap_or("-"),
         record.status,
-        format!("{mark}{}", record.input_tokens),
-        format!("{mark}{}", record.output_tokens),
+        format!("{mark}{}", record.usage.input),
+        format!("{mark}{}", record.usage.output),
         millis(record.total),
     );
     if let Some(error) = record.error {

@@ -1,14 +1,14 @@
-//! The sole mapper from [`Error`] to what a client reads.
+//! The sole mapper from [`Error`] to what a client reads, in the words of its dialect.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
-use http_body_util::Full;
+use llm_dialect::Dialect;
 
-use crate::{dialect::openai, error::Error, stage::relay::ReplyBody};
+use crate::{buffer::Held, error::Error, stage::relay::ReplyBody};
 
 /// The reply for a call that failed before a byte of it was sent.
-pub fn failure(error: &Error) -> Response<ReplyBody> {
-    let mut response = json(openai::error_body(error));
+pub fn failure(error: &Error, dialect: Dialect) -> Response<ReplyBody> {
+    let mut response = json(dialect.error_body(&error.fault()));
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
     match error {
@@ -29,7 +29,7 @@ pub fn failure(error: &Error) -> Response<ReplyBody> {
 
 /// A 200 with a JSON body.
 pub fn json(body: Bytes) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::Whole(Full::new(body)));
+    let mut response = Response::new(ReplyBody::whole(Held::from(body)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -3,17 +3,20 @@
 
 pub mod stream;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
-use bytes::Bytes;
-use http::{HeaderValue, Uri};
-use llm_config::{Backend, Document, Price, Timeouts, pool, route};
+use http::{HeaderMap, Uri};
+use llm_config::{Backend, Document, Operation, Price, Timeouts, pool, route};
+use llm_dialect::{
+    api::ListedModel,
+    surface::{Api, Kind},
+};
 
 use crate::{
-    dialect::openai,
     metrics::{Labels, Metrics, Series},
     upstream::{
-        client::{Clients, HttpClient, Trust},
+        client::{Clients, HttpClient},
+        remote,
         simulated::Simulated,
     },
 };
@@ -22,9 +25,11 @@ use crate::{
 #[derive(Debug)]
 pub struct Snapshot {
     pub document: Document,
+    /// When it came into force.
+    pub since: SystemTime,
     pub models: HashMap<Box<str>, ServedModel>,
-    /// The body of `GET /v1/models`.
-    pub model_list: Bytes,
+    /// The same as model lists show them, by name.
+    pub listed: Vec<ListedModel>,
 }
 
 /// What answers for one name of a model.
@@ -50,9 +55,26 @@ pub struct Target {
     pub provider: Arc<Provider>,
     /// The name by which the provider knows the model.
     pub upstream_model: Box<str>,
+    /// What it can be called for.
+    pub chat: bool,
+    pub embeddings: bool,
+    pub max_output_tokens: Option<u64>,
+    /// Where each API of the provider is called for this model.
+    pub uris: Vec<(Api, Uri)>,
     pub price: Price,
     pub labels: Labels,
     pub series: Arc<Series>,
+}
+
+impl Target {
+    pub fn kind(&self) -> Kind {
+        self.provider.kind
+    }
+
+    /// The API by which it answers a call; `None` where its kind has none for it.
+    pub fn answers_by(&self, api: Api, stream: bool) -> Option<Api> {
+        self.provider.kind.answers_by(api, stream, self.provider.responses)
+    }
 }
 
 /// A provider, ready to be called.
@@ -60,21 +82,24 @@ pub struct Target {
 pub struct Provider {
     /// `namespace/pool/provider`.
     pub name: Arc<str>,
+    pub kind: Kind,
+    /// It has OpenAI's Responses API.
+    pub responses: bool,
     pub upstream: Upstream,
 }
 
 /// How it is called.
 #[derive(Debug)]
 pub enum Upstream {
-    OpenAI(OpenAIUpstream),
+    Remote(Remote),
     Simulated(Simulated),
 }
 
-/// A server that speaks the OpenAI API.
+/// A server.
 #[derive(Debug)]
-pub struct OpenAIUpstream {
-    pub chat_completions: Uri,
-    pub authorization: Option<HeaderValue>,
+pub struct Remote {
+    /// What each call carries: the key, the API's version, and what the manifest adds.
+    pub headers: HeaderMap,
     /// One for each worker.
     pub clients: Arc<[HttpClient]>,
 }
@@ -112,51 +137,45 @@ impl Snapshot {
                 }
             }
         }
-        let mut list: Vec<(&str, &str)> =
-            models.iter().map(|(name, served)| (name.as_ref(), served.route.as_ref())).collect();
-        list.sort_unstable();
-        let model_list = openai::model_list(list.into_iter());
-        Ok(Self { document, models, model_list })
+        let listed = listed(&models);
+        Ok(Self { document, since: SystemTime::now(), models, listed })
     }
 }
 
+fn listed(models: &HashMap<Box<str>, ServedModel>) -> Vec<ListedModel> {
+    let mut listed: Vec<ListedModel> = models
+        .iter()
+        .map(|(name, served)| {
+            let targets = || served.backends.iter().flat_map(|backend| backend.tiers.iter().flatten());
+            ListedModel {
+                name: name.to_string(),
+                route: served.route.to_string(),
+                chat: targets().any(|target| target.chat),
+                embeddings: targets().any(|target| target.embeddings),
+                max_output_tokens: targets().filter_map(|target| target.max_output_tokens).min(),
+            }
+        })
+        .collect();
+    listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    listed
+}
+
 fn ready(pool: &str, provider: &pool::Provider, clients: &Clients) -> Result<Provider, String> {
-    let upstream = match &provider.upstream {
-        pool::Upstream::OpenAI { endpoint, api_key, ca } => {
-            let chat_completions = format!("{}/chat/completions", endpoint.trim_end_matches('/'))
-                .parse::<Uri>()
-                .map_err(|error| format!("endpoint: {error}"))?;
-            let authorization = api_key
-                .as_ref()
-                .map(|key| HeaderValue::from_str(&format!("Bearer {}", key.expose())))
-                .transpose()
-                .map_err(|_| "apiKey: can't stand in a header".to_owned())?
-                .map(|mut value| {
-                    value.set_sensitive(true);
-                    value
-                });
-            let trust = match ca {
-                Some(pem) => Trust::Private(pem.as_str().into()),
-                None if endpoint.starts_with("https://") => Trust::System,
-                None => Trust::Plaintext,
-            };
-            Upstream::OpenAI(OpenAIUpstream { chat_completions, authorization, clients: clients.get(trust)? })
-        }
-        pool::Upstream::Simulated {
-            latency_ms,
-            time_to_first_token_ms,
-            tokens_per_second,
-            error_ppm,
-            seed,
-        } => Upstream::Simulated(Simulated::new(
-            *latency_ms,
-            *time_to_first_token_ms,
-            *tokens_per_second,
-            *error_ppm,
-            *seed,
-        )),
+    let kind = remote::kind(&provider.upstream);
+    let (upstream, responses) = match &provider.upstream {
+        pool::Upstream::Simulated(simulated) => (Upstream::Simulated(Simulated::new(simulated)), false),
+        pool::Upstream::OpenAI(remote)
+        | pool::Upstream::Anthropic(remote)
+        | pool::Upstream::Gemini(remote)
+        | pool::Upstream::Ollama(remote) => (
+            Upstream::Remote(Remote {
+                headers: remote::headers(kind, remote)?,
+                clients: clients.get(remote::trust(remote))?,
+            }),
+            remote.responses,
+        ),
     };
-    Ok(Provider { name: format!("{pool}/{}", provider.name).into(), upstream })
+    Ok(Provider { name: format!("{pool}/{}", provider.name).into(), kind, responses, upstream })
 }
 
 type Pools<'a> = HashMap<&'a str, Vec<(Arc<Provider>, &'a pool::Provider)>>;
@@ -199,10 +218,15 @@ fn tiers(
             model: model.name.as_str().into(),
         };
         let series = metrics.series(&labels);
+        let uris = spec.upstream.remote().map(|to| remote::uris(provider, to, &model.upstream_name));
         by_priority.entry(spec.priority).or_default().push(Arc::new(Target {
             weight: spec.weight,
             provider: provider.clone(),
             upstream_model: model.upstream_name.as_str().into(),
+            chat: model.operations.contains(&Operation::Chat),
+            embeddings: model.operations.contains(&Operation::Embeddings),
+            max_output_tokens: model.max_output_tokens,
+            uris: uris.unwrap_or_default(),
             price: model.price,
             labels,
             series,

@@ -33,7 +33,7 @@ pub fn provider(name: &str, url: &str, priority: u32, weight: u32) -> Value {
         "models": [{
             "name": MODEL,
             "upstreamName": MODEL,
-            "price": {"input": 2_000_000_000_u64, "cachedInput": 1_000_000_000_u64, "output": 10_000_000_000_u64},
+            "price": {"input": 2_000_000_000_u64, "cachedInput": 1_000_000_000_u64, "cacheWrite": 2_000_000_000_u64, "output": 10_000_000_000_u64},
         }],
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 fn simulated(settings: &Value) -> Value {
-    let mut upstream = json!({"kind": "Simulated", "latencyMs": 0, "timeToFirstTokenMs": 0, "tokensPerSecond": 100_000, "errorPpm": 0});
+    let mut upstream = json!({"kind": "Simulated", "latencyMs": 0, "timeToFirstTokenMs": 0, "tokensPerSecond": 100_000, "errorPpm": 0, "errorStatus": 503});
     upstream.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
     let mut provider = crate::documents::provider("sim", "", 0, 1);
     provider["upstream"] = upstream;

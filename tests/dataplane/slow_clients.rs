@@ -73,7 +73,7 @@ async fn a_client_that_takes_no_byte_is_hung_up_on_and_billed() {
 async fn bodies_that_the_memory_does_not_hold_are_told_so_and_others_are_answered() {
     let upstream =
         RawUpstream::start([vec![Step::Hold, Step::Send(answer(200, &completion("hello")))]]).await;
-    let proxy = Proxy::start(&document(&[upstream.url()]), &["--max-buffered-bytes", "1000000"]).await;
+    let proxy = Proxy::start(&document(&[upstream.url()]), &["--max-buffered-bytes", "3000000"]).await;
     let large =
         |size: usize| json!({"model": MODEL, "messages": [{"role": "user", "content": "x".repeat(size)}]});
     let held = tokio::spawn(send(json_request(&proxy.chat_url(), &large(600_000))));

@@ -43,8 +43,8 @@ async fn what_is_printed_for_three_keys_is_in_force_once_the_secrets_are_made_as
         installation.pool_condition(pool, "ResolvedRefs", "False", "SecretNotFound").await;
     }
 
-    let prefix = "# The key, on a cluster: kubectl ";
-    let commands: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix(prefix)).collect();
+    let commands = printed.lines().filter_map(|line| line.strip_prefix("#   kubectl "));
+    let commands: Vec<&str> = commands.filter(|command| command.starts_with("create secret ")).collect();
     assert_eq!(commands.len(), 3, "{printed}");
     for command in commands {
         // As a shell reads it.
@@ -60,10 +60,12 @@ async fn what_is_printed_for_three_keys_is_in_force_once_the_secrets_are_made_as
         installation.pool_condition(pool, "Accepted", "True", "Accepted").await;
         installation.pool_condition(pool, "ResolvedRefs", "True", "ResolvedRefs").await;
     }
-    installation.route_condition("environment", "ResolvedRefs", "True", "ResolvedRefs").await;
-    installation.route_condition("environment", "Programmed", "True", "Programmed").await;
-    let models = &installation.row("llmroutes", "environment").await[1];
-    for model in ["gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro"] {
+    for (route, model) in
+        [("openai", "gpt-6-luna"), ("anthropic", "claude-sonnet-5-5"), ("gemini", "gemini-3.8-flash")]
+    {
+        installation.route_condition(route, "ResolvedRefs", "True", "ResolvedRefs").await;
+        installation.route_condition(route, "Programmed", "True", "Programmed").await;
+        let models = &installation.row("llmroutes", route).await[1];
         assert!(models.split(',').any(|served| served == model), "{models}");
     }
     let config = proxy.admin("/debug/config").await;

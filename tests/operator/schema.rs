@@ -108,6 +108,54 @@ fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
     ]
 }
 
+/// The same of what only some kinds of providers have.
+fn rules_of_kinds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
+    let provider = |field: &str, value: Value| with(pool(), &format!("/spec/providers/0/{field}"), value);
+    let sim = |field: &str, value: Value| with(simulated(), &format!("/spec/providers/0/{field}"), value);
+    let endpoint = |url: &str| provider("endpoint", json!(url));
+    let operations = |operations: &[&str]| json!([{"name": "m", "operations": operations}]);
+    vec![
+        (
+            "kind Simulated calls no one: remove headers",
+            vec![provider("headers", json!([{"name": "x-team", "value": "a b"}]))],
+            vec![sim("headers", json!([{"name": "x-team", "value": "a"}]))],
+        ),
+        (
+            "kind Ollama has no default endpoint: give one, such as http://ollama.ai.svc:11434",
+            vec![with(endpoint("http://a:11434"), "/spec/providers/0/kind", json!("Ollama"))],
+            vec![provider("kind", json!("Ollama"))],
+        ),
+        (
+            "responsesApi is for kind OpenAI",
+            vec![provider("responsesApi", json!("Native")), provider("responsesApi", json!("Translated"))],
+            vec![with(provider("kind", json!("Gemini")), "/spec/providers/0/responsesApi", json!("Native"))],
+        ),
+        (
+            "kind Anthropic has no embeddings: remove Embeddings from operations",
+            vec![
+                with(provider("kind", json!("Anthropic")), "/spec/providers/0/models", operations(&["Chat"])),
+                with(
+                    provider("kind", json!("Gemini")),
+                    "/spec/providers/0/models",
+                    operations(&["Embeddings"]),
+                ),
+            ],
+            vec![with(
+                provider("kind", json!("Anthropic")),
+                "/spec/providers/0/models",
+                operations(&["Chat", "Embeddings"]),
+            )],
+        ),
+        (
+            "this header is the gateway's own: a key goes into credentials",
+            vec![provider("headers", json!([{"name": "OpenAI-Organization", "value": "org"}]))],
+            ["Authorization", "x-api-key", "Host"]
+                .map(|name| provider("headers", json!([{"name": name, "value": "v"}])))
+                .into(),
+        ),
+    ]
+}
+
 /// The same of the namespaces that a pool admits.
 fn rules_of_selection() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
     let allow = |allowed: Value| with(pool(), "/spec/allowedNamespaces", allowed);
@@ -165,7 +213,7 @@ async fn every_rule_admits_and_refuses() {
     cluster.install_crds().await;
     let namespace = cluster.namespace("rules").await;
     let mut covered = BTreeSet::new();
-    for (message, good, bad) in rules().into_iter().chain(rules_of_selection()) {
+    for (message, good, bad) in rules().into_iter().chain(rules_of_kinds()).chain(rules_of_selection()) {
         covered.insert(message.to_owned());
         for manifest in good {
             cluster.apply(&with(manifest, "/metadata/namespace", json!(namespace)).to_string()).await;

@@ -26,12 +26,12 @@ async fn the_openai_example_serves_a_compatible_server_with_the_usual_variable()
     assert!(post_json(&gateway.chat_url(), &asking("fast")).await.status.is_success());
     let sent = &vendor.requests()[0];
     assert!(sent.to_ascii_lowercase().contains("authorization: bearer sk-from-env"), "{sent}");
-    assert!(sent.contains(r#""model":"gpt-4o-mini""#), "{sent}");
+    assert!(sent.contains(r#""model":"gpt-6-luna""#), "{sent}");
     let line: Value = serde_json::from_str(&gateway.said("\"status\":200").await).unwrap();
     assert_eq!(
         (&line["model"], &line["cost_usd"]),
-        (&json!("fast"), &json!("0.750000000")),
-        "0.15 in and 0.60 out"
+        (&json!("fast"), &json!("0.600000000")),
+        "0.10 in and 0.50 out"
     );
     assert!(!gateway.process.output().contains("sk-from-env"));
 }
@@ -66,13 +66,13 @@ async fn without_files_the_keys_that_are_there_make_the_pools() {
     let base = format!("{}/v1", vendor.url());
     let variables = [("OPENAI_API_KEY", "sk-from-env"), ("OPENAI_BASE_URL", base.as_str())];
     let gateway = Gateway::start(&[], &variables).await;
-    assert!(post_json(&gateway.chat_url(), &asking("gpt-4o")).await.status.is_success());
+    assert!(post_json(&gateway.chat_url(), &asking("gpt-6-luna")).await.status.is_success());
     assert!(vendor.requests()[0].contains("Bearer sk-from-env"));
 
     let all = [("OPENAI_API_KEY", "sk-o"), ("ANTHROPIC_API_KEY", "sk-a"), ("GEMINI_API_KEY", "sk-g")];
     let gateway = Gateway::start(&[], &all).await;
     let greeting = gateway.process.stderr();
-    for wanted in ["gpt-4o", "claude-sonnet-4-5", "gemini-2.5-pro"] {
+    for wanted in ["gpt-6-luna", "claude-sonnet-5-5", "gemini-3.8-flash"] {
         assert!(greeting.contains(wanted), "{wanted}\n{greeting}");
     }
 }
@@ -86,11 +86,11 @@ async fn without_files_and_keys_there_is_a_simulated_provider() {
 
 #[tokio::test]
 async fn what_is_printed_can_be_run_and_holds_no_key() {
-    for variables in [&[][..], &[("OPENAI_API_KEY", "sk-1"), ("GEMINI_API_KEY", "sk-2")]] {
+    for variables in [&[][..], &[("OPENAI_API_KEY", "secret-1"), ("GEMINI_API_KEY", "secret-2")]] {
         let process = Process::start(&command(&["--print"], variables));
         assert_eq!(process.exited(WITHIN).await.code(), Some(0));
         let printed = process.stdout();
-        assert!(printed.contains("kind: LLMRoute") && !printed.contains("sk-"), "{printed}");
+        assert!(printed.contains("kind: LLMRoute") && !printed.contains("secret-"), "{printed}");
         let scratch = Scratch::new("printed");
         let file = scratch.write("printed.yaml", &printed);
         let gateway = Gateway::start(&[path(&file)], variables).await;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{Document, Pool, Provider, Rule, Upstream};
+use crate::{Document, Operation, Pool, Provider, Remote, Rule, Simulated, Upstream};
 
 /// Something that keeps a document from being run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,38 +104,84 @@ impl Findings {
             if model.name.is_empty() || model.upstream_name.is_empty() {
                 self.add(format!("{path}.models[{i}]"), "a model needs a name, here and upstream");
             }
+            if model.operations.is_empty() {
+                self.add(format!("{path}.models[{i}].operations"), "must not be empty");
+            }
+            let embeds = model.operations.contains(&Operation::Embeddings);
+            if embeds && matches!(provider.upstream, Upstream::Anthropic(_)) {
+                self.add(format!("{path}.models[{i}].operations"), "kind Anthropic has no embeddings");
+            }
         }
         self.upstream(&format!("{path}.upstream"), &provider.upstream);
     }
 
     fn upstream(&mut self, path: &str, upstream: &Upstream) {
         match upstream {
-            Upstream::OpenAI { endpoint, api_key, ca } => {
-                if !callable(endpoint) {
-                    self.add(
-                        format!("{path}.endpoint"),
-                        "must be an http:// or https:// URL in ASCII with a host, and without user, query or fragment",
-                    );
-                }
-                let printable = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
-                if api_key.as_ref().is_some_and(|key| !printable(key.expose())) {
-                    self.add(format!("{path}.apiKey"), "must be printable ASCII without blanks or line ends");
-                }
-                if ca.as_ref().is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
-                    self.add(format!("{path}.ca"), "must hold PEM certificates");
+            Upstream::OpenAI(remote) => self.remote(path, remote),
+            Upstream::Anthropic(remote) | Upstream::Gemini(remote) | Upstream::Ollama(remote) => {
+                self.remote(path, remote);
+                if remote.responses {
+                    self.add(format!("{path}.responses"), "only kind OpenAI has the Responses API");
                 }
             }
-            Upstream::Simulated { tokens_per_second, error_ppm, .. } => {
-                if *tokens_per_second == 0 {
-                    self.add(format!("{path}.tokensPerSecond"), "must be above 0");
-                }
-                if *error_ppm > 1_000_000 {
-                    self.add(format!("{path}.errorPpm"), "must be at most 1000000");
-                }
+            Upstream::Simulated(simulated) => self.simulated(path, simulated),
+        }
+    }
+
+    fn remote(&mut self, path: &str, remote: &Remote) {
+        if !callable(&remote.endpoint) {
+            self.add(
+                format!("{path}.endpoint"),
+                "must be an http:// or https:// URL in ASCII with a host, and without user, query or fragment",
+            );
+        }
+        let printable = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
+        if remote.api_key.as_ref().is_some_and(|key| !printable(key.expose())) {
+            self.add(format!("{path}.apiKey"), "must be printable ASCII without blanks or line ends");
+        }
+        if remote.ca.as_ref().is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
+            self.add(format!("{path}.ca"), "must hold PEM certificates");
+        }
+        for (name, value) in &remote.headers {
+            if OWN_HEADERS.contains(&name.as_str()) {
+                self.add(format!("{path}.headers[{name}]"), "is the gateway's own");
+            }
+            if http::HeaderName::try_from(name).is_err() || http::HeaderValue::try_from(value).is_err() {
+                self.add(format!("{path}.headers[{name}]"), "can't stand in a request");
             }
         }
     }
+
+    fn simulated(&mut self, path: &str, simulated: &Simulated) {
+        if simulated.tokens_per_second == 0 {
+            self.add(format!("{path}.tokensPerSecond"), "must be above 0");
+        }
+        if simulated.error_ppm > 1_000_000 {
+            self.add(format!("{path}.errorPpm"), "must be at most 1000000");
+        }
+        if !(400..=599).contains(&simulated.error_status) {
+            self.add(format!("{path}.errorStatus"), "must be from 400 to 599");
+        }
+    }
 }
+
+/// Headers that a manifest can't set, in lower case as they stand in a document: what signs in, and
+/// what frames a message.
+const OWN_HEADERS: [&str; 13] = [
+    "authorization",
+    "x-api-key",
+    "x-goog-api-key",
+    "host",
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "accept-encoding",
+    "transfer-encoding",
+    "connection",
+    "te",
+    "upgrade",
+    "expect",
+];
 
 /// Whether a proxy can call it, by the parser that the proxy uses: what passes here must not keep a
 /// whole document from being run there.

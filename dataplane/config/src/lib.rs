@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use check::Problem;
-pub use pool::{Credential, Model, Pool, Price, Provider, Upstream};
+pub use pool::{Credential, Model, Operation, Pool, Price, Provider, Remote, Simulated, Upstream};
 pub use route::{Backend, Route, Rule, Timeouts};
 
 /// What one proxy should hold. Keys are `namespace/name` of the object that a part was compiled from.
@@ -47,7 +47,7 @@ impl Document {
     pub fn redacted(&self) -> Self {
         let mut shown = self.clone();
         for provider in shown.pools.values_mut().flat_map(|pool| &mut pool.providers) {
-            if let Upstream::OpenAI { api_key: Some(key), .. } = &mut provider.upstream {
+            if let Some(Remote { api_key: Some(key), .. }) = provider.upstream.remote_mut() {
                 *key = Credential::redacted();
             }
         }

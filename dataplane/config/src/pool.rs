@@ -1,6 +1,6 @@
 //! Providers with their endpoints, keys, models and prices.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,28 +26,71 @@ pub struct Provider {
 
 /// What answers a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(tag = "kind")]
 pub enum Upstream {
     /// A server that speaks the OpenAI API.
-    OpenAI {
-        /// Base URL without a trailing slash; `/chat/completions` is appended.
-        endpoint: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        api_key: Option<Credential>,
-        /// PEM certificates of the only authorities to trust; the system's roots where absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        ca: Option<String>,
-    },
+    OpenAI(Remote),
+    Anthropic(Remote),
+    Gemini(Remote),
+    Ollama(Remote),
     /// The proxy itself, with made-up answers.
-    Simulated {
-        latency_ms: u64,
-        time_to_first_token_ms: u64,
-        tokens_per_second: u32,
-        /// The share of calls that fail, in parts per million.
-        error_ppm: u32,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        seed: Option<u64>,
-    },
+    Simulated(Simulated),
+}
+
+/// A server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Remote {
+    /// Base URL without a trailing slash; `/chat/completions` and the like are appended.
+    pub endpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<Credential>,
+    /// PEM certificates of the only authorities to trust; the system's roots where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// Headers that each call carries besides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Kind OpenAI: the server has the Responses API.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub responses: bool,
+}
+
+/// How made-up answers come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Simulated {
+    pub latency_ms: u64,
+    pub time_to_first_token_ms: u64,
+    pub tokens_per_second: u32,
+    /// The share of calls that fail, in parts per million.
+    pub error_ppm: u32,
+    /// The status of those.
+    pub error_status: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+impl Upstream {
+    /// The server, where there is one.
+    #[must_use]
+    pub fn remote(&self) -> Option<&Remote> {
+        match self {
+            Self::OpenAI(remote) | Self::Anthropic(remote) | Self::Gemini(remote) | Self::Ollama(remote) => {
+                Some(remote)
+            }
+            Self::Simulated(_) => None,
+        }
+    }
+
+    pub(crate) fn remote_mut(&mut self) -> Option<&mut Remote> {
+        match self {
+            Self::OpenAI(remote) | Self::Anthropic(remote) | Self::Gemini(remote) | Self::Ollama(remote) => {
+                Some(remote)
+            }
+            Self::Simulated(_) => None,
+        }
+    }
 }
 
 /// One model of a provider.
@@ -58,7 +101,28 @@ pub struct Model {
     pub name: String,
     /// The name by which the provider knows it.
     pub upstream_name: String,
+    /// What it can be called for; not empty.
+    #[serde(default = "chat", skip_serializing_if = "is_chat")]
+    pub operations: Vec<Operation>,
+    /// The most output tokens that it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u64>,
     pub price: Price,
+}
+
+fn chat() -> Vec<Operation> {
+    vec![Operation::Chat]
+}
+
+fn is_chat(operations: &[Operation]) -> bool {
+    operations == [Operation::Chat]
+}
+
+/// What a model can be called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operation {
+    Chat,
+    Embeddings,
 }
 
 /// What tokens cost, in nano-USD (10⁻⁹ USD) for a million tokens.
@@ -67,6 +131,8 @@ pub struct Model {
 pub struct Price {
     pub input: u64,
     pub cached_input: u64,
+    /// Input that the provider caches for later calls.
+    pub cache_write: u64,
     pub output: u64,
 }
 

@@ -1,10 +1,17 @@
-//! The capped body to a typed call.
+//! The capped body to a call: the outside of it now, the inside when a provider of another dialect
+//! wants it.
+
+use std::sync::OnceLock;
 
 use hyper::body::Incoming;
+use llm_dialect::{
+    Invalid, chat, embedding,
+    envelope::Envelope,
+    surface::{Api, CallerSide},
+};
 
 use crate::{
     buffer::{Buffers, Held, Unheld},
-    dialect::openai::ChatRequest,
     error::Error,
     shared::Limits,
 };
@@ -12,21 +19,70 @@ use crate::{
 /// A call as the caller sent it, with what the stages need to know of it.
 #[derive(Debug)]
 pub struct Call {
+    pub api: Api,
+    /// The model by the name that was asked for.
+    pub model: Box<str>,
+    pub stream: bool,
     pub body: Held,
-    pub request: ChatRequest,
+    pub envelope: Envelope,
+    /// It holds proofs of another kind of provider, which this dialect's own would refuse.
+    pub foreign_seals: bool,
+    meaning: OnceLock<Result<Meaning, Invalid>>,
 }
 
-/// Reads and decodes the body.
-pub async fn decode(body: Incoming, limits: &Limits, buffers: &Buffers) -> Result<Call, Error> {
+/// What a call means, in no vendor's words.
+#[derive(Debug)]
+pub enum Meaning {
+    Chat(Box<chat::Request>),
+    Embed(embedding::Request),
+}
+
+/// Reads a body whole.
+pub async fn read(body: Incoming, limits: &Limits, buffers: &Buffers) -> Result<Held, Error> {
     let (after, limit) = (limits.body_timeout, limits.max_body_bytes);
-    let body = tokio::time::timeout(after, buffers.collect(body, limit))
+    tokio::time::timeout(after, buffers.collect(body, limit))
         .await
         .map_err(|_| Error::BodyTimeout { after })?
         .map_err(|unheld| match unheld {
             Unheld::TooLarge => Error::BodyTooLarge { limit },
             Unheld::Full => Error::Busy,
             Unheld::Broken => Error::BodyBroken,
-        })?;
-    let request = ChatRequest::decode(&body.bytes)?;
-    Ok(Call { body, request })
+        })
+}
+
+/// Decodes a body; `model` where the path names it.
+pub fn decode(api: Api, model: Option<Box<str>>, body: Held) -> Result<Call, Error> {
+    let envelope = Envelope::read(api.shape(), &body.bytes)?;
+    let stream = api.streams().unwrap_or(envelope.stream);
+    let model = model.unwrap_or_else(|| envelope.model.clone());
+    let foreign_seals = api.dialect().keeps_foreign_seals(&body.bytes);
+    Ok(Call { api, model, stream, body, envelope, foreign_seals, meaning: OnceLock::new() })
+}
+
+impl Call {
+    /// What the call means; read once, when it is first wanted.
+    ///
+    /// # Errors
+    /// When it means nothing.
+    pub fn meaning(&self) -> Result<&Meaning, &Invalid> {
+        self.meaning.get_or_init(|| self.read_meaning()).as_ref()
+    }
+
+    /// Whether more than the outside has been read.
+    #[cfg(test)]
+    pub fn was_read(&self) -> bool {
+        self.meaning.get().is_some()
+    }
+
+    fn read_meaning(&self) -> Result<Meaning, Invalid> {
+        let body = &self.body.bytes;
+        match self.api.caller() {
+            CallerSide::Embed(api) => api.read_request(body).map(Meaning::Embed),
+            CallerSide::Chat(api) => {
+                let mut request = self.api.read_chat(api, body)?;
+                request.stream = self.stream;
+                Ok(Meaning::Chat(Box::new(request)))
+            }
+        }
+    }
 }

@@ -18,12 +18,16 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
 use llm_config::Timeouts;
+use llm_dialect::{
+    gather::Gather,
+    surface::CallerSide,
+    translation::{Broken, Through},
+};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
-    dialect::openai::{self, EventTooLarge, Gather, StreamTap},
+    buffer::Held,
     error::Error,
     stage::{
         decode::Call,
@@ -39,8 +43,14 @@ const MAX_WRITE: usize = 64 * 1024;
 
 /// The body of a reply to the client.
 pub enum ReplyBody {
-    Whole(Full<Bytes>),
+    Whole(Option<Held>),
     Stream(Box<Relay>),
+}
+
+impl ReplyBody {
+    pub fn whole(body: Held) -> Self {
+        Self::Whole((!body.bytes.is_empty()).then_some(body))
+    }
 }
 
 /// Gives the reply to the client.
@@ -57,18 +67,19 @@ pub fn relay(
             settlement.first_byte();
             let taken = match usage {
                 Some(usage) => Taken::Reported(usage),
-                None if status.is_success() => Taken::Seen { events: 0 },
+                None if status.is_success() => Taken::Seen { usage: None, events: 0 },
                 None => Taken::Nothing,
             };
             settlement.finish(status, taken, None);
-            ReplyBody::Whole(Full::new(body))
+            ReplyBody::whole(body)
         }
-        ReplyStart::Stream { first, rest } => {
+        ReplyStart::Stream { first, rest, through } => {
             let idle = timeouts.idle();
             ReplyBody::Stream(Box::new(Relay {
                 source: rest,
                 first: Some(first),
-                tap: StreamTap::new(call.request.hides_usage()),
+                through,
+                caller: call.api.caller(),
                 came: Gather::default(),
                 out: Gather::default(),
                 turn: Turn::default(),
@@ -84,13 +95,16 @@ pub fn relay(
             }))
         }
     };
-    let streamed = matches!(body, ReplyBody::Stream(_));
+    let framing = match (&body, call.api.caller()) {
+        (ReplyBody::Stream(_), CallerSide::Chat(api)) => Some(api.framing()),
+        _ => None,
+    };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    if streamed {
+    if let Some(framing) = framing {
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
     response
@@ -100,7 +114,9 @@ pub fn relay(
 pub struct Relay {
     source: Source,
     first: Option<Bytes>,
-    tap: StreamTap,
+    through: Through,
+    /// The API in which the stream is written.
+    caller: CallerSide,
     /// Frames as they came.
     came: Gather,
     /// What of them may go to the client.
@@ -168,14 +184,23 @@ impl Relay {
             return Ok(());
         }
         self.last_frame = Instant::now();
-        self.tap.push(self.came.take(), &mut self.out).map_err(|EventTooLarge| Error::Garbage {
-            provider: self.provider.to_string(),
-            reason: "an event is over 4 MiB",
-        })
+        self.through.push(self.came.take(), &mut self.out).map_err(|broken| self.error(broken))
+    }
+
+    fn error(&self, broken: Broken) -> Error {
+        let provider = self.provider.to_string();
+        match broken {
+            Broken::FrameTooLarge => Error::Garbage { provider, reason: "an event is over 4 MiB".into() },
+            Broken::Garbled(garbled) => Error::Garbage { provider, reason: garbled.0 },
+            Broken::Failed(fault) => Error::StreamFailed { provider, fault },
+        }
     }
 
     fn taken(&self) -> Taken {
-        self.tap.usage().map_or(Taken::Seen { events: self.tap.events() }, Taken::Reported)
+        match self.through.usage() {
+            Some(usage) if self.through.ended() => Taken::Reported(usage),
+            usage => Taken::Seen { usage, events: self.through.count() },
+        }
     }
 
     /// Gathers until no more is ready: the frames that came, the end, or what went wrong.
@@ -207,13 +232,23 @@ impl Relay {
 
     /// The stream is over: in good order, or with an event that says why not.
     fn close(&mut self, error: Option<&Error>) {
-        if let Some(error) = error {
-            self.out.push(openai::error_event(error));
+        if let (Some(error), CallerSide::Chat(api)) = (error, self.caller) {
+            self.through.fail(api, &error.fault(), &mut self.out);
         }
         let taken = self.taken();
         if let Some(mut settlement) = self.settlement.take() {
             settlement.first_byte();
             settlement.finish(error.map_or(StatusCode::OK, Error::status), taken, error);
+        }
+    }
+}
+
+impl Drop for Relay {
+    /// The client has hung up, unless it is settled.
+    fn drop(&mut self) {
+        let taken = self.taken();
+        if let Some(settlement) = &mut self.settlement {
+            settlement.has_seen(taken);
         }
     }
 }
@@ -233,14 +268,15 @@ impl Body for Relay {
             if let Some(error) = broken.or(read.err()) {
                 this.close(Some(&error));
             } else if this.source_ended {
-                let ended = this.tap.end(&mut this.out);
-                let error = (!ended).then(|| Error::StreamBroken { provider: this.provider.to_string() });
+                let error = match this.through.end(&mut this.out) {
+                    Ok(true) => None,
+                    Ok(false) => Some(Error::StreamBroken { provider: this.provider.to_string() }),
+                    Err(broken) => Some(this.error(broken)),
+                };
                 this.close(error.as_ref());
             } else if !this.out.is_empty() {
-                let taken = this.taken();
                 if let Some(settlement) = &mut this.settlement {
                     settlement.first_byte();
-                    settlement.has_seen(taken);
                 }
                 break;
             }
@@ -258,21 +294,23 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
-            Self::Whole(body) => Pin::new(body).poll_frame(cx),
+            Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body.bytes)))),
             Self::Stream(relay) => Pin::new(&mut **relay).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(body) => body.is_end_stream(),
+            Self::Whole(body) => body.is_none(),
             Self::Stream(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(body) => body.size_hint(),
+            Self::Whole(body) => {
+                SizeHint::with_exact(body.as_ref().map_or(0, |body| body.bytes.len() as u64))
+            }
             Self::Stream(_) => SizeHint::default(),
         }
     }

@@ -8,10 +8,10 @@ use std::{
 
 use http::StatusCode;
 use llm_config::Price;
+use llm_dialect::{reply::Usage, surface::Task};
 use tokio::time::Instant;
 
 use crate::{
-    dialect::openai::Usage,
     error::Error,
     metrics::Series,
     request_log::{Record, RequestLog},
@@ -32,8 +32,9 @@ const BYTES_PER_TOKEN: u64 = 4;
 pub enum Taken {
     /// The provider's own figure.
     Reported(Usage),
-    /// The provider gave none: the request went out, and so many events came back.
-    Seen { events: u64 },
+    /// It broke off: the request went out, so many events came back, and the provider may have said
+    /// something of usage before the end.
+    Seen { usage: Option<Usage>, events: u64 },
     /// Nothing that is billed.
     Nothing,
 }
@@ -54,6 +55,8 @@ struct Open {
     caller: Caller,
     model: Option<Box<str>>,
     request_bytes: u64,
+    /// No provider bills it.
+    free: bool,
     target: Option<Arc<Target>>,
     attempts: u8,
     first_byte: Option<Duration>,
@@ -72,6 +75,7 @@ impl Settlement {
             caller,
             model: None,
             request_bytes: 0,
+            free: false,
             target: None,
             attempts: 0,
             first_byte: None,
@@ -100,8 +104,9 @@ impl Settlement {
     pub fn asks(&mut self, call: &Call) {
         if let Some(open) = &mut self.open {
             open.request_bytes = call.body.bytes.len() as u64;
+            open.free = call.api.task() == Task::Count;
             if open.log.is_on() {
-                open.model = Some(excerpt(&call.request.model).into());
+                open.model = Some(excerpt(&call.model).into());
             }
         }
     }
@@ -111,7 +116,9 @@ impl Settlement {
         if let Some(open) = &mut self.open {
             open.target = Some(target.clone());
             open.attempts += 1;
-            open.seen = Taken::Seen { events: 0 };
+            if !open.free {
+                open.seen = Taken::Seen { usage: None, events: 0 };
+            }
         }
     }
 
@@ -152,15 +159,18 @@ impl Open {
         let total = self.started.elapsed();
         let (usage, estimated) = match taken {
             Taken::Reported(usage) => (usage, false),
-            Taken::Seen { events } => {
-                (Usage { input: self.request_bytes / BYTES_PER_TOKEN, cached_input: 0, output: events }, true)
+            Taken::Seen { usage, events } => {
+                let guess = Usage { input: self.request_bytes / BYTES_PER_TOKEN, ..Usage::default() };
+                let said = usage.unwrap_or(guess);
+                // Some say at the start of a stream that there was one token so far.
+                (Usage { output: said.output.max(events), ..said }, true)
             }
             Taken::Nothing => (Usage::default(), false),
         };
         let cost = self.target.as_ref().map_or(0, |target| cost(target.price, usage));
         let series = self.target.as_ref().map_or(&self.unrouted, |target| &target.series);
         series.call(status, total);
-        series.usage(usage.input, usage.output, cost);
+        series.usage(usage, cost);
         if !self.log.is_on() {
             return;
         }
@@ -171,8 +181,7 @@ impl Open {
             model: self.model,
             provider: self.target.as_ref().map(|target| target.provider.name.clone()),
             status: status.as_u16(),
-            input_tokens: usage.input,
-            output_tokens: usage.output,
+            usage,
             estimated,
             cost_nano_usd: cost,
             first_byte: self.first_byte,
@@ -185,10 +194,11 @@ impl Open {
 
 /// Nano-USD, rounded up: never less than what is owed.
 fn cost(price: Price, usage: Usage) -> u64 {
-    let fresh = usage.input.saturating_sub(usage.cached_input);
+    let fresh = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
     let part = |tokens: u64, per_million: u64| u128::from(tokens) * u128::from(per_million);
     let millionths = part(fresh, price.input)
         + part(usage.cached_input, price.cached_input)
+        + part(usage.cache_write, price.cache_write)
         + part(usage.output, price.output);
     u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
@@ -199,11 +209,17 @@ mod tests {
 
     #[test]
     fn cost_is_exact_and_rounds_up() {
-        let price = Price { input: 2_500_000_000, cached_input: 1_250_000_000, output: 10_000_000_000 };
-        let usage = Usage { input: 1_000, cached_input: 400, output: 10 };
-        assert_eq!(cost(price, usage), 600 * 2_500 + 400 * 1_250 + 10 * 10_000);
-        let odd = Price { input: 1, cached_input: 0, output: 0 };
-        assert_eq!(cost(odd, Usage { input: 1, cached_input: 0, output: 0 }), 1);
-        assert_eq!(cost(price, Usage { input: u64::MAX, cached_input: 0, output: u64::MAX }), u64::MAX);
+        let price = Price {
+            input: 2_500_000_000,
+            cached_input: 1_250_000_000,
+            cache_write: 3_000_000_000,
+            output: 10_000_000_000,
+        };
+        let usage = Usage { input: 1_000, cached_input: 400, cache_write: 100, output: 10, reasoning: 4 };
+        assert_eq!(cost(price, usage), 500 * 2_500 + 400 * 1_250 + 100 * 3_000 + 10 * 10_000);
+        let odd = Price { input: 1, ..Price::default() };
+        assert_eq!(cost(odd, Usage { input: 1, ..Usage::default() }), 1);
+        let most = Usage { input: u64::MAX, output: u64::MAX, ..Usage::default() };
+        assert_eq!(cost(price, most), u64::MAX);
     }
 }

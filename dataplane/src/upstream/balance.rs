@@ -8,35 +8,39 @@ use std::sync::Arc;
 
 use crate::snapshot::{BackendTargets, Target};
 
-/// The first choice and the one to fall back to; none where no backend takes calls.
-pub fn pick_two(backends: &[BackendTargets], draw: u64) -> Option<(&Arc<Target>, &Arc<Target>)> {
+/// The first choice and the one to fall back to, among the targets that fit; none where no target
+/// does.
+pub fn pick_two(
+    backends: &[BackendTargets],
+    draw: u64,
+    fits: impl Fn(&Target) -> bool,
+) -> Option<(&Arc<Target>, &Arc<Target>)> {
     if let [only] = backends
         && let [tier] = only.tiers.as_slice()
         && let [target] = tier.as_slice()
     {
-        return Some((target, target));
+        return fits(target).then_some((target, target));
     }
     let (draw_backend, draw_first, draw_second) = (draw, draw.rotate_left(21), draw.rotate_left(42));
-    let chosen = weighted(backends.iter().map(|backend| backend.weight), None, draw_backend)?;
-    let backend = backends.get(chosen)?;
-    let tier = backend.tiers.first()?;
-    let first = weighted(tier.iter().map(|target| target.weight), None, draw_first)?;
-    let weights = tier.iter().map(|target| target.weight);
-    let second = match weighted(weights, Some(first), draw_second) {
-        Some(other) => tier.get(other),
-        None => next_tier(backend, draw_second).or_else(|| {
-            let other = weighted(backends.iter().map(|backend| backend.weight), Some(chosen), draw_second)?;
-            let tier = backends.get(other)?.tiers.first()?;
-            tier.get(weighted(tier.iter().map(|target| target.weight), None, draw_first)?)
-        }),
+    let backend_weights = backends.iter().map(|backend| {
+        let takes = backend.tiers.iter().flatten().any(|target| fits(target));
+        if takes { backend.weight } else { 0 }
+    });
+    let pick = |tier: &'_ [Arc<Target>], except: Option<usize>, draw: u64| {
+        let weights = tier.iter().map(|target| if fits(target) { target.weight } else { 0 });
+        weighted(weights, except, draw)
+    };
+    let chosen = weighted(backend_weights.clone(), None, draw_backend)?;
+    let mut tiers = backends.get(chosen)?.tiers.iter();
+    let (tier, first) = tiers.find_map(|tier| Some((tier, pick(tier, None, draw_first)?)))?;
+    let second = pick(tier, Some(first), draw_second).and_then(|other| tier.get(other));
+    let next_tier = || tiers.clone().find_map(|tier| tier.get(pick(tier, None, draw_second)?));
+    let other_backend = || {
+        let other = weighted(backend_weights.clone(), Some(chosen), draw_second)?;
+        backends.get(other)?.tiers.iter().find_map(|tier| tier.get(pick(tier, None, draw_first)?))
     };
     let first = tier.get(first)?;
-    Some((first, second.unwrap_or(first)))
-}
-
-fn next_tier(backend: &BackendTargets, draw: u64) -> Option<&Arc<Target>> {
-    let tier = backend.tiers.get(1)?;
-    tier.get(weighted(tier.iter().map(|target| target.weight), None, draw)?)
+    Some((first, second.or_else(next_tier).or_else(other_backend).unwrap_or(first)))
 }
 
 /// An index drawn by weight, never `except` and never one of weight 0.

@@ -1,10 +1,14 @@
 //! A ProviderPool to the providers of it that can be called.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use llm_config as config;
 use llm_crds::{
-    DEFAULT_OPENAI_ENDPOINT, Model, Pricing, Provider, ProviderKind, ProviderPool, Reason,
+    Model, Operation, Pricing, Provider, ProviderKind, ProviderPool, Reason, ResponsesApi,
     SecretKeyReference, Simulated, nano_usd, unit_interval_ppm,
 };
 use rustls::{
@@ -82,43 +86,19 @@ fn compile_provider(
     unresolved: &mut Unresolved,
 ) -> Option<config::Provider> {
     let upstream = match provider.kind {
-        ProviderKind::OpenAI => {
-            let key = provider.credentials.as_ref().map(|credentials| {
-                secrets.text(&format!("{path}.credentials.secretRef"), &credentials.secret_ref)
-            });
-            let ca = provider.tls.as_ref().map(|tls| {
-                let path = format!("{path}.tls.caSecretRef");
-                secrets.text(&path, &tls.ca_secret_ref).and_then(|pem| match certificates(&pem) {
-                    Ok(()) => Ok(pem),
-                    Err(error) => Err((Reason::InvalidSecret, format!("{path}: {error}"))),
-                })
-            });
-            let mut usable = true;
-            let mut keep = |found: Option<Result<String, (Reason, String)>>| match found {
-                Some(Err((reason, problem))) => {
-                    unresolved.add(reason, problem);
-                    usable = false;
-                    None
-                }
-                Some(Ok(text)) => Some(text),
-                None => None,
-            };
-            let (api_key, ca) = (keep(key), keep(ca));
-            if !usable {
-                return None;
-            }
-            config::Upstream::OpenAI {
-                endpoint: provider
-                    .endpoint
-                    .as_deref()
-                    .unwrap_or(DEFAULT_OPENAI_ENDPOINT)
-                    .trim_end_matches('/')
-                    .to_owned(),
-                api_key: api_key.map(config::Credential::new),
-                ca,
+        ProviderKind::Simulated => {
+            config::Upstream::Simulated(simulated(path, provider.simulated.as_ref(), invalid))
+        }
+        kind => {
+            repeated_headers(path, provider, invalid);
+            let remote = remote(path, provider, secrets, unresolved)?;
+            match kind {
+                ProviderKind::Anthropic => config::Upstream::Anthropic(remote),
+                ProviderKind::Gemini => config::Upstream::Gemini(remote),
+                ProviderKind::Ollama => config::Upstream::Ollama(remote),
+                ProviderKind::OpenAI | ProviderKind::Simulated => config::Upstream::OpenAI(remote),
             }
         }
-        ProviderKind::Simulated => simulated(path, provider.simulated.as_ref(), invalid),
     };
     let models = provider.models.iter().enumerate();
     Some(config::Provider {
@@ -132,7 +112,65 @@ fn compile_provider(
     })
 }
 
-fn simulated(path: &str, settings: Option<&Simulated>, invalid: &mut Vec<String>) -> config::Upstream {
+/// The server, unless a Secret that it needs is missing.
+fn remote(
+    path: &str,
+    provider: &Provider,
+    secrets: &Secrets<'_>,
+    unresolved: &mut Unresolved,
+) -> Option<config::Remote> {
+    let key = provider
+        .credentials
+        .as_ref()
+        .map(|credentials| secrets.text(&format!("{path}.credentials.secretRef"), &credentials.secret_ref));
+    let ca = provider.tls.as_ref().map(|tls| {
+        let path = format!("{path}.tls.caSecretRef");
+        secrets.text(&path, &tls.ca_secret_ref).and_then(|pem| match certificates(&pem) {
+            Ok(()) => Ok(pem),
+            Err(error) => Err((Reason::InvalidSecret, format!("{path}: {error}"))),
+        })
+    });
+    let mut usable = true;
+    let mut keep = |found: Option<Result<String, (Reason, String)>>| match found {
+        Some(Err((reason, problem))) => {
+            unresolved.add(reason, problem);
+            usable = false;
+            None
+        }
+        Some(Ok(text)) => Some(text),
+        None => None,
+    };
+    let (api_key, ca) = (keep(key), keep(ca));
+    let endpoint = provider.endpoint.as_deref().or(provider.kind.default_endpoint()).unwrap_or_default();
+    usable.then(|| config::Remote {
+        endpoint: endpoint.trim_end_matches('/').to_owned(),
+        api_key: api_key.map(config::Credential::new),
+        ca,
+        headers: provider.headers.iter().map(|h| (h.name.to_ascii_lowercase(), h.value.clone())).collect(),
+        responses: match provider.responses_api {
+            Some(api) => api == ResponsesApi::Native,
+            None => provider.kind == ProviderKind::OpenAI && has_responses(endpoint),
+        },
+    })
+}
+
+/// Names of headers have no case; the schema tells only names that are the same to the letter.
+fn repeated_headers(path: &str, provider: &Provider, invalid: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    for (i, header) in provider.headers.iter().enumerate() {
+        if !seen.insert(header.name.to_ascii_lowercase()) {
+            invalid.push(format!("{path}.headers[{i}].name: `{}` is given already", header.name));
+        }
+    }
+}
+
+/// The servers that are known to have the Responses API: OpenAI's own, and Azure's.
+fn has_responses(endpoint: &str) -> bool {
+    let host = endpoint.strip_prefix("https://").and_then(|rest| rest.split(['/', ':']).next());
+    host.is_some_and(|host| host == "api.openai.com" || host.ends_with(".openai.azure.com"))
+}
+
+fn simulated(path: &str, settings: Option<&Simulated>, invalid: &mut Vec<String>) -> config::Simulated {
     let settings = settings.cloned().unwrap_or_default();
     let millis = |duration: Option<kube::core::Duration>, default: u64| {
         let duration = duration.map(Duration::from);
@@ -142,18 +180,24 @@ fn simulated(path: &str, settings: Option<&Simulated>, invalid: &mut Vec<String>
         invalid.push(format!("{path}.simulated.errorRate: {error}"));
         0
     });
-    config::Upstream::Simulated {
+    config::Simulated {
         latency_ms: millis(settings.latency, 0),
         time_to_first_token_ms: millis(settings.time_to_first_token, 200),
         tokens_per_second: settings.tokens_per_second.unwrap_or(50).try_into().unwrap_or_default(),
         error_ppm,
+        error_status: settings.error_status.unwrap_or(503).try_into().unwrap_or_default(),
         seed: settings.seed.map(i64::cast_unsigned),
     }
 }
 
 fn compile_model(path: &str, model: &Model, invalid: &mut Vec<String>) -> config::Model {
     let price = model.pricing.as_ref().map_or_else(config::Price::default, |pricing| {
-        let Pricing { input_per_million, cached_input_per_million, output_per_million } = pricing;
+        let Pricing {
+            input_per_million,
+            cached_input_per_million,
+            cache_write_input_per_million,
+            output_per_million,
+        } = pricing;
         let mut price = |field: &str, text: &str| {
             nano_usd(text).unwrap_or_else(|error| {
                 invalid.push(format!("{path}.pricing.{field}: {error}"));
@@ -166,11 +210,24 @@ fn compile_model(path: &str, model: &Model, invalid: &mut Vec<String>) -> config
             cached_input: cached_input_per_million
                 .as_ref()
                 .map_or(input, |text| price("cachedInputPerMillion", text)),
+            cache_write: cache_write_input_per_million
+                .as_ref()
+                .map_or(input, |text| price("cacheWriteInputPerMillion", text)),
             output: price("outputPerMillion", output_per_million),
         }
     });
+    let operations = model.operations.iter().map(|operation| match operation {
+        Operation::Chat => config::Operation::Chat,
+        Operation::Embeddings => config::Operation::Embeddings,
+    });
     let upstream_name = model.upstream_name.as_ref().unwrap_or(&model.name).clone();
-    config::Model { name: model.name.clone(), upstream_name, price }
+    config::Model {
+        name: model.name.clone(),
+        upstream_name,
+        operations: operations.collect(),
+        max_output_tokens: model.max_output_tokens.and_then(|tokens| tokens.try_into().ok()),
+        price,
+    }
 }
 
 /// The Secrets of one namespace.

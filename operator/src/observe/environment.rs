@@ -8,39 +8,32 @@ use super::{ObjectName, Observed, SecretState};
 
 /// A vendor that is found by its variable.
 struct Vendor {
-    name: &'static str,
     variable: &'static str,
-    /// All have an endpoint that speaks the OpenAI API.
-    endpoint: &'static str,
+    kind: ProviderKind,
+    /// Where its API is, also that part of it that speaks OpenAI's.
     host: &'static str,
-    /// Models with their prices in USD for a million tokens: input, cached input, output.
-    models: &'static [(&'static str, &'static str, &'static str, &'static str)],
+    /// Its models with their prices, and a route to them.
+    manifests: &'static str,
 }
 
 const VENDORS: [Vendor; 3] = [
     Vendor {
-        name: "openai",
         variable: "OPENAI_API_KEY",
-        endpoint: DEFAULT_OPENAI_ENDPOINT,
+        kind: ProviderKind::OpenAI,
         host: "api.openai.com",
-        models: &[("gpt-4o", "2.50", "1.25", "10.00"), ("gpt-4o-mini", "0.15", "0.075", "0.60")],
+        manifests: include_str!("../../../crds/examples/openai.yaml"),
     },
     Vendor {
-        name: "anthropic",
         variable: "ANTHROPIC_API_KEY",
-        endpoint: "https://api.anthropic.com/v1",
+        kind: ProviderKind::Anthropic,
         host: "api.anthropic.com",
-        models: &[
-            ("claude-sonnet-4-5", "3.00", "0.30", "15.00"),
-            ("claude-haiku-4-5", "1.00", "0.10", "5.00"),
-        ],
+        manifests: include_str!("../../../crds/examples/anthropic.yaml"),
     },
     Vendor {
-        name: "gemini",
         variable: "GEMINI_API_KEY",
-        endpoint: "https://generativelanguage.googleapis.com/v1beta/openai",
+        kind: ProviderKind::Gemini,
         host: "generativelanguage.googleapis.com",
-        models: &[("gemini-2.5-flash", "0.30", "0.03", "2.50"), ("gemini-2.5-pro", "1.25", "0.125", "10.00")],
+        manifests: include_str!("../../../crds/examples/gemini.yaml"),
     },
 ];
 
@@ -74,14 +67,15 @@ pub fn fill_secrets(observed: &mut Observed, variables: Variables<'_>) -> Vec<St
 /// The variable that holds a provider's key where no file does.
 #[must_use]
 pub fn usual_variable(provider: &Provider) -> &'static str {
-    let endpoint = provider.endpoint.as_deref().unwrap_or(DEFAULT_OPENAI_ENDPOINT);
+    let endpoint = provider.endpoint.as_deref().or(provider.kind.default_endpoint()).unwrap_or_default();
     let host =
         endpoint.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
     let vendor = VENDORS.iter().find(|vendor| vendor.host == host);
-    match (vendor, provider.kind) {
-        (Some(vendor), _) => vendor.variable,
-        // A compatible server takes what the OpenAI SDK would send it.
-        (None, ProviderKind::OpenAI | ProviderKind::Simulated) => "OPENAI_API_KEY",
+    // Another server that speaks a vendor's API takes what the vendor's SDK would send it.
+    match vendor.or_else(|| VENDORS.iter().find(|vendor| vendor.kind == provider.kind)) {
+        Some(vendor) => vendor.variable,
+        None if provider.kind == ProviderKind::Ollama => "OLLAMA_API_KEY",
+        None => "OPENAI_API_KEY",
     }
 }
 
@@ -93,36 +87,15 @@ pub fn manifests(variables: Variables<'_>) -> String {
     if found.is_empty() {
         return include_str!("../../../crds/examples/quickstart.yaml").to_owned();
     }
-    let openai_endpoint = variables("OPENAI_BASE_URL").filter(|endpoint| !endpoint.is_empty());
-    let pools = found.iter().map(|vendor| {
-        let endpoint =
-            openai_endpoint.as_deref().filter(|_| vendor.name == "openai").unwrap_or(vendor.endpoint);
-        pool(vendor, endpoint)
+    let texts = found.iter().map(|vendor| {
+        // The OpenAI SDK's own variable: the key may be that of a compatible server.
+        let given = variables("OPENAI_BASE_URL").filter(|url| !url.is_empty());
+        match given.filter(|_| vendor.kind == ProviderKind::OpenAI) {
+            Some(url) => vendor.manifests.replace(DEFAULT_OPENAI_ENDPOINT, &url),
+            None => vendor.manifests.to_owned(),
+        }
     });
-    let backends: String = found
-        .iter()
-        .map(|vendor| format!("  - backends:\n    - pool: {{name: {}}}\n", vendor.name))
-        .collect();
-    let route = format!(
-        "apiVersion: llmgateway.dev/v1alpha1\nkind: LLMRoute\nmetadata:\n  name: environment\nspec:\n  rules:\n{backends}"
-    );
-    pools.chain([route]).collect::<Vec<_>>().join("---\n")
-}
-
-fn pool(vendor: &Vendor, endpoint: &str) -> String {
-    let Vendor { name, variable, models, .. } = vendor;
-    let mut text = format!(
-        "# The key, on a cluster: kubectl create secret generic {name} --from-literal=apiKey=\"${variable}\"\n\
-         apiVersion: llmgateway.dev/v1alpha1\nkind: ProviderPool\nmetadata:\n  name: {name}\nspec:\n  providers:\n\
-         \x20 - name: {name}\n    kind: OpenAI\n    endpoint: {endpoint}\n    credentials:\n\
-         \x20     secretRef: {{name: {name}, key: apiKey}}\n    models:\n"
-    );
-    for (model, input, cached, output) in *models {
-        text.push_str(&format!(
-            "    - name: {model}\n      pricing: {{inputPerMillion: \"{input}\", cachedInputPerMillion: \"{cached}\", outputPerMillion: \"{output}\"}}\n"
-        ));
-    }
-    text
+    texts.collect::<Vec<_>>().join("---\n")
 }
 
 #[cfg(test)]
@@ -148,14 +121,14 @@ mod tests {
     #[test]
     fn each_key_makes_a_pool_that_takes_its_own_key_and_shows_none() {
         let variables = |name: &str| match name {
-            "OPENAI_API_KEY" => Some("sk-o".to_owned()),
-            "ANTHROPIC_API_KEY" => Some("sk-a".to_owned()),
-            "GEMINI_API_KEY" => Some("sk-g".to_owned()),
+            "OPENAI_API_KEY" => Some("secret-o".to_owned()),
+            "ANTHROPIC_API_KEY" => Some("secret-a".to_owned()),
+            "GEMINI_API_KEY" => Some("secret-g".to_owned()),
             "OPENAI_BASE_URL" => Some("http://localhost:1/v1".to_owned()),
             _ => None,
         };
         let text = manifests(&variables);
-        assert!(!text.contains("sk-"), "{text}");
+        assert!(!text.contains("secret-"), "{text}");
         let mut observed = read(&text).observed;
         assert_eq!(observed.pools[0].spec.providers[0].endpoint.as_deref(), Some("http://localhost:1/v1"));
         let taken = fill_secrets(&mut observed, &variables);
@@ -168,6 +141,6 @@ mod tests {
             ]
         );
         let secret = &observed.secrets[&ObjectName::new("default", "anthropic")];
-        assert_eq!(*secret, SecretState::Present([("apiKey".to_owned(), b"sk-a".to_vec())].into()));
+        assert_eq!(*secret, SecretState::Present([("apiKey".to_owned(), b"secret-a".to_vec())].into()));
     }
 }

@@ -27,14 +27,16 @@ fn good() -> Document {
                     name: "openai".to_owned(),
                     priority: 0,
                     weight: 1,
-                    upstream: Upstream::OpenAI {
+                    upstream: Upstream::OpenAI(Remote {
                         endpoint: "https://api.example.com/v1".to_owned(),
                         api_key: Some(Credential::new("sk-secret".to_owned())),
-                        ca: None,
-                    },
+                        ..Remote::default()
+                    }),
                     models: vec![Model {
                         name: "m".to_owned(),
                         upstream_name: "m".to_owned(),
+                        operations: vec![Operation::Chat],
+                        max_output_tokens: None,
                         price: Price::default(),
                     }],
                 }],
@@ -48,6 +50,10 @@ fn problems(change: impl FnOnce(&mut Document)) -> Vec<String> {
     let mut document = good();
     change(&mut document);
     document.check().iter().map(ToString::to_string).collect()
+}
+
+fn at(endpoint: &str) -> Remote {
+    Remote { endpoint: endpoint.to_owned(), ..Remote::default() }
 }
 
 fn rule(document: &mut Document) -> &mut Rule {
@@ -109,25 +115,23 @@ fn endpoints_keys_and_authorities_are_looked_at() {
         "https://h:0/v1",
     ];
     for endpoint in unfit {
-        let found = problems(|d| {
-            provider(d).upstream = Upstream::OpenAI { endpoint: endpoint.into(), api_key: None, ca: None }
-        });
+        let found = problems(|d| provider(d).upstream = Upstream::OpenAI(at(endpoint)));
         assert_eq!(found.len(), 1, "{endpoint}: {found:?}");
     }
     for endpoint in ["http://h", "https://h.example:8443/a/b", "http://[::1]:80/v1", "http://10.0.0.1:1"] {
-        let found = problems(|d| {
-            provider(d).upstream = Upstream::OpenAI { endpoint: endpoint.into(), api_key: None, ca: None }
-        });
+        let found = problems(|d| provider(d).upstream = Upstream::OpenAI(at(endpoint)));
         assert!(found.is_empty(), "{endpoint}: {found:?}");
     }
     let found = problems(|d| {
-        provider(d).upstream = Upstream::OpenAI {
-            endpoint: "http://h".into(),
+        provider(d).upstream = Upstream::Anthropic(Remote {
             api_key: Some(Credential::new("sk\n".into())),
             ca: Some("not a certificate".into()),
-        };
+            headers: [("x y".to_owned(), "z".to_owned()), ("x".to_owned(), "z\n".to_owned())].into(),
+            responses: true,
+            ..at("http://h")
+        });
     });
-    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found.len(), 5, "{found:?}");
     assert!(!found.join(" ").contains("sk"), "a secret never stands in a problem");
 }
 
@@ -137,15 +141,17 @@ fn every_problem_is_listed_not_the_first() {
         rule(d).timeouts.request_ms = 0;
         rule(d).models.push("demo".into());
         provider(d).name.clear();
-        provider(d).upstream = Upstream::Simulated {
+        provider(d).models[0].operations.clear();
+        provider(d).upstream = Upstream::Simulated(Simulated {
             latency_ms: 0,
             time_to_first_token_ms: 0,
             tokens_per_second: 0,
             error_ppm: 2_000_000,
+            error_status: 200,
             seed: None,
-        };
+        });
     });
-    assert_eq!(found.len(), 5, "{found:?}");
+    assert_eq!(found.len(), 7, "{found:?}");
 }
 
 #[test]

@@ -60,3 +60,11 @@ pub fn answer(question: &str, chance: &mut fastrand::Rng) -> String {
     sentences.push(CLOSINGS[chance.usize(0..CLOSINGS.len())].to_owned());
     sentences.join(" ")
 }
+
+/// What is thought before the answer.
+pub fn thinking(question: &str) -> String {
+    let words = question.split_whitespace().count();
+    format!(
+        "The question has {words} words. A simulated answer should take up some of them, and say what it is."
+    )
+}

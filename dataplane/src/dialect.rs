@@ -1,4 +1,0 @@
-//! Dialects: bytes in, bytes out, no IO.
-
-pub mod depth;
-pub mod openai;

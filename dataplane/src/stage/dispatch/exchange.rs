@@ -1,0 +1,185 @@
+//! One attempt at one provider: what is sent, and what of the reply can be used.
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+
+use super::{Reply, ReplyStart, Sending, Source, context, garbled};
+use crate::{
+    buffer::{Held, Unheld},
+    error::Error,
+    snapshot::Remote,
+    upstream::{
+        remote,
+        simulated::{Answer, Simulated},
+    },
+    wire::Wire,
+};
+
+/// A whole reply is held in memory up to this size; so is what a provider says of an error.
+const MAX_REPLY_BYTES: usize = 32 * 1024 * 1024;
+
+/// Names the hints of a call that its provider was not told of.
+const LEFT_OUT_HEADER: HeaderName = HeaderName::from_static("x-llm-left-out");
+/// Of them, so many at most: clients bound the size of a head.
+const MOST_NAMED: usize = 16;
+const MOST_BYTES: usize = 1024;
+/// Says `estimated` where the gateway counted tokens and not the provider.
+pub const TOKENS_HEADER: HeaderName = HeaderName::from_static("x-llm-tokens");
+
+pub fn json_content() -> (HeaderName, HeaderValue) {
+    (header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+}
+
+/// One attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange<'a> {
+    pub wire: Wire<'a>,
+    pub sending: Sending<'a>,
+}
+
+impl Exchange<'_> {
+    /// Sends to a server.
+    pub async fn remote(&self, to: &Remote, body: Bytes) -> Result<Reply, Error> {
+        let Wire { target, out, call } = self.wire;
+        let client = to.clients.get(self.sending.worker).ok_or_else(|| self.closed())?;
+        let uri = target.uris.iter().find(|(api, _)| *api == out).ok_or_else(|| self.closed())?;
+        let same = (out.dialect() == call.api.dialect()).then_some(out.dialect());
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.1.clone();
+        *request.headers_mut() = remote::request_headers(&to.headers, self.sending.headers, same);
+        let response = client.request(request).await.map_err(|error| {
+            if error.is_connect() { Error::Unreachable { provider: self.provider() } } else { self.closed() }
+        })?;
+        let (parts, body) = response.into_parts();
+        let mut headers = remote::reply_headers(parts.headers, out.dialect(), call.api.dialect());
+        if !parts.status.is_success() {
+            return self.refusal(parts.status, headers, body).await;
+        }
+        let body = if call.stream {
+            self.stream(&headers, body).await?
+        } else {
+            let body = self.collect(body).await?;
+            self.whole(body)?
+        };
+        self.finish_headers(&mut headers);
+        Ok(Reply { status: parts.status, headers, body })
+    }
+
+    /// Asks the simulated provider.
+    pub async fn simulated(&self, provider: &Simulated, body: Bytes) -> Result<Reply, Error> {
+        let Wire { target, out, .. } = self.wire;
+        let mut headers = HeaderMap::from_iter([json_content()]);
+        let body = match provider.answer(out, &target.upstream_model, &body).await? {
+            Answer::Failed(status) => {
+                let error = Error::ProviderStatus { provider: self.provider(), status };
+                let body = out.dialect().error_body(&error.fault());
+                return Ok(self.refused(status, headers, body));
+            }
+            Answer::Whole(body) => self.whole(body.into())?,
+            Answer::Stream(mut rest) => {
+                let first = rest.next().await.ok_or_else(|| self.closed())?;
+                self.begun(first, Source::Simulated(rest))?
+            }
+        };
+        self.finish_headers(&mut headers);
+        Ok(Reply { status: StatusCode::OK, headers, body })
+    }
+
+    fn provider(&self) -> String {
+        self.wire.target.provider.name.to_string()
+    }
+
+    fn closed(&self) -> Error {
+        Error::Closed { provider: self.provider() }
+    }
+
+    fn garbage(&self, reason: &'static str) -> Error {
+        Error::Garbage { provider: self.provider(), reason: reason.into() }
+    }
+
+    async fn collect(&self, body: Incoming) -> Result<Held, Error> {
+        self.sending.buffers.collect(body, MAX_REPLY_BYTES).await.map_err(|unheld| match unheld {
+            Unheld::TooLarge => self.garbage("it is over 32 MiB"),
+            Unheld::Full => Error::Busy,
+            Unheld::Broken => self.closed(),
+        })
+    }
+
+    async fn refusal(&self, status: StatusCode, headers: HeaderMap, body: Incoming) -> Result<Reply, Error> {
+        let body = self.collect(body).await?;
+        if !status.is_client_error() && !status.is_server_error() {
+            return Err(self.garbage("its status is neither success nor error"));
+        }
+        Ok(self.refused(status, headers, body.bytes))
+    }
+
+    /// An error of the provider, as the caller's SDK reads it.
+    fn refused(&self, status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Reply {
+        let (status, body, retry_after) = self.wire.refusal(status, body);
+        headers.insert(json_content().0, json_content().1);
+        if let Some(seconds) = retry_after {
+            headers.entry(header::RETRY_AFTER).or_insert(seconds.into());
+        }
+        Reply { status, headers, body: ReplyStart::Whole { body: body.into(), usage: None } }
+    }
+
+    fn whole(&self, body: Held) -> Result<ReplyStart, Error> {
+        let Wire { call, target, .. } = self.wire;
+        let reply = self.wire.reply(&body.bytes, || context(call)).map_err(garbled(target))?;
+        let body = match reply.written {
+            Some(written) => body.with(written),
+            None => body,
+        };
+        Ok(ReplyStart::Whole { body, usage: reply.usage })
+    }
+
+    /// Waits for the first bytes: until they are here, another provider can take over.
+    async fn stream(&self, headers: &HeaderMap, mut body: Incoming) -> Result<ReplyStart, Error> {
+        let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let expected = self.wire.streams_as();
+        if !content_type.starts_with(expected.as_bytes()) {
+            return Err(Error::Garbage {
+                provider: self.provider(),
+                reason: format!("a stream was asked for, and it is no {expected}").into(),
+            });
+        }
+        while let Some(frame) = body.frame().await {
+            if let Ok(first) = frame.map_err(|_| self.closed())?.into_data()
+                && !first.is_empty()
+            {
+                return self.begun(first, Source::Http(body));
+            }
+            if body.is_end_stream() {
+                break;
+            }
+        }
+        Err(self.closed())
+    }
+
+    fn begun(&self, first: Bytes, rest: Source) -> Result<ReplyStart, Error> {
+        let through = self.wire.through(|| context(self.wire.call));
+        let through = through.ok_or_else(|| self.garbage("its streams can't be translated"))?;
+        Ok(ReplyStart::Stream { first, rest, through })
+    }
+
+    fn finish_headers(&self, headers: &mut HeaderMap) {
+        if !self.wire.passes() && !self.wire.call.stream {
+            headers.insert(json_content().0, json_content().1);
+        }
+        let fields = self.wire.left_out();
+        let named = fields.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(", ");
+        let more = fields.len().saturating_sub(MOST_NAMED);
+        let named = if more > 0 { format!("{named} and {more} more") } else { named };
+        if !named.is_empty()
+            && let Ok(value) =
+                HeaderValue::try_from(&named[..named.floor_char_boundary(MOST_BYTES.min(named.len()))])
+        {
+            headers.insert(LEFT_OUT_HEADER, value);
+        }
+    }
+}
