@@ -22,7 +22,7 @@ pub fn proxy_config(upstream_url: &str) -> Value {
             "models": [{
                 "name": MODEL,
                 "upstreamName": MODEL,
-                "price": {"input": 2_500_000_000_u64, "cachedInput": 1_250_000_000_u64, "output": 10_000_000_000_u64},
+                "price": {"input": 2_500_000_000_u64, "cachedInput": 1_250_000_000_u64, "cacheWrite": 2_500_000_000_u64, "output": 10_000_000_000_u64},
             }],
         }]}},
     })

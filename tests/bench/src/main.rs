@@ -27,7 +27,7 @@ use std::{
 
 use clap::Parser;
 
-use measure::{Measured, Plan, Target, measure, median};
+use measure::{Measured, Plan, Sample, Target, measure, measure_one, median};
 use process::{Cores, Running, pinned};
 use wrk::Load;
 
@@ -68,6 +68,8 @@ struct Results {
     throughput: Measured,
     latency: Measured,
     streams: Measured,
+    /// By the caller's dialect: streams that are translated.
+    translated: Vec<(&'static str, Sample)>,
     /// KiB, of the bare proxy and ours.
     idle: [f64; 2],
     peak: [f64; 2],
@@ -132,13 +134,35 @@ fn bench(args: &Args, programs: &Path, proxy: &Path, scratch: &Path) -> Outcome<
     for target in &targets {
         request::check(target.address).map_err(|error| format!("{}: {error}", target.name))?;
     }
-    let load = |connections, body| Load { core: cores.wrk, connections, body };
+    let load = |connections, body| Load { core: cores.wrk, connections, path: request::CHAT, body };
     let throughput = measure("requests", load(MANY, &chat), &targets, plan)?;
     let latency = measure("latency", load(1, &chat), &targets, plan)?;
     let streams = measure("streams", load(MANY, &stream), &targets, plan)?;
+    let translated = request::translated()
+        .iter()
+        .map(|asked| {
+            request::check_translated(ours.address, asked)?;
+            let body = scratch.join("translated.json");
+            fs::write(&body, asked.body.to_string())?;
+            let load = Load { core: cores.wrk, connections: MANY, path: asked.path, body: &body };
+            Ok((asked.caller, measure_one(asked.caller, load, &targets[2], plan)?))
+        })
+        .collect::<Outcome<Vec<_>>>()?;
     let peak = [bare.peak()?, ours.process.peak()?];
     let (ready, starts) = (median(ready), args.starts);
-    Ok(Results { cores, plan, load_before, throughput, latency, streams, idle, peak, ready, starts })
+    Ok(Results {
+        cores,
+        plan,
+        load_before,
+        throughput,
+        latency,
+        streams,
+        translated,
+        idle,
+        peak,
+        ready,
+        starts,
+    })
 }
 
 /// The proxy under test, once it is ready.

@@ -74,6 +74,20 @@ pub fn measure(name: &str, load: Load<'_>, targets: &[Target<'_>; 3], plan: Plan
     Ok(Measured(rounds))
 }
 
+/// Runs one measure of one target; the medians are over all rounds.
+pub fn measure_one(name: &str, load: Load<'_>, target: &Target<'_>, plan: Plan) -> Outcome<Sample> {
+    let samples = (0..plan.rounds).map(|_| sample(load, target, plan)).collect::<Outcome<Vec<Sample>>>()?;
+    let of = |figure: fn(&Sample) -> f64| median(samples.iter().map(figure).collect());
+    let middle = Sample {
+        per_second: of(|s| s.per_second),
+        latency: of(|s| s.latency),
+        cpu: of(|s| s.cpu),
+        busy: of(|s| s.busy),
+    };
+    eprintln!("{name}: {:8.0}/s, {:6.1} us of CPU each", middle.per_second, middle.cpu);
+    Ok(middle)
+}
+
 fn sample(load: Load<'_>, target: &Target<'_>, plan: Plan) -> Outcome<Sample> {
     if plan.warm_up > 0 {
         load.run(target.address, plan.warm_up)?;

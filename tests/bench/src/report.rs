@@ -29,7 +29,7 @@ pub fn write(results: &Results) -> String {
 }
 
 fn table(results: &Results) -> Table {
-    let Results { throughput, latency, streams, idle, peak, ready, .. } = results;
+    let Results { throughput, latency, streams, translated, idle, peak, ready, .. } = results;
     let mut table = Table::default();
     let ratio = |[_, bare, ours]: [f64; 3]| (Unit::RATIO, ours / bare);
     let rates = throughput.medians(|s| s.per_second);
@@ -48,6 +48,16 @@ fn table(results: &Results) -> Table {
     let rates = streams.medians(|s| s.per_second);
     table.compare("streams of 64 chunks", PER_SECOND, rates, ratio(rates), Bar::AtLeast(1.0));
     let memory = |[bare, ours]: [f64; 2]| [NONE, bare / 1024.0, ours / 1024.0];
+    let [_, _, same] = streams.medians(|s| s.cpu);
+    for (caller, sample) in translated {
+        table.compare(
+            &format!("CPU a stream, {caller} to OpenAI"),
+            CPU,
+            [NONE, NONE, sample.cpu],
+            (Unit { name: "× same dialect", ..Unit::RATIO }, sample.cpu / same),
+            Bar::AtMost(3.0),
+        );
+    }
     table.own("resident memory, idle", MEBIBYTES, memory(*idle), Bar::AtMost(12.0));
     table.own("resident memory, peak under load", MEBIBYTES, memory(*peak), Bar::None);
     table.own("start to ready", MILLISECONDS, [NONE, NONE, *ready], Bar::AtMost(100.0));

@@ -1,4 +1,4 @@
-//! The two requests of the benchmark, and the check that their answers are right: a proxy that fails
+//! The requests of the benchmark, and the check that their answers are right: a proxy that fails
 //! fast must not look like a fast proxy.
 
 use std::{
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{Outcome, config::MODEL};
 
+pub const CHAT: &str = "/v1/chat/completions";
 const CHUNKS: usize = 64;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -33,14 +34,81 @@ pub fn chat(stream: bool) -> Value {
     request
 }
 
+/// A stream that another vendor's caller asks for: the provider speaks OpenAI's API.
+pub struct Translated {
+    pub caller: &'static str,
+    pub path: &'static str,
+    pub body: Value,
+    /// Stands once in each piece of the answer.
+    piece: &'static str,
+}
+
+/// The same question by the other dialects.
+pub fn translated() -> [Translated; 4] {
+    let asked = chat(false);
+    let text = |i: usize| asked["messages"][i]["content"].clone();
+    let messages = json!([{"role": "user", "content": text(1)}]);
+    [
+        Translated {
+            caller: "Anthropic",
+            path: "/v1/messages",
+            body: json!({
+                "model": MODEL, "stream": true, "max_tokens": 256, "temperature": 0.2, "system": text(0), "messages": messages,
+            }),
+            piece: "\"text_delta\"",
+        },
+        Translated {
+            caller: "Gemini",
+            path: "/v1beta/models/bench-model:streamGenerateContent?alt=sse",
+            body: json!({
+                "systemInstruction": {"parts": [{"text": text(0)}]},
+                "contents": [{"role": "user", "parts": [{"text": text(1)}]}],
+                "generationConfig": {"temperature": 0.2, "maxOutputTokens": 256},
+            }),
+            piece: "{\"text\":\" ",
+        },
+        Translated {
+            caller: "Ollama",
+            path: "/api/chat",
+            body: json!({
+                "model": MODEL, "messages": asked["messages"], "options": {"temperature": 0.2, "num_predict": 256},
+            }),
+            piece: "\"done\":false",
+        },
+        Translated {
+            caller: "Responses",
+            path: "/v1/responses",
+            body: json!({
+                "model": MODEL, "stream": true, "instructions": text(0), "input": messages, "temperature": 0.2,
+                "max_output_tokens": 256,
+            }),
+            piece: "\"type\":\"response.output_text.delta\"",
+        },
+    ]
+}
+
+/// Sends a translated request and looks at the whole stream.
+pub fn check_translated(target: SocketAddr, request: &Translated) -> Outcome<()> {
+    let reply = post(target, request.path, &request.body)?;
+    let text = String::from_utf8(reply.body)?;
+    if reply.status != 200 || text.matches(request.piece).count() != CHUNKS {
+        return Err(format!(
+            "{}: status {}, no stream of {CHUNKS} pieces: {text}",
+            request.path, reply.status
+        )
+        .into());
+    }
+    Ok(())
+}
+
 /// Sends both requests and looks at all of the answers.
 pub fn check(target: SocketAddr) -> Outcome<()> {
-    let reply = post(target, &chat(false))?;
+    let reply = post(target, CHAT, &chat(false))?;
     let answer: Value = serde_json::from_slice(&reply.body)?;
     if reply.status != 200 || !answer["usage"]["total_tokens"].is_u64() || !answer["choices"][0].is_object() {
         return Err(format!("{target}: status {}, no chat completion: {answer}", reply.status).into());
     }
-    let reply = post(target, &chat(true))?;
+    let reply = post(target, CHAT, &chat(true))?;
     let text = String::from_utf8(reply.body)?;
     let events: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
     let contents = events.iter().filter(|event| event.contains("\"content\":")).count();
@@ -56,12 +124,12 @@ pub fn get(target: SocketAddr, path: &str) -> Outcome<u16> {
         .status)
 }
 
-fn post(target: SocketAddr, body: &Value) -> Outcome<Reply> {
+fn post(target: SocketAddr, path: &str, body: &Value) -> Outcome<Reply> {
     let body = body.to_string();
     exchange(
         target,
         &format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\
+            "POST {path} HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ),

@@ -11,6 +11,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/chat.lua");
 pub struct Load<'a> {
     pub core: usize,
     pub connections: u32,
+    pub path: &'static str,
     pub body: &'a Path,
 }
 
@@ -28,7 +29,7 @@ impl Load<'_> {
         let output = pinned(self.core, "wrk")
             .args(["-t1", &format!("-c{}", self.connections), &format!("-d{seconds}s")])
             .args(["--latency", "--timeout", "5s", "-s", SCRIPT])
-            .arg(format!("http://{target}/v1/chat/completions"))
+            .arg(format!("http://{target}{}", self.path))
             .arg("--")
             .arg(self.body)
             .output()?;
