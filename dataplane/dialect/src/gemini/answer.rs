@@ -167,7 +167,8 @@ impl<'a> Candidate<'a> {
     /// Why the answer ends, where it does; `called` says whether it has called a function.
     pub fn finish(&self, called: bool) -> Option<Finish> {
         self.finish_reason.as_ref().map(|reason| match reason.0.as_ref() {
-            "STOP" | "FINISH_REASON_UNSPECIFIED" if called => Finish::ToolCalls,
+            // The last is no word of the vendor's, but of servers that speak its API.
+            "STOP" | "FINISH_REASON_UNSPECIFIED" | "FUNCTION_CALL" if called => Finish::ToolCalls,
             "STOP" | "FINISH_REASON_UNSPECIFIED" => Finish::Stop,
             "MAX_TOKENS" | "CONTINUATION" => Finish::Length,
             // A filter, or a call that the provider found malformed and kept back: in either case

@@ -96,6 +96,13 @@ fn reasons_to_end_are_told_apart() {
     for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "OTHER", "A_NEW_ONE"] {
         assert_eq!(finish_of(reason), Finish::ContentFilter);
     }
+    let called = |reason: &str| {
+        let parts = json!([{"functionCall": {"name": "f"}}]);
+        let body = json!({"candidates": [{"content": {"parts": parts}, "finishReason": reason}]});
+        reply(&body).choices[0].finish.clone()
+    };
+    assert_eq!(["STOP", "FUNCTION_CALL"].map(called), [Finish::ToolCalls, Finish::ToolCalls]);
+    assert_eq!(called("MALFORMED_FUNCTION_CALL"), Finish::ContentFilter);
     let written = |finish| {
         let choices = vec![Choice { finish, ..Choice::default() }];
         value(&SSE.write_reply(&Reply { choices, ..Reply::default() }, &context()))
