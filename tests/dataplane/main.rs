@@ -10,7 +10,6 @@ mod observed;
 mod provider_faults;
 mod refusals;
 mod routing;
-mod sdk;
 mod simulated;
 mod slow_clients;
 mod tls;

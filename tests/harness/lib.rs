@@ -1,5 +1,5 @@
 //! The harness of the integration tests: it starts the programs that we ship beside real servers (etcd and a Kubernetes
-//! API server, a provider mock that others wrote, the official Python SDK) and talks to them as their users do.
+//! API server, a provider mock that others wrote, the official SDKs) and talks to them as their users do.
 //!
 //! Nothing here is a stand-in of our own for something that exists, but for `RawUpstream`: no mock breaks a connection
 //! as exactly as those tests need. Everything listens on free loopback ports and writes below `target/scratch`, stops
@@ -17,6 +17,7 @@ mod certificates;
 mod cluster;
 mod eventually;
 pub mod http;
+mod node;
 mod ports;
 mod process;
 mod programs;
@@ -29,6 +30,7 @@ pub use aimock::Aimock;
 pub use certificates::{Authority, Identity};
 pub use cluster::Cluster;
 pub use eventually::eventually;
+pub use node::node;
 pub use ports::free_port;
 pub use process::Process;
 pub use programs::{program, tool, workspace};
