@@ -2,7 +2,7 @@
 //! and what was generated is metered.
 
 use crate::documents::{
-    call, chunk, completion, document, last_chunk, provider, streamed_call, text_of, usage_chunk,
+    MODEL, call, chunk, completion, document, last_chunk, provider, streamed_call, text_of, usage_chunk,
     with_providers, with_timeouts,
 };
 use harness::http::{Answer, post_json, post_stream};
@@ -98,6 +98,24 @@ async fn a_stream_that_fails_before_its_first_byte_is_taken_over() {
     let proxy = Proxy::start(&with_providers(&providers), &[]).await;
     let events = post_stream(&proxy.chat_url(), &streamed_call()).await.events().await.unwrap();
     assert_eq!(text_of(&events), "spare");
+}
+
+#[tokio::test]
+async fn garbage_in_the_middle_of_a_stream_is_not_taken_for_its_end() {
+    let events = [sse_head(), sse_event(&chunk("one ")), sse_event("<html>oops</html>"), sse_end()];
+    let upstream = scripted(vec![Step::Send(events.concat())]).await;
+    let proxy = Proxy::start(&document(&[upstream.url()]), &[]).await;
+    let events = post_stream(&proxy.chat_url(), &streamed_call()).await.events().await.unwrap();
+    assert_eq!(text_of(&events[..1]), "one ");
+    assert!(events.last().unwrap().contains("\"code\":\"stream_broken\""), "{events:?}");
+
+    // A caller of another dialect is told what can't be read, in the words of its own.
+    let asked = json!({"model": MODEL, "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+    let messages = format!("{}/v1/messages", proxy.url());
+    let events = post_stream(&messages, &asked).await.events().await.unwrap();
+    let last: serde_json::Value = serde_json::from_str(events.last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["error"]["type"]), (&json!("error"), &json!("api_error")), "{events:?}");
+    assert_eq!(proxy.await_requests(2).await[1]["error"], "provider_bad_reply");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::documents::{call, completion, document};
 use bytes::Bytes;
 use harness::http::post_json;
-use harness::{Authority, Proxy};
+use harness::{Authority, Proxy, Scratch};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -70,6 +70,21 @@ async fn a_private_root_is_trusted_and_http_2_is_spoken_where_it_is_offered() {
         let answer = post_json(&proxy.chat_url(), &call()).await;
         assert_eq!(answer.json(), completion(version));
     }
+}
+
+#[tokio::test]
+async fn the_systems_roots_are_trusted_where_the_manifest_names_none() {
+    let authority = Authority::new();
+    let mut tasks = JoinSet::new();
+    let port = provider(&authority, &[], &mut tasks).await;
+    let scratch = Scratch::new("roots");
+    let roots = scratch.write("roots.pem", authority.pem());
+    let config = scratch.write("config.json", trusting(port, None).to_string());
+    let arguments = ["--config", config.to_str().unwrap()];
+    // Where OpenSSL, and who follows it, look for the roots of this machine.
+    let proxy = Proxy::spawn_with(&arguments, &[("SSL_CERT_FILE", roots.to_str().unwrap())]).await;
+    let answer = post_json(&proxy.chat_url(), &call()).await;
+    assert_eq!(answer.json(), completion("HTTP/1.1"));
 }
 
 #[tokio::test]

@@ -29,8 +29,14 @@ impl Proxy {
 
     /// Starts one, and waits until it listens.
     pub async fn spawn(arguments: &[&str]) -> Self {
+        Self::spawn_with(arguments, &[]).await
+    }
+
+    /// The same with variables of its environment.
+    pub async fn spawn_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program("llm-proxy"));
         command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(arguments);
+        command.envs(variables.iter().copied());
         let process = Process::start(&command);
         let line = process.await_line(WITHIN, |line| line.contains("\"listening\"")).await;
         let line: Value = serde_json::from_str(&line).unwrap();

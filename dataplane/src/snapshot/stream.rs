@@ -68,19 +68,37 @@ enum StreamError {
 /// Follows the operator for as long as the process runs.
 pub async fn follow(settings: StreamSettings, handle: Handle) {
     let mut held = Held::default();
-    let mut backoff = FIRST_BACKOFF;
+    let mut backoff = Backoff::default();
     loop {
         let mut follower = Follower { settings: &settings, handle: &handle, held: &mut held, heard: false };
         let Err(error) = follower.connection().await;
         if follower.heard {
-            backoff = FIRST_BACKOFF;
+            backoff = Backoff::default();
         }
-        // Anywhere up to the bound: a thousand proxies must not come back at once.
-        let wait = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let wait = backoff.next(fastrand::f64());
         let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(%error, retry_in_ms, "no config stream");
         tokio::time::sleep(wait).await;
-        backoff = (backoff * 2).min(LONGEST_BACKOFF);
+    }
+}
+
+/// How long to wait before the next connection.
+#[derive(Debug)]
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(FIRST_BACKOFF)
+    }
+}
+
+impl Backoff {
+    /// The next wait, twice as long each time up to a bound; `chance`, from 0 to 1, says where in the
+    /// upper half of it: a thousand proxies must not come back at once.
+    fn next(&mut self, chance: f64) -> Duration {
+        let wait = self.0.mul_f64(0.5 + chance / 2.0);
+        self.0 = (self.0 * 2).min(LONGEST_BACKOFF);
+        wait
     }
 }
 
@@ -250,4 +268,23 @@ fn generation_at_start(begun: &[u8]) -> Option<u64> {
     let digits = begun.strip_prefix(br#"{"generation":"#)?;
     let end = digits.iter().position(|b| !b.is_ascii_digit())?;
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_chance_spreads_them() {
+        let waits = |chance: f64| {
+            let mut backoff = Backoff::default();
+            (0..7).map(|_| backoff.next(chance)).collect::<Vec<_>>()
+        };
+        let longest = waits(1.0);
+        assert_eq!(longest[..3], [100, 200, 400].map(Duration::from_millis));
+        assert_eq!(longest[5..], [LONGEST_BACKOFF; 2]);
+        for (least, most) in waits(0.0).into_iter().zip(longest) {
+            assert_eq!(least * 2, most);
+        }
+    }
 }
