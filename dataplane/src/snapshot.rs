@@ -218,7 +218,7 @@ fn tiers(
             model: model.name.as_str().into(),
         };
         let series = metrics.series(&labels);
-        let uris = spec.upstream.remote().map(|to| remote::uris(provider, to, &model.upstream_name));
+        let uris = spec.upstream.remote().map(|to| remote::uris(provider.kind, to, &model.upstream_name));
         by_priority.entry(spec.priority).or_default().push(Arc::new(Target {
             weight: spec.weight,
             provider: provider.clone(),

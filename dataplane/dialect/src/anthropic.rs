@@ -29,7 +29,7 @@ mod write_turns;
 use bytes::Bytes;
 
 use crate::{
-    CallerApi, Context, Dialect, Fault, Garbled, Invalid, ProviderApi, ProviderModel,
+    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel,
     api::CountApi,
     chat,
     envelope::{ModelPlace, Needs, Shape},
@@ -86,10 +86,6 @@ static LIMITS: Limits = Limits {
 pub struct Messages;
 
 impl CallerApi for Messages {
-    fn dialect(&self) -> Dialect {
-        Dialect::Anthropic
-    }
-
     /// For what the API has no field, the name that it has elsewhere: no request of this API asks
     /// for it.
     fn field(&self, feature: Feature) -> &'static str {
@@ -132,24 +128,12 @@ impl CallerApi for Messages {
         Box::new(stream_writer::Writer::new(context))
     }
 
-    fn error_body(&self, fault: &Fault) -> Bytes {
-        error_body(fault)
-    }
-
-    fn is_error_body(&self, body: &[u8]) -> bool {
-        is_error_body(body)
-    }
-
     fn error_event(&self, fault: &Fault) -> Bytes {
         error::event(fault)
     }
 }
 
 impl ProviderApi for Messages {
-    fn dialect(&self) -> Dialect {
-        Dialect::Anthropic
-    }
-
     fn limits(&self) -> &'static Limits {
         &LIMITS
     }
@@ -168,10 +152,6 @@ impl ProviderApi for Messages {
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {
         Box::<stream_reader::Reader>::default()
-    }
-
-    fn read_error(&self, status: u16, body: &[u8]) -> Fault {
-        read_error(status, body)
     }
 }
 

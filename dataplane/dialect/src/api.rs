@@ -5,15 +5,12 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::{
-    anthropic, chat, embedding,
+    chat, embedding,
     event::{StreamReader, StreamWriter},
     fault::{Fault, Garbled, Invalid},
     frame::Framing,
-    gemini,
     limits::{Feature, Limits},
-    ollama, openai,
     reply::Reply,
-    seal::Seal,
 };
 
 /// Whose words.
@@ -68,8 +65,6 @@ pub struct ProviderModel<'a> {
 
 /// An API that generates text, as callers speak it.
 pub trait CallerApi: Sync {
-    fn dialect(&self) -> Dialect;
-
     /// The name of this API's field for a feature, for refusals: `stop_sequences`.
     fn field(&self, feature: Feature) -> &'static str;
 
@@ -86,20 +81,12 @@ pub trait CallerApi: Sync {
 
     fn stream_writer(&self, context: Context) -> Box<dyn StreamWriter>;
 
-    /// The body of an error reply.
-    fn error_body(&self, fault: &Fault) -> Bytes;
-
-    /// Whether a provider's body is an error that the dialect's SDKs can read.
-    fn is_error_body(&self, body: &[u8]) -> bool;
-
     /// The whole last frame of a stream that broke: what makes the dialect's SDKs raise.
     fn error_event(&self, fault: &Fault) -> Bytes;
 }
 
 /// An API that generates text, as providers speak it.
 pub trait ProviderApi: Sync {
-    fn dialect(&self) -> Dialect;
-
     /// What the API can express.
     fn limits(&self) -> &'static Limits;
 
@@ -115,10 +102,6 @@ pub trait ProviderApi: Sync {
     fn framing(&self) -> Framing;
 
     fn stream_reader(&self) -> Box<dyn StreamReader>;
-
-    /// Reads the body of an error reply, as far as it can be read; anything at all gives a fault
-    /// with the status.
-    fn read_error(&self, status: u16, body: &[u8]) -> Fault;
 }
 
 /// Counting tokens ahead of a call, as callers speak of it and as providers do.
@@ -177,57 +160,4 @@ pub fn empty_schema() -> &'static RawValue {
     EMPTY.get_or_init(|| {
         RawValue::from_string(r#"{"type":"object","properties":{}}"#.to_owned()).unwrap_or_default()
     })
-}
-
-impl Dialect {
-    /// The body of an error reply, for a call whose API is not known.
-    #[must_use]
-    pub fn error_body(self, fault: &Fault) -> Bytes {
-        match self {
-            Self::OpenAI => openai::error_body(fault),
-            Self::Anthropic => anthropic::error_body(fault),
-            Self::Gemini => gemini::error_body(fault),
-            Self::Ollama => ollama::error_body(fault),
-        }
-    }
-
-    /// Whether a body is an error that the dialect's SDKs can read.
-    #[must_use]
-    pub fn is_error_body(self, body: &[u8]) -> bool {
-        match self {
-            Self::OpenAI => openai::is_error_body(body),
-            Self::Anthropic => anthropic::is_error_body(body),
-            Self::Gemini => gemini::is_error_body(body),
-            Self::Ollama => ollama::is_error_body(body),
-        }
-    }
-
-    /// Reads a provider's error.
-    #[must_use]
-    pub fn read_error(self, status: u16, body: &[u8]) -> Fault {
-        match self {
-            Self::OpenAI => openai::read_error(status, body),
-            Self::Anthropic => anthropic::read_error(status, body),
-            Self::Gemini => gemini::read_error(status, body),
-            Self::Ollama => ollama::read_error(status, body),
-        }
-    }
-
-    /// Whether a body of the dialect holds seals that its caller has kept for another kind of provider:
-    /// the vendor would refuse them.
-    #[must_use]
-    pub fn keeps_foreign_seals(self, body: &[u8]) -> bool {
-        match self {
-            Self::OpenAI | Self::Anthropic => Seal::any_foreign(body),
-            Self::Gemini => gemini::keeps_foreign_seals(body),
-            // Its callers keep none.
-            Self::Ollama => false,
-        }
-    }
-
-    /// The header that carries a request's id in replies of the vendor.
-    #[must_use]
-    pub fn request_id_header(self) -> &'static str {
-        if self == Self::Anthropic { "request-id" } else { "x-request-id" }
-    }
 }

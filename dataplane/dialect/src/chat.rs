@@ -108,7 +108,7 @@ pub struct ToolCall {
 impl ToolCall {
     /// The id of a call whose provider gave none: unique within its reply.
     #[must_use]
-    pub fn made_up_id(index: usize) -> String {
+    pub fn made_up_id(index: impl std::fmt::Display) -> String {
         format!("call_{index}")
     }
 

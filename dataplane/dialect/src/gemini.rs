@@ -9,7 +9,7 @@
 use bytes::Bytes;
 
 use crate::{
-    CallerApi, Context, Dialect, Fault, Garbled, Invalid, ProviderApi, ProviderModel,
+    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel,
     api::CountApi,
     chat,
     envelope::{ModelPlace, Needs, Shape},
@@ -100,10 +100,6 @@ static LIMITS: Limits = Limits {
 };
 
 impl CallerApi for Generate {
-    fn dialect(&self) -> Dialect {
-        Dialect::Gemini
-    }
-
     fn field(&self, feature: Feature) -> &'static str {
         match feature {
             Feature::Temperature => "generationConfig.temperature",
@@ -141,14 +137,6 @@ impl CallerApi for Generate {
         Box::new(stream::Writer::new(self.framing, context))
     }
 
-    fn error_body(&self, fault: &Fault) -> Bytes {
-        error_body(fault)
-    }
-
-    fn is_error_body(&self, body: &[u8]) -> bool {
-        is_error_body(body)
-    }
-
     /// As an array's element it stands behind another: where nothing was written yet, an
     /// [`ArrayWriter`] writes it with its opening bracket.
     fn error_event(&self, fault: &Fault) -> Bytes {
@@ -157,10 +145,6 @@ impl CallerApi for Generate {
 }
 
 impl ProviderApi for Generate {
-    fn dialect(&self) -> Dialect {
-        Dialect::Gemini
-    }
-
     fn limits(&self) -> &'static Limits {
         &LIMITS
     }
@@ -179,10 +163,6 @@ impl ProviderApi for Generate {
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {
         Box::new(stream::Reader::default())
-    }
-
-    fn read_error(&self, status: u16, body: &[u8]) -> Fault {
-        read_error(status, body)
     }
 }
 

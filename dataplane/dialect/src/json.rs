@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{Invalid, chat};
+use crate::{Garbled, Invalid, chat};
 
 /// A value and where it stands, such as `messages[2].content`.
 #[derive(Clone, Debug)]
@@ -214,6 +214,14 @@ impl<'de> Deserialize<'de> for Fields<'de> {
         }
         deserializer.deserialize_map(FieldsVisitor)
     }
+}
+
+/// A body that has to be an object: serde takes an array for a struct, too.
+pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Garbled> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Garbled::new("it is not a JSON object"));
+    }
+    Ok(serde_json::from_slice(body)?)
 }
 
 /// Text that serde_json wrote of structs, strings and numbers, which can't fail.

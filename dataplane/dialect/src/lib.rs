@@ -47,6 +47,7 @@ pub mod openai;
 pub mod anthropic;
 pub mod gemini;
 pub mod ollama;
+pub mod vendor;
 pub mod surface;
 
 pub use api::{CallerApi, Context, Dialect, EmbeddingCaller, EmbeddingProvider, ProviderApi, ProviderModel};

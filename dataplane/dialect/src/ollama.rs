@@ -32,7 +32,7 @@ pub use errors::{error_body, is_error_body, read_error};
 pub use models::{show, tags, version};
 
 use crate::{
-    CallerApi, Context, Dialect, Fault, Garbled, Invalid, ProviderApi, ProviderModel, chat,
+    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel, chat,
     envelope::{ModelPlace, Needs, Shape},
     event::{StreamReader, StreamWriter},
     frame::Framing,
@@ -100,10 +100,6 @@ pub struct Generate;
 macro_rules! caller_api {
     ($api:ty, $style:expr, $read:path, $media:literal) => {
         impl CallerApi for $api {
-            fn dialect(&self) -> Dialect {
-                Dialect::Ollama
-            }
-
             fn field(&self, feature: Feature) -> &'static str {
                 field(feature).unwrap_or($media)
             }
@@ -124,14 +120,6 @@ macro_rules! caller_api {
                 write_reply::writer($style, context)
             }
 
-            fn error_body(&self, fault: &Fault) -> Bytes {
-                error_body(fault)
-            }
-
-            fn is_error_body(&self, body: &[u8]) -> bool {
-                is_error_body(body)
-            }
-
             fn error_event(&self, fault: &Fault) -> Bytes {
                 errors::error_line(fault)
             }
@@ -143,10 +131,6 @@ caller_api!(Chat, Style::Chat, read_request::chat, "messages.images");
 caller_api!(Generate, Style::Generate, read_request::generate, "images");
 
 impl ProviderApi for Chat {
-    fn dialect(&self) -> Dialect {
-        Dialect::Ollama
-    }
-
     fn limits(&self) -> &'static Limits {
         &LIMITS
     }
@@ -165,10 +149,6 @@ impl ProviderApi for Chat {
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {
         read_reply::reader()
-    }
-
-    fn read_error(&self, status: u16, body: &[u8]) -> Fault {
-        read_error(status, body)
     }
 }
 

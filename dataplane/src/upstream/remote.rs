@@ -8,7 +8,6 @@ use llm_dialect::{
 };
 
 use super::client::Trust;
-use crate::snapshot::Provider;
 
 /// The version of Anthropic's API that is spoken where the caller names none.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -60,9 +59,9 @@ pub fn headers(kind: Kind, remote: &Remote) -> Result<HeaderMap, String> {
 }
 
 /// Where each API that the provider answers by is, for one model.
-pub fn uris(provider: &Provider, remote: &Remote, model: &str) -> Vec<(Api, Uri)> {
-    let apis: &[Api] = match provider.kind {
-        Kind::OpenAI if provider.responses => &[Api::ChatCompletions, Api::Responses, Api::Embeddings],
+pub fn uris(kind: Kind, remote: &Remote, model: &str) -> Vec<(Api, Uri)> {
+    let apis: &[Api] = match kind {
+        Kind::OpenAI if remote.responses => &[Api::ChatCompletions, Api::Responses, Api::Embeddings],
         Kind::OpenAI | Kind::Simulated => &[Api::ChatCompletions, Api::Embeddings],
         Kind::Anthropic => &[Api::Messages, Api::MessagesCountTokens],
         Kind::Gemini => &[

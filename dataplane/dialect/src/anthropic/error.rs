@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Fault, FaultKind, json};
 
-use super::received::{Str, object, text};
+use super::received::{Str, text};
 
 #[derive(Deserialize)]
 struct Body<'a> {
@@ -45,7 +45,7 @@ pub fn of_stream(data: &[u8]) -> Fault {
 }
 
 fn read(status: Option<u16>, body: &[u8]) -> Fault {
-    let inner = object::<Body<'_>>(body).ok().and_then(|body| body.error);
+    let inner = json::object::<Body<'_>>(body).ok().and_then(|body| body.error);
     let Some(Inner { kind, message, details }) = inner else {
         // What is not the vendor's own, such as the page of a proxy before it: enough to know it by.
         let text: String = String::from_utf8_lossy(body.trim_ascii()).chars().take(500).collect();
@@ -140,7 +140,7 @@ pub fn error_body(fault: &Fault) -> Bytes {
 /// Whether a body is an error as the vendor writes it.
 #[must_use]
 pub fn is_error_body(body: &[u8]) -> bool {
-    object::<Body<'_>>(body).is_ok_and(|body| {
+    json::object::<Body<'_>>(body).is_ok_and(|body| {
         let inner = body.error.is_some_and(|error| error.kind.is_some() && error.message.is_some());
         inner && text(body.kind) == "error"
     })

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Dialect, Garbled, reply::Finish, seal::Seal};
+use crate::{Dialect, Garbled, json, reply::Finish, seal::Seal};
 
 use super::usage::Counts;
 
@@ -76,20 +76,12 @@ impl<'a> Body<'a> {
     /// # Errors
     /// When the body is no message.
     pub fn read(body: &'a [u8]) -> Result<Self, Garbled> {
-        let read: Self = object(body)?;
+        let read: Self = json::object(body)?;
         if read.content.is_none() {
             return Err(Garbled::new("it has no content"));
         }
         Ok(read)
     }
-}
-
-/// A body that has to be an object: serde takes an array for a struct, too.
-pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Garbled> {
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Garbled::new("it is not a JSON object"));
-    }
-    Ok(serde_json::from_slice(body)?)
 }
 
 pub fn finish(reason: &str, sequence: Option<Str<'_>>) -> Finish {
@@ -117,5 +109,5 @@ pub fn redacted(data: Option<Str<'_>>) -> Seal {
 /// A call's id; made up where there is none.
 pub fn call_id(of: Option<Str<'_>>, index: usize) -> Cow<'_, str> {
     let id = text(of);
-    if id.is_empty() { Cow::Owned(format!("call_{index}")) } else { id }
+    if id.is_empty() { Cow::Owned(crate::chat::ToolCall::made_up_id(index)) } else { id }
 }

@@ -9,12 +9,13 @@ use crate::{
     Garbled,
     event::{Emit, Event, StreamReader},
     frame::Frame,
+    json,
     reply::{Finish, Usage},
 };
 
 use super::{
     error,
-    received::{self, Block, Body, StopDetails, Str, object, text},
+    received::{self, Block, Body, StopDetails, Str, text},
     usage::Counts,
 };
 
@@ -67,7 +68,7 @@ struct Delta<'a> {
 
 impl StreamReader for Reader {
     fn read(&mut self, frame: &Frame<'_>, emit: &mut Emit<'_>) -> Result<(), Garbled> {
-        let data: Data<'_> = object(&frame.data)?;
+        let data: Data<'_> = json::object(&frame.data)?;
         let kind = text(data.kind);
         match kind.as_ref() {
             "ping" => return Ok(()),

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use memchr::memmem;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
     Garbled,
@@ -13,15 +13,13 @@ use crate::{
     tap::{self, Marks},
 };
 
-use super::received::{Body, object};
-
 /// Where the API's streams say what matters.
 pub const MARKS: Marks = Marks {
     framing: Framing::Sse,
     names_usage: |bytes| tap::names_value(bytes, b"\"usage\"", b'{'),
     read_usage,
     says_end,
-    usage_of_reply: |body| Ok(Body::read(body)?.usage.map(|counts| counts.usage())),
+    usage_of_reply,
 };
 
 /// Counts of a provider: what it does not say is as it was.
@@ -91,6 +89,21 @@ impl Said {
     }
 }
 
+/// Nothing else of a reply that passes is looked into: what the vendor adds to its blocks is the
+/// caller's affair.
+fn usage_of_reply(body: &[u8]) -> Result<Option<Usage>, Garbled> {
+    #[derive(Deserialize)]
+    struct Message {
+        content: Option<IgnoredAny>,
+        usage: Option<Counts>,
+    }
+    let message: Message = json::object(body)?;
+    if message.content.is_none() {
+        return Err(Garbled::new("it has no content"));
+    }
+    Ok(message.usage.map(Counts::usage))
+}
+
 fn read_usage(data: &[u8], usage: &mut Option<Usage>) -> bool {
     #[derive(Deserialize)]
     struct Event {
@@ -121,7 +134,7 @@ fn says_end(whole: &[u8]) -> bool {
 }
 
 pub fn read_count(body: &[u8]) -> Result<u64, Garbled> {
-    let count: Counts = object(body)?;
+    let count: Counts = json::object(body)?;
     count.input_tokens.ok_or_else(|| Garbled::new("it has no input_tokens"))
 }
 

@@ -147,7 +147,7 @@ impl<'r> Conversation<'r> {
 
     fn call(&mut self, node: &Node<'_>) -> Result<ToolCall, Invalid> {
         let mut object = node.object()?;
-        let made_up = format!("call_{}", self.calls);
+        let made_up = ToolCall::made_up_id(self.calls);
         self.calls += 1;
         let id = object.opt("id", Node::string)?.filter(|id| !id.is_empty()).unwrap_or(made_up);
         let name = object.require("name")?.string()?;

@@ -56,7 +56,7 @@ fn choice(mut candidate: Candidate<'_>) -> Choice {
                 _ => parts.push(chat::Part::Reasoning { text: String::new(), seal: Some(seal) }),
             },
             Piece::Call { id, name, arguments, seal } => {
-                let id = id.map_or_else(|| format!("call_{calls}"), Cow::into_owned);
+                let id = id.map_or_else(|| ToolCall::made_up_id(calls), Cow::into_owned);
                 calls += 1;
                 let (name, arguments) = (name.into_owned(), arguments.to_owned());
                 parts.push(chat::Part::ToolCall(ToolCall { id, name, arguments, seal }));

@@ -103,7 +103,7 @@ impl ReadChoice {
             Piece::Call { id, name, arguments, seal } => {
                 let index = self.calls;
                 self.calls += 1;
-                let id = id.unwrap_or_else(|| Cow::Owned(format!("call_{index}")));
+                let id = id.unwrap_or_else(|| Cow::Owned(crate::chat::ToolCall::made_up_id(index)));
                 emit(Event::ToolCall { choice, index, id, name, seal });
                 emit(Event::Arguments { choice, index, fragment: Cow::Borrowed(arguments) });
             }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::Dialect;
 use crate::chat::Request;
 
 mod callers;

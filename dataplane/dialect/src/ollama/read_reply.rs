@@ -100,7 +100,7 @@ impl<'a> Call<'a> {
     fn id(&mut self, index: usize) -> Cow<'a, str> {
         match self.id.take() {
             Some(Text(id)) if !id.is_empty() => id,
-            _ => format!("call_{index}").into(),
+            _ => ToolCall::made_up_id(index).into(),
         }
     }
 

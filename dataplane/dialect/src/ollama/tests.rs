@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::Dialect;
 use crate::{
     EmbeddingCaller, EmbeddingProvider,
     chat::Request,

@@ -25,7 +25,7 @@ pub use usage::ReadUsage;
 
 use super::error;
 use crate::{
-    CallerApi, Context, Dialect, Fault, Garbled, Invalid, ProviderApi, ProviderModel, chat,
+    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel, chat,
     envelope::{ModelPlace, Needs, Shape},
     event::{StreamReader, StreamWriter},
     frame::Framing,
@@ -124,10 +124,6 @@ pub fn usage_of_reply(body: &[u8]) -> Result<Option<Usage>, Garbled> {
 }
 
 impl CallerApi for Chat {
-    fn dialect(&self) -> Dialect {
-        Dialect::OpenAI
-    }
-
     fn field(&self, feature: Feature) -> &'static str {
         match feature {
             Feature::Temperature => "temperature",
@@ -168,24 +164,12 @@ impl CallerApi for Chat {
         Box::new(stream_writer::Writer::new(context))
     }
 
-    fn error_body(&self, fault: &Fault) -> Bytes {
-        error::error_body(fault)
-    }
-
-    fn is_error_body(&self, body: &[u8]) -> bool {
-        error::is_error_body(body)
-    }
-
     fn error_event(&self, fault: &Fault) -> Bytes {
         [b"data: ".as_slice(), &error::error_body(fault), b"\n\n"].concat().into()
     }
 }
 
 impl ProviderApi for Chat {
-    fn dialect(&self) -> Dialect {
-        Dialect::OpenAI
-    }
-
     fn limits(&self) -> &'static Limits {
         &CHAT_LIMITS
     }
@@ -204,10 +188,6 @@ impl ProviderApi for Chat {
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {
         Box::<stream_reader::Reader>::default()
-    }
-
-    fn read_error(&self, status: u16, body: &[u8]) -> Fault {
-        error::read_error(status, body)
     }
 }
 

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    CallerApi, Context, Dialect, Fault, Garbled, Invalid, ProviderApi, ProviderModel, chat,
+    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel, chat,
     envelope::{ModelPlace, Needs, Shape},
     event::{StreamReader, StreamWriter},
     frame::Framing,
@@ -61,10 +61,6 @@ pub const LIMITS: Limits = Limits {
 pub struct Responses;
 
 impl CallerApi for Responses {
-    fn dialect(&self) -> Dialect {
-        Dialect::OpenAI
-    }
-
     fn field(&self, feature: Feature) -> &'static str {
         match feature {
             Feature::Temperature => "temperature",
@@ -105,14 +101,6 @@ impl CallerApi for Responses {
         Box::new(stream::Writer::new(context))
     }
 
-    fn error_body(&self, fault: &Fault) -> Bytes {
-        super::error_body(fault)
-    }
-
-    fn is_error_body(&self, body: &[u8]) -> bool {
-        super::is_error_body(body)
-    }
-
     /// The API's own event has its fields at the top, and the SDKs pass it on as one event of many:
     /// what they raise is `error`, so that the event has both.
     fn error_event(&self, fault: &Fault) -> Bytes {
@@ -142,10 +130,6 @@ impl CallerApi for Responses {
 }
 
 impl ProviderApi for Responses {
-    fn dialect(&self) -> Dialect {
-        Dialect::OpenAI
-    }
-
     fn limits(&self) -> &'static Limits {
         &LIMITS
     }
@@ -164,10 +148,6 @@ impl ProviderApi for Responses {
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {
         Box::<provider_stream::Reader>::default()
-    }
-
-    fn read_error(&self, status: u16, body: &[u8]) -> Fault {
-        super::read_error(status, body)
     }
 }
 

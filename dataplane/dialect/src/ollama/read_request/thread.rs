@@ -89,7 +89,7 @@ impl Thread {
         let taken = |id: &String| self.calls.iter().any(|call| call.id == *id);
         let mut n = self.calls.len();
         loop {
-            let id = format!("call_{n}");
+            let id = ToolCall::made_up_id(n);
             if !taken(&id) {
                 return id;
             }

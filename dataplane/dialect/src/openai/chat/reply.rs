@@ -67,7 +67,7 @@ fn tool_call(index: usize, mut call: wire::Call<'_>) -> Result<ToolCall, Garbled
     }
     let mut id = text(&mut call.id).into_owned();
     if id.is_empty() {
-        id = format!("call_{index}");
+        id = ToolCall::made_up_id(index);
     }
     let mut arguments = text(&mut function.arguments).into_owned();
     if arguments.trim().is_empty() {

@@ -118,7 +118,7 @@ impl State {
             None => {
                 let at = self.calls.len();
                 self.calls.push(Known { index: call.index.unwrap_or(position(at)), id: id.to_string() });
-                let id = if id.is_empty() { format!("call_{at}").into() } else { id };
+                let id = if id.is_empty() { crate::chat::ToolCall::made_up_id(at).into() } else { id };
                 let seal = call.extra_content.and_then(ExtraContent::into_seal);
                 emit(Event::ToolCall { choice, index: position(at), id, name, seal });
                 at

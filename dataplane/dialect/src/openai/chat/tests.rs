@@ -9,6 +9,7 @@ mod tapped;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::Dialect;
 use crate::{
     chat::{Media, Message, Part, Request, Role, ToolCall, ToolResult},
     seal::Seal,

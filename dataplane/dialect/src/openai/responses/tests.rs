@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::Dialect;
 use crate::{
     envelope::Envelope,
     gather::Gather,
@@ -88,7 +89,7 @@ fn an_error_event_is_read_by_the_types_and_raised_by_the_sdks() {
     }
     assert_eq!(data["error"]["message"], "It broke.");
     assert_eq!(data["error"]["code"], "boom");
-    assert!(Responses.is_error_body(&Responses.error_body(&fault)));
+    assert!(Dialect::OpenAI.is_error_body(&Dialect::OpenAI.error_body(&fault)));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{CallerApi, Context, FaultKind, ProviderApi, openai::responses::Responses};
+use crate::{CallerApi, Context, FaultKind, openai::responses::Responses};
 
 fn response(output: &Value) -> Value {
     json!({"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "error": null,
@@ -179,6 +179,6 @@ fn what_a_caller_is_written_is_read_as_the_same() {
 fn an_error_is_read_as_openais() {
     let body =
         br#"{"error":{"message":"Too fast.","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#;
-    let fault = Responses.read_error(429, body);
+    let fault = Dialect::OpenAI.read_error(429, body);
     assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::RateLimit, "Too fast."));
 }
