@@ -1,7 +1,7 @@
 //! What every stage needs of a request, whatever its API: the model, whether it streams, and the
 //! places where the gateway may have to write something else. Nothing more of the body is read.
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range};
 
 use bytes::Bytes;
 use serde::{
@@ -62,8 +62,8 @@ enum UsageWish {
     Given,
     /// No `stream_options` at all.
     Unsaid,
-    /// `stream_options` at this place, without `include_usage: true`.
-    Declined(Range<usize>),
+    /// `stream_options` without `include_usage: true`: what to write, and in which place, to have it.
+    Declined(Range<usize>, &'static str),
     Asked,
 }
 
@@ -95,8 +95,7 @@ impl Envelope {
         let usage_wish = match fields.stream_options {
             _ if !shape.stream_options => UsageWish::Given,
             None => UsageWish::Unsaid,
-            Some(raw) if asks_for_usage(raw)? => UsageWish::Asked,
-            Some(raw) => UsageWish::Declined(position(body, raw)),
+            Some(raw) => usage_wish(body, raw)?,
         };
         Ok(Self { model, stream: fields.stream.unwrap_or(shape.streams), models_at, usage_wish })
     }
@@ -124,9 +123,7 @@ impl Envelope {
         if self.stream {
             match &self.usage_wish {
                 UsageWish::Given | UsageWish::Asked => {}
-                UsageWish::Declined(at) => {
-                    edits.push((at.clone(), Cow::Borrowed(r#"{"include_usage":true}"#)));
-                }
+                UsageWish::Declined(at, wish) => edits.push((at.clone(), Cow::Borrowed(*wish))),
                 UsageWish::Unsaid => {
                     // Behind the brace that opens the object, wherever blanks put it.
                     let brace = body.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);
@@ -196,15 +193,22 @@ fn content(shape: &Shape, found: Option<Bounded>) -> Result<(), Invalid> {
     }
 }
 
-fn asks_for_usage(raw: &RawValue) -> Result<bool, Invalid> {
-    #[derive(Deserialize)]
-    struct StreamOptions {
-        #[serde(default)]
-        include_usage: Option<bool>,
+/// The caller's other options stay as they are.
+fn usage_wish(body: &[u8], raw: &RawValue) -> Result<UsageWish, Invalid> {
+    let options: Option<BTreeMap<Box<str>, &RawValue>> = serde_json::from_str(raw.get())
+        .map_err(|error| Invalid::field("stream_options", error.to_string()))?;
+    let at = position(body, raw);
+    let Some(options) = options else { return Ok(UsageWish::Declined(at, r#"{"include_usage":true}"#)) };
+    let Some(wish) = options.get("include_usage") else {
+        let behind_the_brace = at.start + 1..at.start + 1;
+        let text = if options.is_empty() { r#""include_usage":true"# } else { r#""include_usage":true,"# };
+        return Ok(UsageWish::Declined(behind_the_brace, text));
+    };
+    match wish.get() {
+        "true" => Ok(UsageWish::Asked),
+        "false" | "null" => Ok(UsageWish::Declined(position(body, wish), "true")),
+        _ => Err(Invalid::field("stream_options.include_usage", "it must be true or false")),
     }
-    serde_json::from_str::<Option<StreamOptions>>(raw.get())
-        .map(|options| options.and_then(|options| options.include_usage).unwrap_or(false))
-        .map_err(|error| Invalid::field("stream_options", error.to_string()))
 }
 
 fn refusal(error: &serde_json::Error, at: Option<&'static str>) -> Invalid {

@@ -85,6 +85,16 @@ fn a_stream_asks_for_usage_and_remembers_who_wanted_it() {
             r#"{"stream_options":{"include_usage":true},"model":"other","messages":[1],"stream":true}"#,
         );
     }
+    for (declined, wished) in [
+        (r#"{"x":1,"include_usage": false}"#, r#"{"x":1,"include_usage": true}"#),
+        (r#"{ "x":1}"#, r#"{"include_usage":true, "x":1}"#),
+        (r#"{"include_usage":null,"x":1}"#, r#"{"include_usage":true,"x":1}"#),
+    ] {
+        let body = |options: &str| {
+            format!(r#"{{"stream_options":{options},"model":"m","messages":[1],"stream":true}}"#)
+        };
+        assert_eq!(upstream(&body(declined), "m"), body(wished), "other options stay");
+    }
     let asked = r#"{"model":"m","messages":[1],"stream":true,"stream_options":{"include_usage":true}}"#;
     assert!(read(asked).unwrap().wants_usage());
 }
