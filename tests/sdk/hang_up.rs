@@ -62,13 +62,12 @@ fn call(dialect: Dialect, model: &str) -> (String, Value) {
     }
 }
 
-/// Pieces of text that have come.
+/// Pieces of text that have come; an empty one says who speaks.
 fn pieces(dialect: Dialect, heard: &str) -> u64 {
     let mark = match dialect {
-        Dialect::OpenAI => "\"content\":\"",
-        Dialect::Anthropic => "\"text_delta\"",
+        Dialect::OpenAI | Dialect::Ollama => "\"content\":\"",
+        Dialect::Anthropic => "\"type\":\"text_delta\",\"text\":\"",
         Dialect::Gemini => "\"text\":\"",
-        Dialect::Ollama => "\"done\":false",
     };
-    heard.matches(mark).count() as u64
+    (heard.matches(mark).count() - heard.matches(&format!("{mark}\"")).count()) as u64
 }
