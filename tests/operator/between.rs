@@ -1,7 +1,7 @@
 //! Documents that a proxy does not take. Our operator sends none, so one that does is made of it: what it sends is
 //! changed on the way, as an operator of a later version would have sent it. Operator and proxy are the real ones.
 
-use crate::installation::{AT_ONCE, Installation, WITHIN, answers, completion, pool, route};
+use crate::installation::{Installation, WITHIN, answers, completion, pool, route};
 use bytes::Bytes;
 use harness::{Authority, RawUpstream, Step, answer, eventually};
 use http_body_util::BodyExt as _;
@@ -136,12 +136,12 @@ async fn what_a_proxy_refuses_is_told_in_status_with_its_problems() {
         assert!(told.contains("in force on 1 of 2 proxies") && told.contains(problem), "{told}");
         assert_eq!(installation.row("llmroutes", "later").await[3], "1/2");
         // What was in force before goes on, here and there.
-        answers(&skewed, "large", 200, AT_ONCE).await;
-        answers(&skewed, "small", 404, AT_ONCE).await;
-        answers(&direct, "small", 200, AT_ONCE).await;
+        answers(&skewed, "large", 200, WITHIN).await;
+        answers(&skewed, "small", 404, WITHIN).await;
+        answers(&direct, "small", 200, WITHIN).await;
         between.change(None);
         installation.delete_route("later").await;
-        answers(&direct, "small", 404, AT_ONCE).await;
+        answers(&direct, "small", 404, WITHIN).await;
         eventually("all proxies are in step again", WITHIN, async || {
             let row = installation.row("llmroutes", "chat").await;
             if row[3] == "2/2" { Ok(()) } else { Err(format!("{row:?}")) }

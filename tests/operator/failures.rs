@@ -1,8 +1,6 @@
 //! The operator away, a proxy turned away, a document refused.
 
-use crate::installation::{
-    AT_ONCE, Installation, NAMESPACE, WITHIN, answers, asking, completion, pool, route,
-};
+use crate::installation::{Installation, NAMESPACE, WITHIN, answers, asking, completion, pool, route};
 use harness::{RawUpstream, Step, answer, eventually, free_port, http};
 use llm_config::stream::AUDIENCE;
 use std::sync::Arc;
@@ -46,7 +44,7 @@ async fn an_operator_that_is_killed_and_restarted_fails_no_call() {
 
     // An operator that hangs with its connections open does no harm either.
     operator.process.pause();
-    answers(&proxy, "large", 200, AT_ONCE).await;
+    answers(&proxy, "large", 200, WITHIN).await;
     operator.process.resume();
     installation.delete_route("second").await;
     answers(&proxy, "other", 404, WITHIN).await;
@@ -151,8 +149,8 @@ async fn a_document_that_a_proxy_refuses_shows_in_status() {
         "{told}"
     );
     assert_eq!(installation.row("llmroutes", "big").await[3], "1/2");
-    answers(&large, models[0], 200, AT_ONCE).await;
-    answers(&small, "model", 200, AT_ONCE).await;
+    answers(&large, models[0], 200, WITHIN).await;
+    answers(&small, "model", 200, WITHIN).await;
     installation.delete_route("big").await;
     eventually("the next change is taken again", WITHIN, async || {
         let row = installation.row("llmroutes", "chat").await;

@@ -12,8 +12,6 @@ use std::time::Duration;
 
 pub const NAMESPACE: &str = "llm-gateway";
 pub const WITHIN: Duration = Duration::from_secs(20);
-/// What the issue of every platform team is about: a change is in force before anybody wonders.
-pub const AT_ONCE: Duration = Duration::from_secs(1);
 
 pub struct Installation {
     pub cluster: Cluster,

@@ -1,9 +1,10 @@
 //! The life of a change: applied, compiled, sent, answered, shown.
 
-use crate::installation::{AT_ONCE, Installation, answers, completion, pool, route};
+use crate::installation::{Installation, WITHIN, answers, completion, pool, route};
 use harness::{Aimock, RawUpstream, Step, answer, eventually, python, workspace};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn routes_come_change_and_go_on_two_proxies() {
@@ -15,8 +16,8 @@ async fn routes_come_change_and_go_on_two_proxies() {
     let upstream = RawUpstream::start([vec![Step::Send(answer(200, &completion("hello")))]]).await;
     installation.create_pool(&pool("pool", upstream.url(), &["large", "small"])).await;
     installation.create_route(&route("chat", "pool")).await;
-    answers(&a, "large", 200, AT_ONCE).await;
-    answers(&b, "large", 200, AT_ONCE).await;
+    answers(&a, "large", 200, WITHIN).await;
+    answers(&b, "large", 200, WITHIN).await;
     let message = installation.route_condition("chat", "Programmed", "True", "Programmed").await;
     assert_eq!(message, "in force on all 2 proxies of gateway default");
     let row = installation.row("llmroutes", "chat").await;
@@ -29,8 +30,8 @@ async fn routes_come_change_and_go_on_two_proxies() {
     let rules = json!([{"matches": [{"models": ["fast"]}], "backends": [{"pool": {"name": "pool"}, "models": ["small"]}]}]);
     let patch = Patch::Merge(json!({"spec": {"rules": rules}}));
     installation.routes().patch("chat", &PatchParams::default(), &patch).await.unwrap();
-    answers(&a, "fast", 200, AT_ONCE).await;
-    answers(&b, "large", 404, AT_ONCE).await;
+    answers(&a, "fast", 200, WITHIN).await;
+    answers(&b, "large", 404, WITHIN).await;
     installation.route_condition("chat", "Programmed", "True", "Programmed").await;
     assert_eq!(installation.row("llmr", "chat").await[1..4], ["fast", "ai/pool", "2/2"]);
 
@@ -39,7 +40,7 @@ async fn routes_come_change_and_go_on_two_proxies() {
     installation.cluster.kubectl(&["label", "llmroute", "chat", "-n", "ai", "team=a"]).await;
     let compiles = operator.metric("llm_operator_compiles_total").await;
     installation.cluster.kubectl(&["label", "llmroute", "chat", "-n", "ai", "team=b", "--overwrite"]).await;
-    eventually("the label is seen", AT_ONCE, async || {
+    eventually("the label is seen", WITHIN, async || {
         let now = operator.metric("llm_operator_compiles_total").await;
         if now > compiles { Ok(()) } else { Err(now.to_string()) }
     })
@@ -47,11 +48,37 @@ async fn routes_come_change_and_go_on_two_proxies() {
     assert_eq!(operator.metric("llm_operator_status_writes_total").await, writes);
 
     installation.delete_route("chat").await;
-    answers(&a, "fast", 404, AT_ONCE).await;
-    answers(&b, "fast", 404, AT_ONCE).await;
+    answers(&a, "fast", 404, WITHIN).await;
+    answers(&b, "fast", 404, WITHIN).await;
     installation.pool_condition("pool", "Programmed", "False", "Unused").await;
     assert_eq!(operator.metric("llm_operator_leader").await, 1.0);
     assert_eq!(operator.metric("llm_operator_config_streams").await, 2.0);
+}
+
+/// By the median of several changes: what else the machine does may hold up one of them, not most.
+#[tokio::test]
+async fn a_change_is_answered_by_all_proxies_in_under_a_second() {
+    const CHANGES: usize = 9;
+    let installation = Installation::start().await;
+    let _operator = installation.operator(&[]).await;
+    let (a, b) = (installation.proxy("proxy-a", &[]).await, installation.proxy("proxy-b", &[]).await);
+    installation.ready(&[&a, &b]).await;
+    let upstream = RawUpstream::start([vec![Step::Send(answer(200, &completion("hello")))]]).await;
+    installation.create_pool(&pool("pool", upstream.url(), &["large"])).await;
+    installation.create_route(&route("chat", "pool")).await;
+    let mut took = Vec::new();
+    for change in 0..CHANGES {
+        let name = format!("name-{change}");
+        let rules = json!([{"matches": [{"models": [name]}], "backends": [{"pool": {"name": "pool"}}]}]);
+        let patch = Patch::Merge(json!({"spec": {"rules": rules}}));
+        installation.routes().patch("chat", &PatchParams::default(), &patch).await.unwrap();
+        let applied = Instant::now();
+        answers(&a, &name, 200, WITHIN).await;
+        answers(&b, &name, 200, WITHIN).await;
+        took.push(applied.elapsed());
+    }
+    took.sort();
+    assert!(took[CHANGES / 2] < Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test]
@@ -76,7 +103,7 @@ async fn the_readmes_manifests_answer_the_official_sdk() {
             .await;
     installation.create_pool(&pool("mock", aimock.url(), &["mock"])).await;
     installation.create_route(&route("mock", "mock")).await;
-    answers(&b, "mock", 404, AT_ONCE).await;
+    answers(&b, "mock", 404, WITHIN).await;
     installation.route_condition("mock", "Programmed", "True", "Programmed").await;
     let script = r#"
 import sys, openai

@@ -1,9 +1,7 @@
 //! Keys: missing, created, changed, deleted, and never shown.
 
 use crate::gate::Gate;
-use crate::installation::{
-    AT_ONCE, Installation, WITHIN, answers, asking, completion, pool_with_key, route, secret,
-};
+use crate::installation::{Installation, WITHIN, answers, asking, completion, pool_with_key, route, secret};
 use harness::{RawUpstream, Step, answer, eventually, http};
 use serde_json::json;
 use std::sync::Arc;
@@ -26,10 +24,10 @@ async fn a_secret_is_picked_up_as_it_comes_and_changes() {
     );
     assert_eq!(installation.row("ppool", "pool").await[3], "0/1");
     installation.route_condition("chat", "ResolvedRefs", "False", "NoUsableProvider").await;
-    answers(&proxy, "large", 503, AT_ONCE).await;
+    answers(&proxy, "large", 503, WITHIN).await;
 
     installation.cluster.apply(&secret("other", "sk-other")).await;
-    let told = eventually("the wrong key is told", AT_ONCE, async || {
+    let told = eventually("the wrong key is told", WITHIN, async || {
         let told = installation.pool_condition("pool", "ResolvedRefs", "False", "SecretNotFound").await;
         if told.contains("has no key `k`") { Ok(told) } else { Err(told) }
     })
@@ -37,13 +35,13 @@ async fn a_secret_is_picked_up_as_it_comes_and_changes() {
     assert!(told.contains("its keys are: other"), "{told}");
 
     installation.cluster.apply(&secret("k", "sk-first")).await;
-    answers(&proxy, "large", 200, AT_ONCE).await;
+    answers(&proxy, "large", 200, WITHIN).await;
     assert!(upstream.requests().last().unwrap().contains("Bearer sk-first"));
     installation.pool_condition("pool", "ResolvedRefs", "True", "ResolvedRefs").await;
     installation.route_condition("chat", "Programmed", "True", "Programmed").await;
 
     installation.cluster.apply(&secret("k", "sk-second")).await;
-    eventually("the new key is sent", AT_ONCE, async || {
+    eventually("the new key is sent", WITHIN, async || {
         assert_eq!(http::post_json(&proxy.chat_url(), &asking("large")).await.status, 200);
         let sent = upstream.requests().pop().unwrap();
         if sent.contains("Bearer sk-second") { Ok(()) } else { Err(sent) }
@@ -51,7 +49,7 @@ async fn a_secret_is_picked_up_as_it_comes_and_changes() {
     .await;
 
     installation.cluster.kubectl(&["delete", "secret", "keys", "-n", "ai"]).await;
-    answers(&proxy, "large", 503, AT_ONCE).await;
+    answers(&proxy, "large", 503, WITHIN).await;
     installation.pool_condition("pool", "ResolvedRefs", "False", "SecretNotFound").await;
 
     let shown = proxy.admin("/debug/config").await;
@@ -115,7 +113,7 @@ async fn an_operator_that_cant_read_the_keys_yet_takes_no_provider_from_a_runnin
     installation.cluster.api_server().pause();
     let operator =
         installation.operator_by(&installation.kubeconfig, installation.port, "operator", &[]).await;
-    answers(&proxy, "large", 200, AT_ONCE).await;
+    answers(&proxy, "large", 200, WITHIN).await;
     installation.cluster.api_server().resume();
     operator.ready().await;
     installation.cluster.apply(&secret("k", "sk-last")).await;
@@ -161,8 +159,8 @@ async fn a_secret_that_the_operator_may_not_read_stops_its_own_pool_only() {
     let _operator = installation.operator(&[]).await;
     let proxy = installation.proxy("proxy-a", &[]).await;
     installation.ready(&[&proxy]).await;
-    answers(&proxy, "large", 200, AT_ONCE).await;
-    answers(&proxy, "closed", 503, AT_ONCE).await;
+    answers(&proxy, "large", 200, WITHIN).await;
+    answers(&proxy, "closed", 503, WITHIN).await;
     let told = installation.pool_condition("closed", "ResolvedRefs", "False", "SecretNotFound").await;
     assert!(
         told.contains("the operator can't read Secret `closed` in namespace `ai`: secrets")

@@ -1,6 +1,6 @@
 //! Policies that are accepted are enforced; the others say why not, and what to change.
 
-use crate::installation::{AT_ONCE, Installation, answers, completion, pool, route};
+use crate::installation::{Installation, WITHIN, answers, completion, pool, route};
 use harness::{RawUpstream, Step, answer};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -35,7 +35,7 @@ async fn bad_objects_are_told_and_the_rest_ships() {
     let told = installation.route_condition("elsewhere", "Accepted", "False", "NoMatchingGateway").await;
     assert!(told.contains("there is no gateway `edge`; there are: default"), "{told}");
 
-    answers(&proxy, "large", 200, AT_ONCE).await;
+    answers(&proxy, "large", 200, WITHIN).await;
     installation.route_condition("older", "Programmed", "True", "Programmed").await;
     let events = installation
         .cluster
@@ -48,10 +48,10 @@ async fn bad_objects_are_told_and_the_rest_ships() {
     // The older gives way: the younger serves without being touched.
     installation.delete_route("older").await;
     installation.route_condition("z-younger", "Programmed", "True", "Programmed").await;
-    answers(&proxy, "large", 200, AT_ONCE).await;
+    answers(&proxy, "large", 200, WITHIN).await;
     // What was missing comes.
     installation.create_pool(&pool("nowhere", upstream.url(), &["found"])).await;
-    answers(&proxy, "found", 200, AT_ONCE).await;
+    answers(&proxy, "found", 200, WITHIN).await;
     installation.route_condition("lost", "ResolvedRefs", "True", "ResolvedRefs").await;
 }
 
@@ -71,7 +71,7 @@ async fn a_pool_of_another_namespace_is_used_only_where_it_says_so() {
     installation.create_route(&crossing).await;
     let told = installation.route_condition("crossing", "ResolvedRefs", "False", "RefNotPermitted").await;
     assert!(told.contains("ProviderPool shared/pool does not admit routes of namespace `ai`"), "{told}");
-    answers(&proxy, "large", 404, AT_ONCE).await;
+    answers(&proxy, "large", 404, WITHIN).await;
 
     let allow = |from: serde_json::Value| Patch::Merge(json!({"spec": {"allowedNamespaces": from}}));
     let pools = kube::Api::<llm_crds::ProviderPool>::namespaced(installation.client.clone(), "shared");
@@ -79,12 +79,12 @@ async fn a_pool_of_another_namespace_is_used_only_where_it_says_so() {
     pools.patch("pool", &PatchParams::default(), &allow(selector)).await.unwrap();
     // The label of the namespace is what opens it, and closes it again.
     installation.cluster.kubectl(&["label", "namespace", "ai", "tier=gold"]).await;
-    answers(&proxy, "large", 200, AT_ONCE).await;
+    answers(&proxy, "large", 200, WITHIN).await;
     installation.cluster.kubectl(&["label", "namespace", "ai", "tier-"]).await;
-    answers(&proxy, "large", 404, AT_ONCE).await;
+    answers(&proxy, "large", 404, WITHIN).await;
     pools
         .patch("pool", &PatchParams::default(), &allow(json!({"from": "All", "selector": null})))
         .await
         .unwrap();
-    answers(&proxy, "large", 200, AT_ONCE).await;
+    answers(&proxy, "large", 200, WITHIN).await;
 }
