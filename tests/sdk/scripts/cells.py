@@ -1,8 +1,8 @@
 """What the scripts of Python's SDKs share: they run the cells that they are told, and print a line of JSON for each.
 
 `sys.argv[1]` is JSON: `url`, `image` (PNG, in base64) and `cells`, each with `kind`, `feature`, `expect`, `model`,
-`tag` (to stand in every question), `exact` and `counted` (what the provider says is known). What is expected: `works`, `refused` (the SDK raises its class for 400, whose text is printed), or
-`absent` (the SDK has no such call).
+`tag` (to stand in every question), `exact` and `counted` (what the provider says is known). What is expected: `works`,
+`refused` (the SDK raises its class for 400, whose text is printed), or `absent` (the SDK has no such call).
 """
 
 import base64

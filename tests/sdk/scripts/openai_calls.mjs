@@ -28,7 +28,8 @@ const features = {
   async streamed(cell) {
     const [texts, finishes] = [[], []];
     let usage;
-    for await (const chunk of await create(cell, "Say hello", { stream: true, stream_options: { include_usage: true } })) {
+    const wanted = { stream: true, stream_options: { include_usage: true } };
+    for await (const chunk of await create(cell, "Say hello", wanted)) {
       texts.push(...chunk.choices.map((choice) => choice.delta.content ?? ""));
       finishes.push(...chunk.choices.map((choice) => choice.finish_reason).filter(Boolean));
       usage = chunk.usage ?? usage;

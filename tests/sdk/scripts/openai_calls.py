@@ -77,7 +77,8 @@ def forced_tool(cell):
 
 def image(cell):
     url = "data:image/png;base64," + cell.image64
-    content = [{"type": "text", "text": cell.says("What is in the picture")}, {"type": "image_url", "image_url": {"url": url}}]
+    question = {"type": "text", "text": cell.says("What is in the picture")}
+    content = [question, {"type": "image_url", "image_url": {"url": url}}]
     reply = client(cell).chat.completions.create(model=cell.model, messages=[user(content)])
     cell.said(reply.choices[0].message.content, PICTURE)
 
