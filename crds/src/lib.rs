@@ -16,14 +16,15 @@ mod route;
 pub use condition::{Condition, ConditionType, Reason, Verdict};
 pub use money::{DecimalError, nano_usd, unit_interval_ppm};
 pub use provider_pool::{
-    AllowedNamespaces, Credentials, DEFAULT_ANTHROPIC_ENDPOINT, DEFAULT_GEMINI_ENDPOINT,
+    AllowedNamespaces, CircuitBreaker, Credentials, DEFAULT_ANTHROPIC_ENDPOINT, DEFAULT_GEMINI_ENDPOINT,
     DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Header, Model, Operation, Pricing, Provider, ProviderKind,
-    ProviderPool, ProviderPoolSpec, ProviderPoolStatus, ProviderPoolSummary, ResponsesApi, Simulated, Tls,
+    ProviderPool, ProviderPoolSpec, ProviderPoolStatus, ProviderPoolSummary, ResponsesApi, Retry, Simulated,
+    Tls,
 };
 pub use reference::{PoolReference, SecretKeyReference};
 pub use route::{
-    AttachTo, Backend, LLMRoute, LLMRouteSpec, LLMRouteStatus, LLMRouteSummary, RouteMatch, RouteRule,
-    Timeouts,
+    AttachTo, Backend, Dialect, Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, LLMRouteStatus,
+    LLMRouteSummary, RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

@@ -64,6 +64,44 @@ pub struct ProviderPoolSpec {
     /// the next priority takes over when one fails.
     #[schemars(length(min = 1, max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub providers: Vec<Provider>,
+    /// When a model of a provider is left alone because it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// How often a call that failed is sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// When a model of a provider is left alone because it fails. It is left alone too when half of at
+/// least 20 calls within 10s fail.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CircuitBreaker {
+    /// After so many failures in a row. Default: 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub failure_threshold: Option<i32>,
+    /// How long. Then one call tries it again: when that goes well, all may. Default: 30s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::route::positive_duration")]
+    pub recovery_time: Option<Duration>,
+}
+
+/// How often a call that failed is sent again, before its first byte has reached the client. All
+/// candidates are tried once before one is tried again; retries stay within the call's deadline, and
+/// within a fifth of the calls of a provider, so that they don't multiply an outage.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// Attempts in all for a call whose first choice is in this pool, the first one included. Default: 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10))]
+    pub attempts: Option<i32>,
+    /// The pause before the same candidate is tried again; it doubles each time, and varies so that
+    /// callers don't come back all at once. A longer `Retry-After` of the provider counts. Default: 1s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::route::positive_duration")]
+    pub backoff: Option<Duration>,
 }
 
 /// Who may route here.
@@ -268,6 +306,16 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_output_tokens: Option<i64>,
+    /// How many tokens it reads and writes in one call. A call that is too long for one model goes to
+    /// one with a larger window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub context_window: Option<i64>,
+    /// How good its answers are against those of others, "0" to "1", for the strategies
+    /// `QualityOptimized` and `Balanced`. Default: "0.5".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10), regex(pattern = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"))]
+    pub quality: Option<String>,
     /// What it costs. Without it, its calls are metered at no cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pricing: Option<Pricing>,

@@ -1,4 +1,4 @@
-//! `LLMRoute`: which models are served on which gateways, and the pools that answer for them.
+//! `LLMRoute`: which calls are taken on which gateways, and the pools that answer them.
 
 use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
@@ -57,8 +57,10 @@ pub struct LLMRouteSpec {
     #[serde(default)]
     #[schemars(default)]
     pub attach_to: AttachTo,
-    /// The rules, each with the models that it serves and the backends that answer. A model may
-    /// appear in one rule only.
+    /// The rules, each with the calls that it takes and the backends that answer. A call that several
+    /// rules match goes to the most specific: an exact name before a pattern, a longer pattern before a
+    /// shorter one, then more headers, then a dialect, then a longer path; then the first in the list.
+    /// A name or pattern belongs to one route of a gateway: the oldest that lists it.
     #[schemars(length(min = 1, max = 64))]
     pub rules: Vec<RouteRule>,
 }
@@ -83,7 +85,7 @@ fn default_gateways() -> Vec<String> {
     vec!["default".to_owned()]
 }
 
-/// Models, and the backends that answer for them.
+/// The calls that it takes, and the backends that answer them.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.backends.exists(b, !has(b.weight) || b.weight > 0)").message("at least one backend needs a weight above 0, or no call can be answered"))]
@@ -93,24 +95,124 @@ pub struct RouteRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub matches: Vec<RouteMatch>,
-    /// The pools that answer. Each call goes to one of them, chosen by weight; when it fails before
-    /// the first byte has reached the client, it is tried once more elsewhere.
+    /// The pools that answer. `strategy` says which one does; when a call fails before the first byte
+    /// has reached the client, the others are tried.
     #[schemars(length(min = 1, max = 16))]
     pub backends: Vec<Backend>,
+    /// How a call finds its backend, its model and its provider, and in which order the others take
+    /// over. `Weighted`: a backend by weight, of it the model that was asked for or else the first, of
+    /// that the providers of the lowest priority, by weight. `Ordered`: as the rule lists them.
+    /// `CostOptimized`, `LatencyOptimized`, `QualityOptimized`: the best by expected cost of the call,
+    /// by expected time, or by the pool's `quality`; `Balanced`: by all three alike. These also count
+    /// health, and among the providers of the lowest priority only.
+    #[serde(default)]
+    #[schemars(default)]
+    pub strategy: Strategy,
+    /// Whether others take over when the first choice fails.
+    #[serde(default)]
+    #[schemars(default)]
+    pub fallback: Fallback,
+    /// Keeps the choice among weights the same for all calls of one user, for a canary that a user
+    /// should not flip in and out of. Default: each call draws anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
     /// How long a call may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
 }
 
-/// What a call must look like to be taken by the rule.
+/// How a call finds who answers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Strategy {
+    #[default]
+    Weighted,
+    Ordered,
+    Balanced,
+    CostOptimized,
+    LatencyOptimized,
+    QualityOptimized,
+}
+
+/// Whether others take over when the first choice fails.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fallback {
+    /// With `false`, only the first choice is tried, and retried.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+impl Default for Fallback {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Which calls make the same choice among weights.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sticky {
+    /// `User`: the calls of one user, by the header `x-llm-user`. A call that names none draws.
+    pub by: StickyBy,
+}
+
+/// What makes calls belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum StickyBy {
+    User,
+}
+
+/// What a call must look like to be taken by the rule: all that is given.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.models) || has(self.headers) || has(self.dialects) || has(self.paths)").message("give at least one of models, headers, dialects and paths"))]
 pub struct RouteMatch {
-    /// Model names that callers ask for. A backend that serves the name answers with that model. A
-    /// backend with a list of `models` without the name stands in with the first of them. A name that
-    /// no backend serves is an alias: every backend answers with its first model.
-    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$")))]
+    /// Model names that callers ask for; a `*` stands for any text, such as `gpt-*`. A backend that
+    /// serves the name answers with that model. A backend with a list of `models` without the name
+    /// stands in with those. A name that no backend serves is an alias: every backend stands in. Default: the
+    /// models that the rule's backends serve, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9*][A-Za-z0-9._:/@*-]*$")))]
     pub models: Vec<String>,
+    /// Headers that a call must carry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub headers: Vec<HeaderMatch>,
+    /// The APIs by which callers call; any of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 4), extend("x-kubernetes-list-type" = "set"))]
+    pub dialects: Vec<Dialect>,
+    /// Paths that are called, such as `/v1/embeddings`, or what they are below, such as `/v1beta`; any
+    /// of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 256), regex(pattern = r"^/[\x21-\x7e]*$")))]
+    pub paths: Vec<String>,
+}
+
+/// A header that a call must carry.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeaderMatch {
+    /// The header's name; upper and lower case are the same.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9-]+$"))]
+    pub name: String,
+    /// The header's value, whole and to the letter. Default: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub value: Option<String>,
+}
+
+/// Whose API a caller speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Dialect {
+    OpenAI,
+    Anthropic,
+    Gemini,
+    Ollama,
 }
 
 /// A pool that answers, with some of its models or all of them.
@@ -141,6 +243,11 @@ pub struct Timeouts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "positive_duration")]
     pub request: Option<Duration>,
+    /// From the start of an attempt to the first byte of its stream; then the next candidate is tried.
+    /// A reply that is not streamed has `request` alone. Default: 60s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "positive_duration")]
+    pub first_token: Option<Duration>,
     /// The longest silence of a provider in the middle of a stream. Default: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "positive_duration")]

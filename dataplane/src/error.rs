@@ -37,6 +37,13 @@ pub enum Error {
     WrongOperation { model: String, wanted: &'static str },
     #[error("The model '{model}' is not served here.{}", near_names(.near))]
     UnknownModel { model: String, near: Vec<String> },
+    #[error(
+        "The model '{model}' is served here, but not for a call like this: see the matches of LLMRoute {route}."
+    )]
+    NoRuleMatches { model: String, route: String },
+    /// Every candidate has failed so often that none is asked now.
+    #[error("Every provider of the model '{model}' is left alone for a while because it failed{}. Try again in {} s.", said(.last), seconds(*.retry_after))]
+    Resting { model: String, last: Option<String>, retry_after: Duration },
     #[error("The model '{model}' is not served here: no LLMRoute is programmed on this gateway yet.")]
     NoRoutes { model: String },
     #[error("This gateway has no configuration yet. Try again shortly.")]
@@ -51,6 +58,8 @@ pub enum Error {
     Closed { provider: String },
     #[error("The provider '{provider}' did not answer within {} ms.", .after.as_millis())]
     Timeout { provider: String, after: Duration },
+    #[error("The provider '{provider}' sent nothing of its stream within {} ms.", .after.as_millis())]
+    FirstToken { provider: String, after: Duration },
     #[error("The provider '{provider}' sent a reply that can't be used: {reason}.")]
     Garbage { provider: String, reason: Cow<'static, str> },
     #[error("The provider '{provider}' failed in the middle of the reply: {}", .fault.message)]
@@ -63,6 +72,15 @@ pub enum Error {
     StreamIdle { provider: String, after: Duration },
     #[error("The reply was not complete within the {} ms that the route allows.", .after.as_millis())]
     StreamDeadline { after: Duration },
+}
+
+fn said(last: &Option<String>) -> String {
+    last.as_ref().map(|last| format!(" ({})", last.trim_end_matches('.'))).unwrap_or_default()
+}
+
+/// Whole seconds, never 0: to wait for nothing is no advice.
+pub(crate) fn seconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1)
 }
 
 fn near_names(near: &[String]) -> String {
@@ -78,9 +96,10 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::UnknownPath { .. } | Self::UnknownModel { .. } | Self::NoRoutes { .. } => {
-                StatusCode::NOT_FOUND
-            }
+            Self::UnknownPath { .. }
+            | Self::UnknownModel { .. }
+            | Self::NoRuleMatches { .. }
+            | Self::NoRoutes { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -88,10 +107,13 @@ impl Error {
             Self::BodyBroken | Self::Invalid(_) | Self::Inexpressible(_) | Self::WrongOperation { .. } => {
                 StatusCode::BAD_REQUEST
             }
-            Self::NotReady | Self::Busy | Self::NoProvider { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Timeout { .. } | Self::StreamIdle { .. } | Self::StreamDeadline { .. } => {
-                StatusCode::GATEWAY_TIMEOUT
+            Self::NotReady | Self::Busy | Self::NoProvider { .. } | Self::Resting { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::Timeout { .. }
+            | Self::FirstToken { .. }
+            | Self::StreamIdle { .. }
+            | Self::StreamDeadline { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::ProviderStatus { status, .. } => *status,
             Self::StreamFailed { fault, .. } => {
                 StatusCode::from_u16(fault.common_status()).unwrap_or(StatusCode::BAD_GATEWAY)
@@ -119,13 +141,17 @@ impl Error {
             Self::Invalid(Invalid::Field { .. }) => "invalid_value",
             Self::Inexpressible(_) => "unsupported_parameter",
             Self::WrongOperation { .. } => "unsupported_operation",
-            Self::UnknownModel { .. } | Self::NoRoutes { .. } => "model_not_found",
+            Self::UnknownModel { .. } | Self::NoRuleMatches { .. } | Self::NoRoutes { .. } => {
+                "model_not_found"
+            }
             Self::NotReady => "not_ready",
             Self::Busy => "gateway_busy",
             Self::NoProvider { .. } => "no_provider",
+            Self::Resting { .. } => "providers_resting",
             Self::Unreachable { .. } => "provider_unreachable",
             Self::Closed { .. } => "provider_closed",
             Self::Timeout { .. } => "provider_timeout",
+            Self::FirstToken { .. } => "provider_first_token_timeout",
             Self::Garbage { .. } => "provider_bad_reply",
             Self::ProviderStatus { .. } => "provider_error",
             Self::StreamFailed { .. } => "stream_failed",
@@ -141,7 +167,10 @@ impl Error {
         match self {
             Self::Invalid(invalid) => invalid.param(),
             Self::Inexpressible(wish) => Some(&wish.field),
-            Self::UnknownModel { .. } | Self::NoRoutes { .. } | Self::WrongOperation { .. } => Some("model"),
+            Self::UnknownModel { .. }
+            | Self::NoRuleMatches { .. }
+            | Self::NoRoutes { .. }
+            | Self::WrongOperation { .. } => Some("model"),
             _ => None,
         }
     }
@@ -156,17 +185,32 @@ impl Error {
             message: self.to_string(),
             code: Some(self.code().to_owned()),
             param: self.param().map(str::to_owned),
-            retry_after: None,
+            retry_after: self.retry_after(),
         }
     }
 
-    /// Whether another provider, or another try, may do better.
+    /// When to come back, in seconds, where that is known.
     #[must_use]
-    pub fn retryable(&self) -> bool {
+    pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Unreachable { .. } | Self::Closed { .. } | Self::Timeout { .. } | Self::Garbage { .. } => {
-                true
-            }
+            Self::NotReady | Self::Busy | Self::NoProvider { .. } => Some(1),
+            Self::Resting { retry_after, .. } => Some(seconds(*retry_after)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the provider that failed: another one, or another try, may do better.
+    #[must_use]
+    pub fn is_providers(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Closed { .. }
+            | Self::Timeout { .. }
+            | Self::FirstToken { .. }
+            | Self::Garbage { .. }
+            | Self::StreamFailed { .. }
+            | Self::StreamBroken { .. }
+            | Self::StreamIdle { .. } => true,
             Self::ProviderStatus { status, .. } => retryable_status(*status),
             _ => false,
         }

@@ -9,8 +9,8 @@
 //!  connection ─► identify ─► decode ─► route ─► dispatch ─► relay ─► settle
 //!   (serve)       Caller      Call      Plan      Reply      bytes    metrics, log
 //!                                                  │ ▲
-//!                                        provider ◄┘ └─ one retry elsewhere, until a byte has
-//!                                                       reached the client
+//!                                        provider ◄┘ └─ another candidate, or the same again, until
+//!                                                       a byte has reached the client
 //! ```
 //!
 //! Four vendors' APIs come in and four go out: [`llm_dialect`] knows them, and [`wire`] says for one
@@ -28,6 +28,7 @@ pub mod args;
 pub mod serve;
 mod worker;
 mod shared;
+mod clock;
 mod buffer;
 mod pipeline;
 mod stage;

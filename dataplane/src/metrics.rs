@@ -2,6 +2,8 @@
 //! request, so that their number is bounded; each combination is one [`Series`], found once when a
 //! snapshot is built and then counted on with atomics alone.
 
+mod providers;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -14,6 +16,7 @@ use std::{
 
 use http::StatusCode;
 use llm_dialect::reply::Usage;
+use llm_routing::average::Decaying;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder},
@@ -21,12 +24,19 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::{clock, upstream::health::Healths};
+
+use providers::Providers;
+
 /// Upper bounds of the duration buckets, in milliseconds.
 const BUCKETS_MS: [f64; 15] =
     [1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5];
 
+/// After so long, the length of a reply counts half in what is expected of the next.
+const OUTPUT_HALF_LIFE: Duration = Duration::from_secs(3600);
+
 /// What a series is about. All are empty for calls that were refused before they had a route.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 pub struct Labels {
     /// `namespace/name` of the LLMRoute.
     pub route: Arc<str>,
@@ -50,6 +60,17 @@ pub struct Series {
     output_tokens: AtomicU64,
     reasoning_tokens: AtomicU64,
     cost_nano_usd: AtomicU64,
+    output_of_a_call: Output,
+}
+
+/// The mean of the output tokens of a call, lately.
+#[derive(Debug)]
+struct Output(Decaying);
+
+impl Default for Output {
+    fn default() -> Self {
+        Self(Decaying::new(OUTPUT_HALF_LIFE))
+    }
 }
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -80,12 +101,22 @@ impl Series {
             }
         }
         self.cost_nano_usd.fetch_add(cost_nano_usd, Relaxed);
+        if usage.output > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a mean, not a bill")]
+            self.output_of_a_call.0.observe(usage.output as f32, clock::now());
+        }
+    }
+
+    /// How many tokens a reply has, from those before; `None` before the first.
+    pub fn expected_output(&self) -> Option<f32> {
+        self.output_of_a_call.0.get()
     }
 }
 
 /// All that is counted.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    healths: Arc<Healths>,
     series: Mutex<BTreeMap<Labels, Arc<Series>>>,
     pub config_updates: Counter,
     pub config_refused: Counter,
@@ -93,6 +124,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    pub fn new(healths: Arc<Healths>) -> Self {
+        Self { healths, ..Self::default() }
+    }
+
     /// The series of these labels, the same each time.
     pub fn series(&self, labels: &Labels) -> Arc<Series> {
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,6 +147,7 @@ impl Metrics {
     pub fn exposition(self: &Arc<Self>) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(SeriesCollector(self.clone())));
+        registry.register_collector(Box::new(Providers(self.healths.clone())));
         registry.register(
             "llm_gateway_config_updates",
             "Configuration updates put in force",

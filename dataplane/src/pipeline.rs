@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     models, respond,
     shared::Shared,
-    snapshot::Snapshot,
+    snapshot::{Snapshot, router::Asking},
     stage::{
         decode::{decode, read},
         dispatch::{Sending, dispatch},
@@ -61,12 +61,13 @@ async fn walk(
     let body = read(body, &shared.limits, &shared.buffers).await?;
     let call = decode(api, model, body)?;
     settlement.asks(&call);
-    let plan = route(&snapshot, &call, fastrand::u64(..))?;
-    let deadline = settlement.started() + plan.model.timeouts.request();
+    let asking = Asking { headers: &parts.headers, dialect, path: parts.uri.path() };
+    let plan = route(&snapshot, &call, asking, fastrand::u64(..))?;
+    let deadline = settlement.started() + plan.rule.timeouts.request();
     let sending =
         Sending { call: &call, headers: &parts.headers, buffers: &shared.buffers, worker, deadline };
-    let reply = dispatch(&plan, sending, settlement).await?;
-    Ok(relay(reply, &call, plan.model.timeouts, deadline, settlement.hand_over()))
+    let (reply, trial) = dispatch(&plan, sending, settlement).await?;
+    Ok(relay(reply, trial, &call, plan.rule.timeouts, deadline, settlement.hand_over()))
 }
 
 /// Tells of models what needs no provider.

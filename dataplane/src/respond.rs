@@ -15,14 +15,14 @@ pub fn failure(error: &Error, dialect: Dialect) -> Response<ReplyBody> {
         Error::MethodNotAllowed { allowed, .. } => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
-        Error::NotReady | Error::Busy | Error::NoProvider { .. } => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
         // What is left of a body that was not read would be taken for the next request.
         Error::BodyTooLarge { .. } | Error::BodyTimeout { .. } => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         _ => {}
+    }
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

@@ -14,7 +14,7 @@ use crate::{
     metrics::{Labels, Metrics, Series},
     request_log::{Format, RequestLog, Writer},
     snapshot::Snapshot,
-    upstream::client::Clients,
+    upstream::{client::Clients, health::Healths},
 };
 
 /// What a caller may take.
@@ -51,6 +51,7 @@ pub struct Shared {
     pub snapshot: ArcSwapOption<Snapshot>,
     pub metrics: Arc<Metrics>,
     pub clients: Clients,
+    pub healths: Arc<Healths>,
     pub limits: Limits,
     pub buffers: Buffers,
     pub log: RequestLog,
@@ -62,12 +63,14 @@ pub struct Shared {
 impl Shared {
     /// Without any configuration yet; the writer of the log is to be finished at the end.
     pub fn new(workers: usize, limits: Limits, request_log: Format) -> (Arc<Self>, Writer) {
-        let metrics = Arc::new(Metrics::default());
+        let healths = Arc::new(Healths::default());
+        let metrics = Arc::new(Metrics::new(healths.clone()));
         let (log, writer) = RequestLog::start(request_log, metrics.clone());
         let shared = Self {
             snapshot: ArcSwapOption::empty(),
             unrouted: metrics.series(&Labels::default()),
             metrics,
+            healths,
             clients: Clients::new(workers),
             buffers: Buffers::new(limits.max_buffered_bytes),
             limits,
@@ -93,11 +96,12 @@ impl Handle {
     /// Every problem of the document; the one in force stays.
     pub fn install(&self, document: Document) -> Result<(), Vec<String>> {
         let shared = &self.0;
-        match Snapshot::build(document, &shared.metrics, &shared.clients) {
+        match Snapshot::build(document, &shared.metrics, &shared.clients, &shared.healths) {
             Ok(snapshot) => {
                 drop(shared.snapshot.swap(Some(Arc::new(snapshot))));
                 shared.metrics.config_updates.inc();
                 shared.metrics.forget_unused();
+                shared.healths.forget_unused();
                 shared.clients.forget_unused();
                 Ok(())
             }

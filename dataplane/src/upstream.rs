@@ -1,8 +1,8 @@
-//! Providers: the pooled connections to them, what each kind wants of a call, the simulated one, and the
-//! choice among them.
+//! Providers: the pooled connections to them, what each kind wants of a call, the simulated one, and
+//! what is known of their health.
 
-pub mod balance;
 pub mod client;
 pub mod remote;
 pub mod count;
+pub mod health;
 pub mod simulated;

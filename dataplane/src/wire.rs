@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 use llm_dialect::{
-    Context, Dialect, Fault, Garbled, ProviderModel,
+    Context, Dialect, Fault, FaultKind, Garbled, ProviderModel,
     chat::Leftover,
     embedding,
     limits::{Feature, Inexpressible},
@@ -28,6 +28,18 @@ pub struct Whole {
     /// `None` where the provider's own bytes will do.
     pub written: Option<Bytes>,
     pub usage: Option<Usage>,
+}
+
+/// A provider's error.
+#[derive(Debug)]
+pub struct Refusal {
+    pub status: StatusCode,
+    pub body: Bytes,
+    /// When to come back, in seconds, where the body says so.
+    pub retry_after: Option<u64>,
+    pub kind: FaultKind,
+    /// The call is too long for the model.
+    pub too_long: bool,
 }
 
 /// One call on its way to one target.
@@ -130,20 +142,21 @@ impl<'a> Wire<'a> {
         Some(Through::other(translation.with_renewed_ids(tag)))
     }
 
-    /// A provider's error as the caller reads it: its status, its body, and when to come back.
-    pub fn refusal(&self, status: StatusCode, body: Bytes) -> (StatusCode, Bytes, Option<u64>) {
+    /// A provider's error, as the caller reads it and as it is meant.
+    pub fn refusal(&self, status: StatusCode, body: Bytes) -> Refusal {
         let (theirs, ours) = (self.out.dialect(), self.call.api.dialect());
-        if theirs == ours && ours.is_error_body(&body) {
-            return (status, body, None);
-        }
         let fault = if theirs.is_error_body(&body) {
             theirs.read_error(status.as_u16(), &body)
         } else {
             // Some page of some proxy on the way: there is nothing in it for the caller.
             Error::ProviderStatus { provider: self.target.provider.name.to_string(), status }.fault()
         };
+        let (kind, too_long) = (fault.kind, fault.says_too_long());
+        if theirs == ours && ours.is_error_body(&body) {
+            return Refusal { status, body, retry_after: fault.retry_after, kind, too_long };
+        }
         let status = if theirs == ours { status } else { common_status(&fault, status) };
-        (status, ours.error_body(&fault), fault.retry_after)
+        Refusal { status, body: ours.error_body(&fault), retry_after: fault.retry_after, kind, too_long }
     }
 
     /// The fields that the provider is not told of: hints, which do not change the answer.

@@ -6,7 +6,10 @@
 mod pool;
 mod route;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use llm_config::Document;
 use llm_crds::{ConditionType, Reason, Verdict};
@@ -98,6 +101,11 @@ fn ship_pool(
         outcome.gateways.insert(gateway.to_owned());
         document.pools.entry(key.to_owned()).or_insert_with(|| pool.clone());
     }
+}
+
+/// At least 1: a duration that a manifest gives is never none.
+fn millis(duration: kube::core::Duration) -> u64 {
+    u64::try_from(Duration::from(duration).as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// `Accepted`: true, or false with the reason and every problem.

@@ -20,7 +20,8 @@ pub fn with_providers(providers: &[Value]) -> Value {
             "backends": [{"pool": "ai/pool", "models": [MODEL], "weight": 1}],
             "timeouts": {"requestMs": 20_000, "idleMs": 20_000},
         }]}},
-        "pools": {"ai/pool": {"providers": providers}},
+        // Tests don't wait for what a person would.
+        "pools": {"ai/pool": {"providers": providers, "retry": {"attempts": 2, "backoffMs": 20}}},
     })
 }
 

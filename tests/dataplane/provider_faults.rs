@@ -132,7 +132,8 @@ async fn what_the_provider_says_of_an_error_passes_and_is_not_asked_again() {
     let limited =
         String::from_utf8(limited).unwrap().replace("content-length: 16", "content-length: 17").into_bytes();
     let upstream = scripted(vec![Step::Send(limited)]).await;
-    let proxy = Proxy::start(&document(&[upstream.url()]), &[]).await;
+    // The seven seconds would go beyond the deadline of the call.
+    let proxy = Proxy::start(&with_timeouts(document(&[upstream.url()]), 5_000, 5_000), &[]).await;
     let passed = post_json(&proxy.chat_url(), &call()).await;
     assert_eq!(passed.status.as_u16(), 429);
     assert_eq!(passed.header("retry-after"), Some("7"), "the SDKs wait for it");

@@ -51,6 +51,15 @@ fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![weights(&[0]), weights(&[0, 0])],
         ),
         (
+            "give at least one of models, headers, dialects and paths",
+            vec![
+                with(route(), "/spec/rules/0/matches", json!([{"headers": [{"name": "x-team"}]}])),
+                with(route(), "/spec/rules/0/matches", json!([{"models": ["gpt-*", "*"]}])),
+                with(route(), "/spec/rules/0/matches", json!([{"dialects": ["Gemini"]}, {"paths": ["/v1"]}])),
+            ],
+            vec![with(route(), "/spec/rules/0/matches", json!([{}]))],
+        ),
+        (
             "must be a duration from 1ms to 24h, such as 30s",
             vec![timeout("1ms"), timeout("24h"), timeout("1h0m0.5s")],
             vec![timeout("0s"), timeout("24h1ms")],
@@ -261,6 +270,14 @@ async fn names_numbers_and_lists_are_bounded() {
             with(route(), "/spec/rules/0/matches", json!([{"models": ["a b"]}])),
             "spec.rules[0].matches[0].models[0]",
         ),
+        (
+            with(route(), "/spec/rules/0/matches", json!([{"paths": ["v1"]}])),
+            "spec.rules[0].matches[0].paths[0]",
+        ),
+        (with(route(), "/spec/rules/0/strategy", json!("Fastest")), "spec.rules[0].strategy"),
+        (with(pool(), "/spec/retry", json!({"attempts": 0})), "spec.retry.attempts"),
+        (with(pool(), "/spec/circuitBreaker", json!({"failureThreshold": 0})), "failureThreshold"),
+        (provider("models", json!([{"name": "m", "quality": "1.1"}])), "quality"),
         (with(route(), "/spec/rules/0/backends/0/weight", json!(-1)), "spec.rules[0].backends[0].weight"),
         (with(simulated(), "/spec/providers/0/simulated", json!({"errorRate": "1.5"})), "errorRate"),
         (with(simulated(), "/spec/providers/0/simulated", json!({"tokensPerSecond": 0})), "tokensPerSecond"),

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{Document, Operation, Pool, Provider, Remote, Rule, Simulated, Upstream};
+use crate::{Conditions, Document, Operation, Pool, Provider, Remote, Rule, Simulated, Timeouts, Upstream};
 
 /// Something that keeps a document from being run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl fmt::Display for Problem {
 
 pub(crate) fn document(document: &Document) -> Vec<Problem> {
     let mut found = Findings::default();
-    let mut claims = BTreeMap::new();
+    let (mut claims, mut owners) = (BTreeMap::new(), BTreeMap::new());
     for (key, route) in &document.routes {
         let path = format!("routes[{key}]");
         if route.rules.is_empty() {
@@ -32,8 +32,11 @@ pub(crate) fn document(document: &Document) -> Vec<Problem> {
             let path = format!("{path}.rules[{i}]");
             found.rule(&path, rule, document);
             for model in &rule.models {
-                if let Some(other) = claims.insert(model.as_str(), path.clone()) {
+                if let Some(other) = claims.insert((model.as_str(), &rule.when), path.clone()) {
                     found.add(format!("{path}.models"), format!("`{model}` is served by {other} already"));
+                }
+                if owners.entry(model.as_str()).or_insert(key) != &key {
+                    found.add(format!("{path}.models"), format!("`{model}` is another route's"));
                 }
             }
         }
@@ -59,9 +62,11 @@ impl Findings {
         if rule.models.iter().any(String::is_empty) {
             self.add(format!("{path}.models"), "a model needs a name");
         }
-        if rule.timeouts.request_ms == 0 || rule.timeouts.idle_ms == 0 {
+        let Timeouts { request_ms, first_token_ms, idle_ms } = rule.timeouts;
+        if [request_ms, first_token_ms, idle_ms].contains(&0) {
             self.add(format!("{path}.timeouts"), "must be above 0 ms");
         }
+        self.conditions(&format!("{path}.when"), &rule.when);
         if rule.backends.is_empty() {
             self.add(format!("{path}.backends"), "must not be empty");
         }
@@ -76,7 +81,28 @@ impl Findings {
         }
     }
 
+    fn conditions(&mut self, path: &str, when: &Conditions) {
+        for header in &when.headers {
+            let lower = !header.name.bytes().any(|b| b.is_ascii_uppercase());
+            if !lower || http::HeaderName::try_from(&header.name).is_err() {
+                self.add(
+                    format!("{path}.headers[{}]", header.name),
+                    "must be the name of a header in lower case",
+                );
+            }
+        }
+        if when.paths.iter().any(|path| !path.starts_with('/')) {
+            self.add(format!("{path}.paths"), "must start with `/`");
+        }
+    }
+
     fn pool(&mut self, path: &str, pool: &Pool) {
+        if pool.circuit_breaker.failures == 0 || pool.circuit_breaker.recovery_ms == 0 {
+            self.add(format!("{path}.circuitBreaker"), "failures and recoveryMs must be above 0");
+        }
+        if pool.retry.attempts == 0 {
+            self.add(format!("{path}.retry.attempts"), "must be above 0: the first time counts");
+        }
         let mut names = BTreeMap::new();
         for (i, provider) in pool.providers.iter().enumerate() {
             let path = format!("{path}.providers[{i}]");
@@ -106,6 +132,9 @@ impl Findings {
             }
             if model.operations.is_empty() {
                 self.add(format!("{path}.models[{i}].operations"), "must not be empty");
+            }
+            if model.quality_ppm.is_some_and(|ppm| ppm > 1_000_000) {
+                self.add(format!("{path}.models[{i}].qualityPpm"), "must be at most 1000000");
             }
             let embeds = model.operations.contains(&Operation::Embeddings);
             if embeds && matches!(provider.upstream, Upstream::Anthropic(_)) {

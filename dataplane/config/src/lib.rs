@@ -22,8 +22,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use check::Problem;
-pub use pool::{Credential, Model, Operation, Pool, Price, Provider, Remote, Simulated, Upstream};
-pub use route::{Backend, Route, Rule, Timeouts};
+pub use pool::{
+    Capability, CircuitBreaker, Credential, Model, Operation, Pool, Price, Provider, Remote, Retry,
+    Simulated, Tier, Upstream,
+};
+pub use route::{Backend, Conditions, Dialect, HeaderMatch, Route, Rule, Sticky, Strategy, Timeouts};
 
 /// What one proxy should hold. Keys are `namespace/name` of the object that a part was compiled from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

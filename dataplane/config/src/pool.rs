@@ -4,11 +4,49 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use crate::route::is_default;
+
 /// One ProviderPool: the providers of it that can be called. Empty when none can.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Pool {
     pub providers: Vec<Provider>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub circuit_breaker: CircuitBreaker,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retry: Retry,
+}
+
+/// When a model of a provider is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CircuitBreaker {
+    /// After so many failures in a row.
+    pub failures: u32,
+    /// How long, in milliseconds, until one call tries it again.
+    pub recovery_ms: u64,
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self { failures: 5, recovery_ms: 30_000 }
+    }
+}
+
+/// How often a call that failed is sent again, where its first choice is of this pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retry {
+    /// At most, the first time included; each candidate may have its one attempt besides.
+    pub attempts: u32,
+    /// Before a candidate is tried again; twice as long each further time, in milliseconds.
+    pub backoff_ms: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 3, backoff_ms: 1_000 }
+    }
 }
 
 /// One provider.
@@ -94,7 +132,7 @@ impl Upstream {
 }
 
 /// One model of a provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Model {
     /// The name by which backends know it.
@@ -107,7 +145,35 @@ pub struct Model {
     /// The most output tokens that it gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
+    /// Tokens that it reads and writes in one call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_window: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<Capability>,
+    /// How good its answers are, from 0 to 1,000,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_ppm: Option<u32>,
     pub price: Price,
+}
+
+/// How much a model is fit for, and costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Tier {
+    Economy,
+    Standard,
+    Premium,
+}
+
+/// What a model is good at, as its pool says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Capability {
+    Reasoning,
+    Coding,
+    Vision,
+    Tools,
+    LongContext,
 }
 
 fn chat() -> Vec<Operation> {

@@ -128,14 +128,13 @@ mod tests {
     fn document(routes: &[(&str, u64)]) -> Document {
         let route = |ms| Route {
             rules: vec![crate::Rule {
-                models: vec![],
-                backends: vec![],
-                timeouts: Timeouts { request_ms: ms, idle_ms: 1 },
+                timeouts: Timeouts { request_ms: ms, ..Timeouts::default() },
+                ..crate::Rule::default()
             }],
         };
         Document {
             routes: routes.iter().map(|(key, ms)| ((*key).to_owned(), route(*ms))).collect(),
-            pools: [("ns/p".to_owned(), Pool { providers: vec![] })].into(),
+            pools: [("ns/p".to_owned(), Pool::default())].into(),
         }
     }
 

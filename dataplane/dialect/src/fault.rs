@@ -80,6 +80,23 @@ impl Fault {
         Self { kind, status, message: message.into(), code: None, param: None, retry_after: None }
     }
 
+    /// Whether the call is too long for the model's context window. Only OpenAI has a word for it; of
+    /// the others it can be told by what they write.
+    #[must_use]
+    pub fn says_too_long(&self) -> bool {
+        const SAID: [&str; 6] = [
+            "prompt is too long",
+            "exceed context limit",
+            "maximum context length",
+            "exceeds the maximum number of tokens",
+            "context window",
+            "context length",
+        ];
+        let coded = self.code.as_deref() == Some("context_length_exceeded");
+        let may = matches!(self.kind, FaultKind::InvalidRequest | FaultKind::TooLarge);
+        coded || (may && SAID.iter().any(|said| self.message.contains(said)))
+    }
+
     /// The status for callers of another vendor's dialect, whose clients go by it. A number that only
     /// one vendor uses, or that says something else than the kind, as OpenAI's 429 of who has no money
     /// left and Google's 400 of a wrong key, is replaced by that of the kind.

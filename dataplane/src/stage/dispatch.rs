@@ -1,30 +1,35 @@
-//! Sends the call: to the plan's first target and, when that fails before a byte has reached the
-//! client, once more to the second.
+//! Sends the call: to the plan's first candidate and, when that fails before a byte has reached the
+//! client, to the next; when all have failed, to one of them again after a pause. All of it within the
+//! deadline of the call, past no breaker that is open, and within each provider's budget of retries.
 
 mod exchange;
+mod judge;
 
 use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;
-use llm_dialect::{Context, Garbled, reply::Usage, surface::CallerSide, translation::Through};
-use tokio::time::{Instant, timeout_at};
+use llm_dialect::{Context, FaultKind, Garbled, reply::Usage, surface::CallerSide, translation::Through};
+use llm_routing::attempts::{Attempts, Policy};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     buffer::{Buffers, Held},
-    error::{Error, retryable_status},
+    clock,
+    error::Error,
     snapshot::{Target, Upstream},
-    stage::{decode::Call, route::Plan, settle::Settlement},
-    upstream::count,
+    stage::{decode::Call, identify::excerpt, route::Plan, settle::Settlement},
+    upstream::{count, health::Trial},
     wire::Wire,
 };
 
 use exchange::Exchange;
+use judge::{Judgement, judge};
 
 /// A reply, as far as it has come.
 #[derive(Debug)]
@@ -32,6 +37,16 @@ pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: ReplyStart,
+    /// It is an error of the provider.
+    pub refused: Option<Refused>,
+}
+
+/// What a provider's error means.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused {
+    pub kind: FaultKind,
+    /// The call is too long for the model.
+    pub too_long: bool,
 }
 
 /// How the body begins.
@@ -73,33 +88,114 @@ pub struct Sending<'a> {
     pub deadline: Instant,
 }
 
-/// Sends the call along the plan.
+/// Sends the call along the plan. Beside a stream comes the attempt whose outcome its end decides.
 pub async fn dispatch(
     plan: &Plan<'_>,
     sending: Sending<'_>,
     settlement: &mut Settlement,
-) -> Result<Reply, Error> {
-    let allowed = plan.model.timeouts.request();
-    let send = async |target: &Arc<Target>| {
-        let reply = timeout_at(sending.deadline, attempt(target, sending)).await;
-        reply.map_err(|_| Error::Timeout { provider: target.provider.name.to_string(), after: allowed })?
-    };
-    settlement.tries(plan.first);
-    let first = send(plan.first).await;
-    let again = match &first {
-        Ok(reply) => retryable_status(reply.status) && pays_off(plan, reply.status),
-        Err(error) => error.retryable(),
-    };
-    if !again || Instant::now() >= sending.deadline {
-        return first;
+) -> Result<(Reply, Option<Trial>), Error> {
+    let began = Instant::now();
+    let mut attempts = Attempts::new(policy(plan), plan.candidates().len());
+    hold(plan, &mut attempts);
+    let mut soonest = None::<Duration>;
+    let mut last = None;
+    while let Some(step) = attempts.next(began.elapsed()) {
+        let Some(candidate) = plan.get(step.candidate) else { break };
+        let target = &candidate.target;
+        if Instant::now() + step.wait >= sending.deadline {
+            soonest = Some(soonest.unwrap_or(step.wait).min(step.wait));
+            break;
+        }
+        if step.again && !target.health.retries.withdraw(clock::now()) {
+            target.health.unretried.fetch_add(1, Relaxed);
+            break;
+        }
+        if !step.wait.is_zero() {
+            sleep(step.wait).await;
+        }
+        let trial = match Trial::begin(target) {
+            Ok(trial) => trial,
+            Err(refused) => {
+                attempts.leave_out(step.candidate);
+                let left = refused.until.saturating_sub(clock::now());
+                soonest = Some(soonest.unwrap_or(left).min(left));
+                continue;
+            }
+        };
+        attempts.begin();
+        settlement.tries(target);
+        let outcome = within(plan, target, sending).await;
+        match judge(outcome, trial) {
+            Judgement::Final(outcome) => return outcome,
+            Judgement::Elsewhere { outcome, failure } => {
+                attempts.fail(step.candidate, failure, began.elapsed(), fastrand::u64(..));
+                leave_out_smaller(plan, target, &outcome, &mut attempts);
+                last = Some(outcome);
+            }
+        }
     }
-    settlement.tries(plan.second);
-    send(plan.second).await
+    // What the last one said is more than that nobody else is left.
+    last.unwrap_or_else(|| Err(resting(plan, sending.call, soonest))).map(|reply| (reply, None))
 }
 
-/// A provider that limits rates is not asked again at once; another one may be.
-fn pays_off(plan: &Plan<'_>, status: StatusCode) -> bool {
-    status != StatusCode::TOO_MANY_REQUESTS || !Arc::ptr_eq(plan.first, plan.second)
+fn policy(plan: &Plan<'_>) -> Policy {
+    let (attempts, backoff) =
+        plan.get(0).map_or((1, Duration::ZERO), |first| (first.retry.attempts, first.retry.backoff));
+    Policy { attempts, backoff, fallback: plan.rule.fallback }
+}
+
+/// Candidates that have asked to be left alone are.
+fn hold(plan: &Plan<'_>, attempts: &mut Attempts) {
+    for (place, candidate) in plan.candidates().enumerate() {
+        let rests = candidate.target.health.rests_for(clock::now());
+        if !rests.is_zero() {
+            attempts.hold(place, rests);
+        }
+    }
+    if let Some(first) = plan.get(0) {
+        first.target.health.retries.deposit(clock::now());
+    }
+}
+
+/// One attempt, within its time: the first byte of a stream has a time of its own.
+async fn within(plan: &Plan<'_>, target: &Target, sending: Sending<'_>) -> Result<Reply, Error> {
+    let provider = || target.provider.name.to_string();
+    let timeouts = plan.rule.timeouts;
+    let first_token = Instant::now() + timeouts.first_token();
+    if sending.call.stream && first_token < sending.deadline {
+        let reply = timeout_at(first_token, attempt(target, sending)).await;
+        return reply
+            .map_err(|_| Error::FirstToken { provider: provider(), after: timeouts.first_token() })?;
+    }
+    let reply = timeout_at(sending.deadline, attempt(target, sending)).await;
+    reply.map_err(|_| Error::Timeout { provider: provider(), after: timeouts.request() })?
+}
+
+/// A call that is too long for one model is too long for those that take no more.
+fn leave_out_smaller(
+    plan: &Plan<'_>,
+    target: &Target,
+    outcome: &Result<Reply, Error>,
+    attempts: &mut Attempts,
+) {
+    if !outcome.as_ref().is_ok_and(|reply| reply.refused.is_some_and(|refused| refused.too_long)) {
+        return;
+    }
+    for (place, candidate) in plan.candidates().enumerate() {
+        if candidate.target.context_window <= target.context_window {
+            attempts.leave_out(place);
+        }
+    }
+}
+
+/// Nobody is asked at all: all are left alone.
+fn resting(plan: &Plan<'_>, call: &Call, soonest: Option<Duration>) -> Error {
+    let last = plan.get(0).and_then(|first| first.target.health.last_error.load_full());
+    Error::Resting {
+        model: excerpt(&call.model),
+        last: last.map(|last| last.message.clone()),
+        retry_after: soonest.unwrap_or_default(),
+    }
 }
 
 async fn attempt(target: &Target, sending: Sending<'_>) -> Result<Reply, Error> {
@@ -129,7 +225,7 @@ async fn count_here(call: &Call, target: &Target) -> Result<Reply, Error> {
         (exchange::TOKENS_HEADER, http::HeaderValue::from_static("estimated")),
     ]);
     let body = ReplyStart::Whole { body: body.into(), usage: Some(Usage::default()) };
-    Ok(Reply { status: StatusCode::OK, headers, body })
+    Ok(Reply { status: StatusCode::OK, headers, body, refused: None })
 }
 
 /// What a translated reply needs and no provider gives.

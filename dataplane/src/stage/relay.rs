@@ -34,6 +34,7 @@ use crate::{
         dispatch::{Reply, ReplyStart, Source},
         settle::{Settlement, Taken},
     },
+    upstream::health::Trial,
 };
 
 use turn::Turn;
@@ -56,12 +57,13 @@ impl ReplyBody {
 /// Gives the reply to the client.
 pub fn relay(
     reply: Reply,
+    trial: Option<Trial>,
     call: &Call,
     timeouts: Timeouts,
     deadline: Instant,
     mut settlement: Settlement,
 ) -> Response<ReplyBody> {
-    let Reply { status, headers, body } = reply;
+    let Reply { status, headers, body, refused: _ } = reply;
     let body = match body {
         ReplyStart::Whole { body, usage } => {
             settlement.first_byte();
@@ -91,6 +93,7 @@ pub fn relay(
                 allowed: timeouts.request(),
                 timer: Box::pin(sleep_until(deadline.min(Instant::now() + idle))),
                 provider: settlement.provider(),
+                trial,
                 settlement: Some(settlement),
             }))
         }
@@ -130,6 +133,8 @@ pub struct Relay {
     allowed: Duration,
     timer: Pin<Box<Sleep>>,
     provider: Arc<str>,
+    /// What the end of the stream tells of its provider.
+    trial: Option<Trial>,
     /// Gone when the stream has come to an end.
     settlement: Option<Settlement>,
 }
@@ -236,6 +241,12 @@ impl Relay {
             self.through.fail(api, &error.fault(), &mut self.out);
         }
         let taken = self.taken();
+        match (self.trial.take(), error) {
+            (Some(trial), None) => trial.answered(taken.usage().map(|usage| usage.output)),
+            (Some(trial), Some(error)) if error.is_providers() => trial.failed(|| error.to_string()),
+            // The caller's patience has ended: dropped, it tells nothing of the provider.
+            _ => {}
+        }
         if let Some(mut settlement) = self.settlement.take() {
             settlement.first_byte();
             settlement.finish(error.map_or(StatusCode::OK, Error::status), taken, error);

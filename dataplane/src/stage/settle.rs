@@ -39,6 +39,17 @@ pub enum Taken {
     Nothing,
 }
 
+impl Taken {
+    /// What the provider said of it.
+    pub fn usage(self) -> Option<Usage> {
+        match self {
+            Self::Reported(usage) => Some(usage),
+            Self::Seen { usage, .. } => usage,
+            Self::Nothing => None,
+        }
+    }
+}
+
 /// A call that has not ended.
 #[derive(Debug)]
 #[must_use = "a call is settled once, by `finish`"]

@@ -8,15 +8,15 @@ use std::{
 
 use llm_config as config;
 use llm_crds::{
-    Model, Operation, Pricing, Provider, ProviderKind, ProviderPool, Reason, ResponsesApi,
-    SecretKeyReference, Simulated, nano_usd, unit_interval_ppm,
+    CircuitBreaker, Model, Operation, Pricing, Provider, ProviderKind, ProviderPool, Reason, ResponsesApi,
+    Retry, SecretKeyReference, Simulated, nano_usd, unit_interval_ppm,
 };
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-use super::{PoolOutcome, accepted, resolved};
+use super::{PoolOutcome, accepted, millis, resolved};
 use crate::observe::{ObjectName, Observed, SecretState};
 
 /// A pool as routes meet it.
@@ -53,7 +53,11 @@ pub fn compile(
         let secrets = Secrets { namespace: &name.namespace, observed };
         providers.extend(compile_provider(&path, provider, &secrets, &mut invalid, &mut unresolved));
     }
-    let compiled = config::Pool { providers };
+    let compiled = config::Pool {
+        providers,
+        circuit_breaker: circuit_breaker(pool.spec.circuit_breaker.as_ref()),
+        retry: retry(pool.spec.retry.as_ref()),
+    };
     // Whatever the schema let through and the proxies would refuse is said here, to the one pool.
     let alone = config::Document {
         pools: BTreeMap::from([(name.to_string(), compiled.clone())]),
@@ -75,6 +79,24 @@ pub fn compile(
     };
     let compiled = invalid.is_empty().then_some(compiled);
     (outcome, compiled)
+}
+
+fn circuit_breaker(given: Option<&CircuitBreaker>) -> config::CircuitBreaker {
+    let defaults = config::CircuitBreaker::default();
+    let failures = given.and_then(|given| given.failure_threshold?.try_into().ok());
+    config::CircuitBreaker {
+        failures: failures.unwrap_or(defaults.failures),
+        recovery_ms: given.and_then(|given| given.recovery_time).map_or(defaults.recovery_ms, millis),
+    }
+}
+
+fn retry(given: Option<&Retry>) -> config::Retry {
+    let defaults = config::Retry::default();
+    let attempts = given.and_then(|given| given.attempts?.try_into().ok());
+    config::Retry {
+        attempts: attempts.unwrap_or(defaults.attempts),
+        backoff_ms: given.and_then(|given| given.backoff).map_or(defaults.backoff_ms, millis),
+    }
 }
 
 /// The provider, unless something that it needs is missing.
@@ -216,6 +238,12 @@ fn compile_model(path: &str, model: &Model, invalid: &mut Vec<String>) -> config
             output: price("outputPerMillion", output_per_million),
         }
     });
+    let quality_ppm = model.quality.as_deref().map(|text| {
+        unit_interval_ppm(text).unwrap_or_else(|error| {
+            invalid.push(format!("{path}.quality: {error}"));
+            0
+        })
+    });
     let operations = model.operations.iter().map(|operation| match operation {
         Operation::Chat => config::Operation::Chat,
         Operation::Embeddings => config::Operation::Embeddings,
@@ -226,7 +254,10 @@ fn compile_model(path: &str, model: &Model, invalid: &mut Vec<String>) -> config
         upstream_name,
         operations: operations.collect(),
         max_output_tokens: model.max_output_tokens.and_then(|tokens| tokens.try_into().ok()),
+        context_window: model.context_window.and_then(|tokens| tokens.try_into().ok()),
+        quality_ppm,
         price,
+        ..config::Model::default()
     }
 }
 

@@ -1,16 +1,16 @@
 //! An LLMRoute to the rules that each of its gateways should hold.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt as _};
 use llm_config as config;
-use llm_crds::{Backend, ConditionType, FromNamespaces, LLMRoute, Reason, RouteRule, Timeouts, Verdict};
+use llm_crds::{
+    Backend, ConditionType, Dialect, FromNamespaces, LLMRoute, Reason, RouteMatch, RouteRule, Sticky,
+    StickyBy, Strategy, Timeouts, Verdict,
+};
 
-use super::{RouteOutcome, accepted, pool::Offered, resolved};
+use super::{RouteOutcome, accepted, millis, pool::Offered, resolved};
 use crate::observe::{ObjectName, Observed};
 
 type Pools<'a> = BTreeMap<ObjectName, Offered<'a>>;
@@ -32,7 +32,7 @@ pub fn compile(
     for (i, rule) in route.spec.rules.iter().enumerate() {
         rules.push(joined.rule(&format!("spec.rules[{i}]"), rule, &mut refs));
     }
-    let invalid = repeated_models(&rules);
+    let invalid = repeated(&rules);
     let rules = rules.concat();
     let unknown = unknown_gateways(route, observed);
     let mut outcome = RouteOutcome {
@@ -99,14 +99,16 @@ fn claim(
     (shipped, lost)
 }
 
-fn repeated_models(rules: &[Vec<config::Rule>]) -> Vec<String> {
+/// A name stands once for the same conditions: which of two rules would answer is nobody's guess.
+fn repeated(rules: &[Vec<config::Rule>]) -> Vec<String> {
     let mut first = BTreeMap::new();
     let mut problems = Vec::new();
     for (i, rule) in rules.iter().enumerate() {
-        for model in rule.iter().flat_map(|part| &part.models) {
-            if let Some(other) = first.insert(model.as_str(), i) {
-                problems
-                    .push(format!("spec.rules[{i}]: model `{model}` is served by rules[{other}] already"));
+        for (part, model) in rule.iter().flat_map(|part| part.models.iter().map(move |model| (part, model))) {
+            if let Some(other) = first.insert((model, &part.when), i) {
+                problems.push(format!(
+                    "spec.rules[{i}]: model `{model}` is served by rules[{other}] already, under the same conditions"
+                ));
             }
         }
     }
@@ -148,30 +150,38 @@ struct Joined<'a> {
 }
 
 impl Joined<'_> {
-    /// The rule in parts: models that the same backends answer for.
+    /// The rule in parts: names under the same conditions.
     fn rule(&self, path: &str, rule: &RouteRule, refs: &mut References) -> Vec<config::Rule> {
-        let backends: Vec<(&Backend, config::Backend)> = rule
+        let backends: Vec<config::Backend> = rule
             .backends
             .iter()
             .enumerate()
-            .filter_map(|(i, spec)| Some((spec, self.backend(&format!("{path}.backends[{i}]"), spec, refs)?)))
+            .filter_map(|(i, spec)| self.backend(&format!("{path}.backends[{i}]"), spec, refs))
             .collect();
-        let named = rule.matches.iter().flat_map(|entry| &entry.models);
-        let served = backends.iter().flat_map(|(_, backend)| &backend.models);
-        let asked: Vec<&String> = if rule.matches.is_empty() { served.collect() } else { named.collect() };
-        let timeouts = timeouts(rule.timeouts.as_ref());
-        let mut parts: Vec<config::Rule> = Vec::new();
+        let mut served: Vec<String> = backends.iter().flat_map(|backend| backend.models.clone()).collect();
         let mut seen = BTreeSet::new();
-        for model in asked.into_iter().filter(|model| seen.insert(*model)) {
-            let answering = answering(model, !rule.matches.is_empty(), &backends);
-            match parts.iter_mut().find(|part| part.backends == answering) {
-                Some(part) => part.models.push(model.clone()),
-                None => {
-                    parts.push(config::Rule { models: vec![model.clone()], backends: answering, timeouts });
-                }
-            }
+        served.retain(|model| seen.insert(model.clone()));
+        let mut named: BTreeMap<config::Conditions, Vec<String>> = BTreeMap::new();
+        for entry in &rule.matches {
+            let models = if entry.models.is_empty() { &served } else { &entry.models };
+            let names = named.entry(conditions(entry)).or_default();
+            names.extend(models.iter().filter(|model| !names.contains(model)).cloned().collect::<Vec<_>>());
         }
-        parts
+        if rule.matches.is_empty() {
+            named.insert(config::Conditions::default(), served);
+        }
+        named
+            .into_iter()
+            .map(|(when, models)| config::Rule {
+                models,
+                when,
+                backends: backends.clone(),
+                strategy: strategy(rule.strategy),
+                fallback: rule.fallback.enabled,
+                sticky: rule.sticky.as_ref().map(|Sticky { by: StickyBy::User }| config::Sticky::User),
+                timeouts: timeouts(rule.timeouts.as_ref()),
+            })
+            .collect()
     }
 
     fn backend(&self, path: &str, backend: &Backend, refs: &mut References) -> Option<config::Backend> {
@@ -222,6 +232,8 @@ impl Joined<'_> {
             pool: pool_name.to_string(),
             models: models.clone(),
             weight: backend.weight.try_into().unwrap_or_default(),
+            // Never is a caller given another model by accident: only a list of models stands in.
+            stands_in: !backend.models.is_empty(),
         })
     }
 
@@ -241,34 +253,46 @@ impl Joined<'_> {
     }
 }
 
-/// The backends that answer for a model. Who serves it, does so. Others only stand in where the rule
-/// says so: by a list of models of their own behind a name that the rule matches, or all of them
-/// behind an alias, a name that none serves. Never is a caller given another model by accident.
-fn answering(
-    model: &String,
-    matched: bool,
-    backends: &[(&Backend, config::Backend)],
-) -> Vec<config::Backend> {
-    let alias = !backends.iter().any(|(_, backend)| backend.models.contains(model));
-    let answers = |spec: &Backend, backend: &config::Backend| {
-        backend.models.contains(model) || (matched && (alias || !spec.models.is_empty()))
+fn conditions(entry: &RouteMatch) -> config::Conditions {
+    let headers = entry.headers.iter().map(|header| config::HeaderMatch {
+        name: header.name.to_ascii_lowercase(),
+        value: header.value.clone(),
+    });
+    let dialects = entry.dialects.iter().map(|dialect| match dialect {
+        Dialect::OpenAI => config::Dialect::OpenAI,
+        Dialect::Anthropic => config::Dialect::Anthropic,
+        Dialect::Gemini => config::Dialect::Gemini,
+        Dialect::Ollama => config::Dialect::Ollama,
+    });
+    let mut conditions = config::Conditions {
+        headers: headers.collect(),
+        dialects: dialects.collect(),
+        paths: entry.paths.clone(),
     };
-    backends
-        .iter()
-        .filter(|(spec, backend)| answers(spec, backend))
-        .map(|(_, backend)| backend.clone())
-        .collect()
+    // The order in which they are given means nothing: the same conditions are told as the same.
+    conditions.headers.sort();
+    conditions.dialects.sort();
+    conditions.paths.sort();
+    conditions
+}
+
+fn strategy(strategy: Strategy) -> config::Strategy {
+    match strategy {
+        Strategy::Weighted => config::Strategy::Weighted,
+        Strategy::Ordered => config::Strategy::Ordered,
+        Strategy::Balanced => config::Strategy::Balanced,
+        Strategy::CostOptimized => config::Strategy::CostOptimized,
+        Strategy::LatencyOptimized => config::Strategy::LatencyOptimized,
+        Strategy::QualityOptimized => config::Strategy::QualityOptimized,
+    }
 }
 
 fn timeouts(given: Option<&Timeouts>) -> config::Timeouts {
     let defaults = config::Timeouts::default();
-    let millis = |duration: Option<kube::core::Duration>, default: u64| {
-        duration.map_or(default, |duration| {
-            u64::try_from(Duration::from(duration).as_millis()).unwrap_or(u64::MAX).max(1)
-        })
-    };
+    let millis = |duration: Option<kube::core::Duration>, default: u64| duration.map_or(default, millis);
     config::Timeouts {
         request_ms: millis(given.and_then(|given| given.request), defaults.request_ms),
+        first_token_ms: millis(given.and_then(|given| given.first_token), defaults.first_token_ms),
         idle_ms: millis(given.and_then(|given| given.idle), defaults.idle_ms),
     }
 }

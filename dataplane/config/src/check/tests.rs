@@ -14,8 +14,10 @@ fn good() -> Document {
                         pool: "ai/p".to_owned(),
                         models: vec!["m".to_owned()],
                         weight: 1,
+                        stands_in: false,
                     }],
-                    timeouts: Timeouts::default(),
+                    fallback: true,
+                    ..Rule::default()
                 }],
             },
         )]
@@ -36,10 +38,10 @@ fn good() -> Document {
                         name: "m".to_owned(),
                         upstream_name: "m".to_owned(),
                         operations: vec![Operation::Chat],
-                        max_output_tokens: None,
-                        price: Price::default(),
+                        ..Model::default()
                     }],
                 }],
+                ..Pool::default()
             },
         )]
         .into(),
@@ -157,8 +159,8 @@ fn every_problem_is_listed_not_the_first() {
 #[test]
 fn an_unknown_field_is_refused_and_a_secret_never_printed() {
     let mut json = serde_json::to_value(good()).unwrap();
-    json["routes"]["ai/chat"]["rules"][0]["strategy"] = "Balanced".into();
-    assert!(serde_json::from_value::<Document>(json).unwrap_err().to_string().contains("strategy"));
+    json["routes"]["ai/chat"]["rules"][0]["surprise"] = "x".into();
+    assert!(serde_json::from_value::<Document>(json).unwrap_err().to_string().contains("surprise"));
 
     let shown = format!("{:?} {}", good(), serde_json::to_string(&good().redacted()).unwrap());
     assert!(!shown.contains("sk-secret"), "{shown}");

@@ -7,7 +7,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
-use super::{Reply, ReplyStart, Sending, Source, context, garbled};
+use super::{Refused, Reply, ReplyStart, Sending, Source, context, garbled};
 use crate::{
     buffer::{Held, Unheld},
     error::Error,
@@ -16,7 +16,7 @@ use crate::{
         remote,
         simulated::{Answer, Simulated},
     },
-    wire::Wire,
+    wire::{Refusal, Wire},
 };
 
 /// A whole reply is held in memory up to this size; so is what a provider says of an error.
@@ -67,7 +67,7 @@ impl Exchange<'_> {
             self.whole(body)?
         };
         self.finish_headers(&mut headers);
-        Ok(Reply { status: parts.status, headers, body })
+        Ok(Reply { status: parts.status, headers, body, refused: None })
     }
 
     /// Asks the simulated provider.
@@ -87,7 +87,7 @@ impl Exchange<'_> {
             }
         };
         self.finish_headers(&mut headers);
-        Ok(Reply { status: StatusCode::OK, headers, body })
+        Ok(Reply { status: StatusCode::OK, headers, body, refused: None })
     }
 
     fn provider(&self) -> String {
@@ -120,12 +120,13 @@ impl Exchange<'_> {
 
     /// An error of the provider, as the caller's SDK reads it.
     fn refused(&self, status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Reply {
-        let (status, body, retry_after) = self.wire.refusal(status, body);
+        let Refusal { status, body, retry_after, kind, too_long } = self.wire.refusal(status, body);
         headers.insert(json_content().0, json_content().1);
         if let Some(seconds) = retry_after {
             headers.entry(header::RETRY_AFTER).or_insert(seconds.into());
         }
-        Reply { status, headers, body: ReplyStart::Whole { body: body.into(), usage: None } }
+        let body = ReplyStart::Whole { body: body.into(), usage: None };
+        Reply { status, headers, body, refused: Some(Refused { kind, too_long }) }
     }
 
     fn whole(&self, body: Held) -> Result<ReplyStart, Error> {

@@ -1,0 +1,270 @@
+//! What is known of each model of each provider from the calls that it was sent: whether its breaker
+//! lets calls through, how often it fails, how long it takes. It outlives snapshots; all workers share
+//! it, by atomics alone.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwapOption;
+use llm_routing::{
+    average::Decaying,
+    breaker::{Breaker, Change, Permit, Refused, Settings},
+    retry_budget::RetryBudget,
+};
+
+use crate::{clock, snapshot::Target};
+
+/// After so long, what was seen counts half.
+const HALF_LIFE: Duration = Duration::from_secs(60);
+
+/// How an attempt ended, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The provider did its part; an error that is the caller's among them.
+    Answered,
+    /// It failed: no connection, no answer in time, garbage, or an error of its own.
+    Failed,
+    /// It had too much to do.
+    RateLimited,
+    /// It refused what another one may take.
+    Refused,
+    /// The caller went away, or another attempt was first.
+    Abandoned,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 5] =
+        [Self::Answered, Self::Failed, Self::RateLimited, Self::Refused, Self::Abandoned];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::RateLimited => "rate_limited",
+            Self::Refused => "refused",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// The last failure.
+#[derive(Debug)]
+pub struct LastError {
+    pub at: SystemTime,
+    /// What the error's text says; it holds no secret.
+    pub message: String,
+}
+
+/// One model of one provider.
+#[derive(Debug)]
+pub struct Health {
+    pub breaker: Breaker,
+    pub retries: RetryBudget,
+    /// Retries that the budget did not grant.
+    pub unretried: AtomicU64,
+    /// How often the breaker opened.
+    pub opened: AtomicU64,
+    pub outcomes: [AtomicU64; Outcome::ALL.len()],
+    pub in_flight: AtomicU32,
+    pub last_error: ArcSwapOption<LastError>,
+    failures: Decaying,
+    first_token_ms: Decaying,
+    per_token_ms: Decaying,
+    /// Until when it asked to be left alone, in milliseconds.
+    not_before: AtomicU64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            breaker: Breaker::default(),
+            retries: RetryBudget::default(),
+            unretried: AtomicU64::default(),
+            opened: AtomicU64::default(),
+            outcomes: Default::default(),
+            in_flight: AtomicU32::default(),
+            last_error: ArcSwapOption::empty(),
+            failures: Decaying::new(HALF_LIFE),
+            first_token_ms: Decaying::new(HALF_LIFE),
+            per_token_ms: Decaying::new(HALF_LIFE),
+            not_before: AtomicU64::default(),
+        }
+    }
+}
+
+impl Health {
+    /// The share of calls that went well lately, from 0 to 1.
+    pub fn share_well(&self) -> f32 {
+        1.0 - self.failures.get().unwrap_or(0.0)
+    }
+
+    /// From the start of an attempt to the first byte of its stream.
+    pub fn first_token_ms(&self) -> Option<f32> {
+        self.first_token_ms.get()
+    }
+
+    /// How long a reply of so many tokens takes; `None` before the first.
+    pub fn expected_ms(&self, tokens: f32) -> Option<f32> {
+        let per_token = self.per_token_ms.get()?;
+        Some(self.first_token_ms.get().unwrap_or(0.0) + per_token * tokens)
+    }
+
+    /// How much longer it asked to be left alone.
+    pub fn rests_for(&self, now: Duration) -> Duration {
+        Duration::from_millis(self.not_before.load(Relaxed)).saturating_sub(now)
+    }
+
+    /// It asked to be left alone for so long.
+    pub fn rest(&self, how_long: Duration, now: Duration) {
+        let until = u64::try_from((now + how_long).as_millis()).unwrap_or(u64::MAX);
+        self.not_before.fetch_max(until, Relaxed);
+    }
+}
+
+/// `namespace/pool/provider`, and the pool's name of the model.
+pub type Key = (Arc<str>, Arc<str>);
+
+/// Every model of every provider, with the breaker's settings in force.
+#[derive(Debug, Default)]
+pub struct Healths(Mutex<BTreeMap<Key, (Arc<Health>, Settings)>>);
+
+impl Healths {
+    /// The same each time.
+    pub fn of(&self, provider: &Arc<str>, model: &Arc<str>, settings: Settings) -> Arc<Health> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (health, in_force) = all.entry((provider.clone(), model.clone())).or_default();
+        *in_force = settings;
+        health.clone()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<(Key, Arc<Health>, Settings)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(key, (health, settings))| (key.clone(), health.clone(), *settings)).collect()
+    }
+
+    /// Forgets those that no snapshot holds.
+    pub fn forget_unused(&self) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, (health, _)| Arc::strong_count(health) > 1);
+    }
+}
+
+/// One attempt, from the moment that the breaker let it through until its outcome is known. One that
+/// is dropped was given up by its caller, and tells nothing of the provider.
+#[derive(Debug)]
+#[must_use]
+pub struct Trial {
+    target: Arc<Target>,
+    permit: Permit,
+    began: Duration,
+    first_token: Option<Duration>,
+    outcome: Outcome,
+}
+
+impl Trial {
+    /// Begins an attempt.
+    ///
+    /// # Errors
+    /// When the breaker is open.
+    pub fn begin(target: &Arc<Target>) -> Result<Self, Refused> {
+        let (health, now) = (&target.health, clock::now());
+        let permit = health.breaker.enter(now, &target.breaker)?;
+        health.in_flight.fetch_add(1, Relaxed);
+        let target = target.clone();
+        Ok(Self { target, permit, began: now, first_token: None, outcome: Outcome::Abandoned })
+    }
+
+    /// The first byte of a stream is here. A probe has succeeded by that: the end of the stream may be
+    /// minutes away.
+    pub fn first_token(&mut self) {
+        let now = clock::now();
+        self.first_token = Some(now);
+        let health = &self.target.health;
+        health.first_token_ms.observe(millis(now.saturating_sub(self.began)), now);
+        if self.permit.is_probe() {
+            self.changed(health.breaker.succeed(self.permit, now, &self.target.breaker));
+            if let Ok(permit) = health.breaker.enter(now, &self.target.breaker) {
+                self.permit = permit;
+            }
+        }
+    }
+
+    /// The provider did its part, and wrote so many tokens, if it is known.
+    pub fn answered(mut self, output_tokens: Option<u64>) {
+        self.outcome = Outcome::Answered;
+        let (health, now) = (&self.target.health, clock::now());
+        health.failures.observe(0.0, now);
+        if let Some(tokens) = output_tokens.filter(|tokens| *tokens > 0) {
+            let took = match self.first_token {
+                Some(first) => millis(now.saturating_sub(first)),
+                None => {
+                    let first = health.first_token_ms.get().unwrap_or(0.0);
+                    (millis(now.saturating_sub(self.began)) - first).max(0.0)
+                }
+            };
+            #[expect(clippy::cast_precision_loss, reason = "a mean, not a bill")]
+            health.per_token_ms.observe(took / tokens as f32, now);
+        }
+        self.changed(health.breaker.succeed(self.permit, now, &self.target.breaker));
+    }
+
+    /// The provider failed.
+    pub fn failed(mut self, message: impl FnOnce() -> String) {
+        self.outcome = Outcome::Failed;
+        let (health, now) = (&self.target.health, clock::now());
+        health.failures.observe(1.0, now);
+        health.last_error.store(Some(Arc::new(LastError { at: SystemTime::now(), message: message() })));
+        self.changed(health.breaker.fail(self.permit, now, &self.target.breaker));
+    }
+
+    /// It has too much to do, and asks to be left alone for so long.
+    pub fn rate_limited(mut self, retry_after: Option<Duration>) {
+        self.outcome = Outcome::RateLimited;
+        if let Some(how_long) = retry_after {
+            self.target.health.rest(how_long, clock::now());
+        }
+    }
+
+    /// It refused what another may take.
+    pub fn refused(mut self) {
+        self.outcome = Outcome::Refused;
+    }
+
+    fn changed(&self, change: Option<Change>) {
+        let Target { health, provider, labels, .. } = &*self.target;
+        match change {
+            Some(Change::Opened) => {
+                health.opened.fetch_add(1, Relaxed);
+                let error = health.last_error.load();
+                let error = error.as_ref().map_or("", |error| error.message.as_str());
+                tracing::warn!(provider = %provider.name, model = %labels.model, error, "breaker opened");
+            }
+            Some(Change::Closed) => {
+                tracing::info!(provider = %provider.name, model = %labels.model, "breaker closed");
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let health = &self.target.health;
+        health.in_flight.fetch_sub(1, Relaxed);
+        health.outcomes[self.outcome as usize].fetch_add(1, Relaxed);
+        if !matches!(self.outcome, Outcome::Answered | Outcome::Failed) {
+            health.breaker.abandon(self.permit);
+        }
+    }
+}
+
+fn millis(duration: Duration) -> f32 {
+    duration.as_secs_f32() * 1e3
+}
