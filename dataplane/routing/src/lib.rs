@@ -24,3 +24,6 @@ pub mod average;
 pub mod quantiles;
 
 mod word;
+
+/// How hard a call is.
+pub mod complexity;

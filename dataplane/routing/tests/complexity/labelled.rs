@@ -3,31 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test's own file: what is wrong with it fails the test")]
 
 use llm_dialect::{CallerApi as _, chat::Request, openai};
+use llm_routing::complexity::Class;
 use serde_json::Value;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Label {
-    Simple,
-    Medium,
-    Complex,
-}
-
-impl Label {
-    pub const ALL: [Self; 3] = [Self::Simple, Self::Medium, Self::Complex];
-
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "simple" => Some(Self::Simple),
-            "medium" => Some(Self::Medium),
-            "complex" => Some(Self::Complex),
-            _ => None,
-        }
-    }
-}
 
 pub struct Call {
     pub id: String,
-    pub label: Label,
+    pub label: Class,
     /// Not to be looked at while weights are tuned.
     pub held_out: bool,
     pub request: Request,
@@ -42,9 +23,13 @@ fn call(line: &str) -> Call {
     let id = value["id"].as_str().unwrap().to_owned();
     let request = openai::Chat.read_request(value["request"].to_string().as_bytes());
     Call {
-        label: value["label"].as_str().and_then(Label::parse).unwrap(),
+        label: value["label"].as_str().and_then(parse).unwrap(),
         held_out: value["held_out"] == true,
         request: request.map_err(|invalid| format!("{id}: {invalid:?}")).unwrap(),
         id,
     }
+}
+
+fn parse(label: &str) -> Option<Class> {
+    Class::ALL.into_iter().find(|class| class.as_str() == label)
 }

@@ -8,14 +8,17 @@
 //! are tuned on the other seventy, and whoever tunes them looks at no call that is held out.
 
 mod labelled;
+mod table;
 
-use labelled::{Label, read};
+use labelled::read;
+use llm_routing::complexity::Class;
+use table::{Confusion, explain, told};
 
 #[test]
 fn the_set_is_a_hundred_calls_of_three_classes() {
     let calls = read();
     assert_eq!(calls.len(), 100);
-    for label in Label::ALL {
+    for label in Class::ALL {
         let of_label = calls.iter().filter(|call| call.label == label);
         assert!(of_label.clone().count() >= 33, "{label:?}");
         assert_eq!(of_label.filter(|call| call.held_out).count(), 10, "{label:?}");
@@ -29,5 +32,14 @@ fn every_call_is_read_whole_and_named_once() {
         assert_eq!(call.request.leftovers, [], "{}", call.id);
         assert!(!call.request.messages.is_empty(), "{}", call.id);
         assert!(calls[..index].iter().all(|earlier| earlier.id != call.id), "{}", call.id);
+    }
+}
+
+#[test]
+fn tuned() {
+    let calls = read();
+    println!("{}", Confusion::of(calls.iter().filter(|call| !call.held_out)));
+    for call in calls.iter().filter(|call| !call.held_out && told(call) != call.label) {
+        println!("{}", explain(call));
     }
 }

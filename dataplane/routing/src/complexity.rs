@@ -1,0 +1,347 @@
+//! How hard a call is: a guess in 0..1, made of what can be seen without a model. Apart from the
+//! choice of a target, which only wants the class.
+//!
+//! What the caller asks now matters most: the words of the instruction, and its length. What it is to
+//! be done with, the system prompt and earlier turns count by their length and number, and little:
+//! long is not hard. A result of a tool counts as a step of an agent, whatever its length.
+//!
+//! The cost is bounded: a few kilobytes of the last message and of the first system message are read,
+//! and of a long conversation the end. Nothing is allocated. The same call gives the same estimate on
+//! every machine: only sums, products and quotients are taken.
+
+mod scan;
+mod stems;
+mod words;
+
+use std::fmt;
+
+use llm_dialect::chat::{Effort, Media, Message, Output, Part, ReasoningAmount, Request, Role};
+use scan::Found;
+
+/// The most messages that are looked at, from the end, and the most parts of one.
+const MESSAGES: usize = 128;
+const PARTS: usize = 32;
+
+/// Something that makes a call harder, or easier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// What every call has.
+    Base,
+    /// Length of the instruction in the last message of the user.
+    Task,
+    /// Words of the instruction that speak of hard work: `prove`, `design`.
+    HardWords,
+    /// Words of the instruction, or of the system prompt, that speak of an errand: `typos`, `label`.
+    /// Never above zero.
+    EasyWords,
+    /// Commas and the like in the instruction.
+    Clauses,
+    /// Numbers in the instruction.
+    Numbers,
+    /// Length of what the instruction is about.
+    Material,
+    Code,
+    Maths,
+    /// Length and words of the system prompt.
+    System,
+    /// Length and number of the earlier turns.
+    History,
+    /// Calls of tools since the user last said something.
+    Steps,
+    /// Tools that may be called.
+    Tools,
+    /// The schema of the answer.
+    Schema,
+    Images,
+    /// Documents, sounds and videos.
+    Documents,
+    /// How much thinking the caller asks for.
+    Reasoning,
+    /// The answer is limited to a few tokens. Never above zero.
+    ShortAnswer,
+}
+
+impl Signal {
+    pub const ALL: [Self; 18] = [
+        Self::Base,
+        Self::Task,
+        Self::HardWords,
+        Self::EasyWords,
+        Self::Clauses,
+        Self::Numbers,
+        Self::Material,
+        Self::Code,
+        Self::Maths,
+        Self::System,
+        Self::History,
+        Self::Steps,
+        Self::Tools,
+        Self::Schema,
+        Self::Images,
+        Self::Documents,
+        Self::Reasoning,
+        Self::ShortAnswer,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Task => "task",
+            Self::HardWords => "hardWords",
+            Self::EasyWords => "easyWords",
+            Self::Clauses => "clauses",
+            Self::Numbers => "numbers",
+            Self::Material => "material",
+            Self::Code => "code",
+            Self::Maths => "maths",
+            Self::System => "system",
+            Self::History => "history",
+            Self::Steps => "steps",
+            Self::Tools => "tools",
+            Self::Schema => "schema",
+            Self::Images => "images",
+            Self::Documents => "documents",
+            Self::Reasoning => "reasoning",
+            Self::ShortAnswer => "shortAnswer",
+        }
+    }
+}
+
+/// What a call was found to be, signal by signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Estimate {
+    /// In the order of [`Signal::ALL`].
+    contributions: [f64; Signal::ALL.len()],
+}
+
+impl Estimate {
+    /// In 0..=1: the sum of the contributions, cut off there.
+    #[must_use]
+    pub fn score(&self) -> f64 {
+        self.contributions.iter().sum::<f64>().clamp(0.0, 1.0)
+    }
+
+    /// The signals that the call has, with what each adds to the score.
+    pub fn signals(&self) -> impl Iterator<Item = (Signal, f64)> {
+        Signal::ALL.into_iter().zip(self.contributions).filter(|(_, contribution)| *contribution != 0.0)
+    }
+
+    fn set(&mut self, signal: Signal, contribution: f64) {
+        self.contributions[signal as usize] = contribution;
+    }
+}
+
+/// `0.47 = base 0.10 + task 0.12 + …`
+impl fmt::Display for Estimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2}", self.score())?;
+        for (index, (signal, contribution)) in self.signals().enumerate() {
+            let sign = match (index, contribution < 0.0) {
+                (0, _) => "=",
+                (_, true) => "-",
+                (_, false) => "+",
+            };
+            write!(f, " {sign} {} {:.2}", signal.as_str(), contribution.abs())?;
+        }
+        Ok(())
+    }
+}
+
+/// What tier of model a call deserves: economy, standard, premium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    Simple,
+    Medium,
+    Complex,
+}
+
+impl Class {
+    pub const ALL: [Self; 3] = [Self::Simple, Self::Medium, Self::Complex];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Medium => "medium",
+            Self::Complex => "complex",
+        }
+    }
+}
+
+/// Where a class ends. Both are scores; a score that is one belongs to the class above it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thresholds {
+    pub simple: f64,
+    pub medium: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { simple: 0.3, medium: 0.6 }
+    }
+}
+
+impl Thresholds {
+    #[must_use]
+    pub fn classify(&self, score: f64) -> Class {
+        match score {
+            score if score < self.simple => Class::Simple,
+            score if score < self.medium => Class::Medium,
+            _ => Class::Complex,
+        }
+    }
+}
+
+/// How hard the call is.
+#[must_use]
+pub fn estimate(request: &Request) -> Estimate {
+    let talk = Talk::of(request);
+    let mut estimate = Estimate::default();
+    estimate.set(Signal::Base, 0.10);
+    weigh_task(&mut estimate, &talk);
+    weigh_talk(&mut estimate, &talk);
+    weigh_wishes(&mut estimate, request);
+    estimate
+}
+
+/// Towards `most` as `amount` grows, half of it at `half`. Rises with the amount, and never jumps.
+fn towards(most: f64, amount: usize, half: f64) -> f64 {
+    let amount = amount as f64;
+    most * amount / (amount + half)
+}
+
+fn weigh_task(estimate: &mut Estimate, talk: &Talk) {
+    let Talk { asked, system, .. } = talk;
+    let hundredths = |sum: u32| f64::from(sum) / 100.0;
+    estimate.set(Signal::Task, towards(0.40, asked.task, 700.0));
+    estimate.set(Signal::HardWords, hundredths(asked.words.hard).min(0.60));
+    let easy = hundredths(asked.words.easy + system.words.easy);
+    estimate.set(Signal::EasyWords, -easy.min(0.40));
+    estimate.set(Signal::Clauses, towards(0.15, asked.words.clauses as usize, 8.0));
+    estimate.set(Signal::Numbers, towards(0.12, asked.words.numbers as usize, 8.0));
+    estimate.set(Signal::Material, towards(0.10, asked.material, 8192.0));
+    estimate.set(Signal::Code, towards(0.20, asked.code as usize, 40.0));
+    estimate.set(Signal::Maths, towards(0.40, asked.maths as usize, 4.0));
+}
+
+fn weigh_talk(estimate: &mut Estimate, talk: &Talk) {
+    let system = talk.system.task + talk.system.material;
+    let words = f64::from(talk.system.words.hard) / 100.0;
+    estimate.set(Signal::System, towards(0.08, system, 2000.0) + (words * 0.2).min(0.08));
+    estimate.set(Signal::History, towards(0.08, talk.turns, 12.0) + towards(0.05, talk.history, 16384.0));
+    estimate.set(Signal::Steps, towards(0.40, talk.steps, 6.0));
+    estimate.set(Signal::Images, towards(0.30, talk.images, 1.0));
+    estimate.set(Signal::Documents, towards(0.40, talk.documents, 1.0));
+}
+
+fn weigh_wishes(estimate: &mut Estimate, request: &Request) {
+    estimate.set(Signal::Tools, towards(0.15, request.tools.len(), 6.0));
+    estimate.set(
+        Signal::Schema,
+        match &request.output {
+            Output::Text => 0.0,
+            Output::JsonObject => 0.02,
+            Output::JsonSchema(schema) => 0.02 + towards(0.15, schema.schema.get().len(), 800.0),
+        },
+    );
+    let effort = request.reasoning.and_then(|reasoning| match reasoning.amount {
+        ReasoningAmount::Off | ReasoningAmount::Auto => None,
+        ReasoningAmount::Effort(effort) => Some(effort),
+        ReasoningAmount::Budget(tokens) => Some(Effort::of_budget(tokens)),
+    });
+    estimate.set(
+        Signal::Reasoning,
+        match effort {
+            None | Some(Effort::Minimal | Effort::Low) => 0.0,
+            Some(Effort::Medium) => 0.15,
+            Some(Effort::High | Effort::XHigh | Effort::Max) => 0.40,
+        },
+    );
+    // A model that thinks spends the limit on its thoughts.
+    let limit = request.max_tokens.filter(|_| effort.is_none());
+    estimate.set(
+        Signal::ShortAnswer,
+        match limit {
+            Some(..=32) => -0.25,
+            Some(33..=128) => -0.10,
+            _ => 0.0,
+        },
+    );
+}
+
+/// What is seen of a conversation.
+#[derive(Debug, Default)]
+struct Talk {
+    /// The last message in which the user says something.
+    asked: Found,
+    images: usize,
+    documents: usize,
+    system: Found,
+    /// Calls of tools behind the last message of the user.
+    steps: usize,
+    /// Messages before it, without system messages.
+    turns: usize,
+    /// Bytes of their text.
+    history: usize,
+}
+
+impl Talk {
+    fn of(request: &Request) -> Self {
+        let mut talk = Self::default();
+        let mut asked = false;
+        let (early, late) = request.messages.split_at(request.messages.len().saturating_sub(MESSAGES));
+        for message in late.iter().rev() {
+            match message.role {
+                Role::System => talk.system(message),
+                Role::User if !asked && says(message) => {
+                    asked = true;
+                    talk.ask(message);
+                }
+                _ if asked => talk.earlier(message),
+                _ => talk.steps += parts(message).filter(|part| matches!(part, Part::ToolCall(_))).count(),
+            }
+        }
+        talk.turns += early.len();
+        if let Some(first) = early.first().filter(|first| first.role == Role::System) {
+            talk.system(first);
+        }
+        talk
+    }
+
+    fn ask(&mut self, message: &Message) {
+        for part in parts(message) {
+            match part {
+                Part::Text(text) => self.asked.look(text),
+                Part::Image(_) => self.images += 1,
+                Part::Document { media: Media::Text(text), .. } => self.asked.material += text.len(),
+                Part::Document { .. } | Part::Audio(_) | Part::Video(_) => self.documents += 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn system(&mut self, message: &Message) {
+        for part in parts(message) {
+            if let Part::Text(text) = part {
+                self.system.look(text);
+            }
+        }
+    }
+
+    fn earlier(&mut self, message: &Message) {
+        self.turns += 1;
+        self.history += parts(message)
+            .map(|part| if let Part::Text(text) = part { text.len() } else { 0 })
+            .sum::<usize>();
+    }
+}
+
+fn parts(message: &Message) -> impl Iterator<Item = &Part> {
+    message.parts.iter().take(PARTS)
+}
+
+/// Whether the user says something, beside giving results of tools.
+fn says(message: &Message) -> bool {
+    parts(message).any(|part| !matches!(part, Part::ToolResult(_)))
+}

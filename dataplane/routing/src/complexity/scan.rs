@@ -1,0 +1,121 @@
+//! One look at a text, at no more of it than a bound: what in it is the task, and what code and
+//! mathematics there is. Apart from what the findings weigh.
+
+use super::words::Words;
+
+/// The most bytes that are looked at of a message's start, and of its end.
+const HEAD: usize = 4096;
+const TAIL: usize = 2048;
+/// The most bytes of a task before what it is about, and after.
+const TASK_HEAD: usize = 1024;
+const TASK_TAIL: usize = 512;
+/// A blank line before this belongs to a salutation.
+const SALUTATION: usize = 24;
+
+const FENCE: &[u8] = b"```";
+
+/// What was found in the texts of one message.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub words: Words,
+    /// Bytes of text that says what to do.
+    pub task: usize,
+    /// Bytes of text that it is to be done with.
+    pub material: usize,
+    /// Braces, semicolons, comparisons.
+    pub code: u32,
+    /// Commands of LaTeX, powers, signs of mathematics: none of code.
+    pub maths: u32,
+    /// Bytes that were looked at.
+    looked_at: usize,
+}
+
+impl Found {
+    /// Looks at one more text. Once the bound is reached only the length counts.
+    pub fn look(&mut self, text: &str) {
+        let text = text.as_bytes();
+        if self.looked_at >= HEAD + TAIL {
+            self.material += text.len();
+            return;
+        }
+        let (head, tail) = task(text);
+        self.task += head.len() + tail.len();
+        self.material += text.len() - head.len() - tail.len();
+        self.words.read(head);
+        self.words.read(tail);
+        if text.len() <= HEAD + TAIL {
+            self.count(text);
+        } else {
+            self.count(&text[..HEAD]);
+            self.count(&text[text.len() - TAIL..]);
+        }
+    }
+
+    fn count(&mut self, text: &[u8]) {
+        self.looked_at += text.len();
+        let mut fenced = false;
+        for (at, &byte) in text.iter().enumerate() {
+            match KINDS[usize::from(byte)] {
+                Kind::Plain => {}
+                Kind::Code => self.code += 1,
+                Kind::Tick if text[at..].starts_with(FENCE) => fenced = !fenced,
+                Kind::Tick => {}
+                Kind::Maths if fenced => {}
+                Kind::Maths => self.maths += u32::from(is_maths(&text[at..])),
+            }
+        }
+    }
+}
+
+/// The instruction, which stands before what it is about, or behind it, or both.
+fn task(text: &[u8]) -> (&[u8], &[u8]) {
+    let start = &text[..text.len().min(TASK_HEAD)];
+    let fence = find(start, FENCE).unwrap_or(start.len());
+    let blank = start.get(SALUTATION..).and_then(|rest| find(rest, b"\n\n")).map(|at| at + SALUTATION);
+    let (head, rest) = text.split_at(fence.min(blank.unwrap_or(start.len())));
+    let end = &rest[rest.len().saturating_sub(TASK_TAIL)..];
+    let behind = [rfind(end, FENCE), rfind(end, b"\n\n")].into_iter().flatten().max();
+    (head, behind.or_else(|| rfind(end, b"\n")).map_or(&[], |at| &end[at..]))
+}
+
+fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}
+
+/// Behind the last.
+fn rfind(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).rposition(|window| window == what).map(|at| at + what.len())
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Plain,
+    Code,
+    Tick,
+    Maths,
+}
+
+const KINDS: [Kind; 256] = {
+    let mut kinds = [Kind::Plain; 256];
+    let code = b"{};=<>";
+    let mut index = 0;
+    while index < code.len() {
+        kinds[code[index] as usize] = Kind::Code;
+        index += 1;
+    }
+    kinds[b'`' as usize] = Kind::Tick;
+    kinds[b'\\' as usize] = Kind::Maths;
+    kinds[b'^' as usize] = Kind::Maths;
+    kinds[0xE2] = Kind::Maths;
+    kinds
+};
+
+/// A power, a command of LaTeX of two letters or more (`\n` is none), or a mathematical operator of
+/// Unicode: U+2200 to U+22FF.
+fn is_maths(rest: &[u8]) -> bool {
+    match rest {
+        [b'^', ..] | [0xE2, 0x88..=0x8B, ..] => true,
+        [b'\\', first, second, ..] => first.is_ascii_alphabetic() && second.is_ascii_alphabetic(),
+        _ => false,
+    }
+}

@@ -1,0 +1,78 @@
+//! Finds the stems in the text of a task. Apart from the list, which is data, and from the counting
+//! of bytes, which looks at more of the text.
+
+use super::stems::STEMS;
+
+/// Where in [`STEMS`] those are that start with a byte, from and to.
+const BY_FIRST_BYTE: [(u16, u16); 256] = {
+    let mut ranges = [(0, 0); 256];
+    let mut index = 0;
+    while index < STEMS.len() {
+        let first = STEMS[index].text.as_bytes()[0] as usize;
+        if ranges[first].1 == 0 {
+            ranges[first].0 = index as u16;
+        }
+        index += 1;
+        ranges[first].1 = index as u16;
+    }
+    ranges
+};
+
+/// What the words of a text weigh. A word counts once, however often it is said: repetition makes
+/// nothing harder, and a pasted word list shall not decide.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    seen: [u64; STEMS.len().div_ceil(64)],
+    /// Sum of the weights above zero, in hundredths.
+    pub hard: u32,
+    /// Sum of those below zero, without the sign.
+    pub easy: u32,
+    pub numbers: u32,
+    /// Commas, semicolons and colons: a task of many parts has many.
+    pub clauses: u32,
+}
+
+impl Words {
+    pub fn read(&mut self, text: &[u8]) {
+        let mut inside = false;
+        for (at, &byte) in text.iter().enumerate() {
+            // Scripts of three bytes a letter have no spaces: each letter may start a word.
+            let starts = matches!(byte, 0xE3..=0xE9) || !inside && is_of_word(byte);
+            inside = is_of_word(byte);
+            match byte {
+                b',' | b';' | b':' => self.clauses += 1,
+                b'0'..=b'9' if starts => self.numbers += 1,
+                _ if starts => self.word(&text[at..]),
+                _ => {}
+            }
+        }
+    }
+
+    fn word(&mut self, rest: &[u8]) {
+        // The comma, the semicolon, the enumeration comma of Chinese.
+        if [&b"\xEF\xBC\x8C"[..], b"\xEF\xBC\x9B", b"\xE3\x80\x81"].iter().any(|mark| rest.starts_with(mark))
+        {
+            self.clauses += 1;
+            return;
+        }
+        let (from, to) = BY_FIRST_BYTE[usize::from(rest[0].to_ascii_lowercase())];
+        let fits = (usize::from(from)..usize::from(to)).rev().find(|&index| {
+            let stem = &STEMS[index];
+            let length = stem.text.len();
+            rest.get(..length).is_some_and(|start| start.eq_ignore_ascii_case(stem.text.as_bytes()))
+                && !(stem.whole && rest.get(length).is_some_and(|&next| is_of_word(next)))
+        });
+        let Some(index) = fits else { return };
+        let bit = 1 << (index % 64);
+        if self.seen[index / 64] & bit == 0 {
+            self.seen[index / 64] |= bit;
+            let weight = STEMS[index].weight;
+            let sum = if weight < 0 { &mut self.easy } else { &mut self.hard };
+            *sum += u32::from(weight.unsigned_abs());
+        }
+    }
+}
+
+fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80
+}
