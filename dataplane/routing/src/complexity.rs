@@ -31,6 +31,8 @@ pub enum Signal {
     Task,
     /// Words of the instruction that speak of hard work: `prove`, `design`.
     HardWords,
+    /// Words of the instruction that speak of some work: `write`, `explain`.
+    WorkWords,
     /// Words of the instruction, or of the system prompt, that speak of an errand: `typos`, `label`.
     /// Never above zero.
     EasyWords,
@@ -62,10 +64,11 @@ pub enum Signal {
 }
 
 impl Signal {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Base,
         Self::Task,
         Self::HardWords,
+        Self::WorkWords,
         Self::EasyWords,
         Self::Clauses,
         Self::Numbers,
@@ -89,6 +92,7 @@ impl Signal {
             Self::Base => "base",
             Self::Task => "task",
             Self::HardWords => "hardWords",
+            Self::WorkWords => "workWords",
             Self::EasyWords => "easyWords",
             Self::Clauses => "clauses",
             Self::Numbers => "numbers",
@@ -216,19 +220,20 @@ fn weigh_task(estimate: &mut Estimate, talk: &Talk) {
     let hundredths = |sum: u32| f64::from(sum) / 100.0;
     estimate.set(Signal::Task, towards(0.40, asked.task, 700.0));
     estimate.set(Signal::HardWords, hundredths(asked.words.hard).min(0.60));
+    estimate.set(Signal::WorkWords, hundredths(asked.words.work).min(0.25));
     let easy = hundredths(asked.words.easy + system.words.easy);
     estimate.set(Signal::EasyWords, -easy.min(0.40));
     estimate.set(Signal::Clauses, towards(0.15, asked.words.clauses as usize, 8.0));
     estimate.set(Signal::Numbers, towards(0.12, asked.words.numbers as usize, 8.0));
     estimate.set(Signal::Material, towards(0.10, asked.material, 8192.0));
-    estimate.set(Signal::Code, towards(0.20, asked.code as usize, 40.0));
+    estimate.set(Signal::Code, towards(0.20, asked.code as usize, 30.0));
     estimate.set(Signal::Maths, towards(0.40, asked.maths as usize, 4.0));
 }
 
 fn weigh_talk(estimate: &mut Estimate, talk: &Talk) {
     let system = talk.system.task + talk.system.material;
-    let words = f64::from(talk.system.words.hard) / 100.0;
-    estimate.set(Signal::System, towards(0.08, system, 2000.0) + (words * 0.2).min(0.08));
+    let words = f64::from(talk.system.words.hard + talk.system.words.work) / 100.0;
+    estimate.set(Signal::System, towards(0.08, system, 2000.0) + (words * 0.3).min(0.12));
     estimate.set(Signal::History, towards(0.08, talk.turns, 12.0) + towards(0.05, talk.history, 16384.0));
     estimate.set(Signal::Steps, towards(0.40, talk.steps, 6.0));
     estimate.set(Signal::Images, towards(0.30, talk.images, 1.0));
@@ -236,7 +241,7 @@ fn weigh_talk(estimate: &mut Estimate, talk: &Talk) {
 }
 
 fn weigh_wishes(estimate: &mut Estimate, request: &Request) {
-    estimate.set(Signal::Tools, towards(0.15, request.tools.len(), 6.0));
+    estimate.set(Signal::Tools, towards(0.20, request.tools.len(), 6.0));
     estimate.set(
         Signal::Schema,
         match &request.output {
@@ -310,9 +315,15 @@ impl Talk {
     }
 
     fn ask(&mut self, message: &Message) {
+        // A question that stands behind long texts comes before the bound is reached.
+        let texts = || parts(message).filter_map(text);
+        if let Some(last) = texts().last() {
+            self.asked.look(last);
+        }
+        let others = texts().count().saturating_sub(1);
+        texts().take(others).for_each(|text| self.asked.look(text));
         for part in parts(message) {
             match part {
-                Part::Text(text) => self.asked.look(text),
                 Part::Image(_) => self.images += 1,
                 Part::Document { media: Media::Text(text), .. } => self.asked.material += text.len(),
                 Part::Document { .. } | Part::Audio(_) | Part::Video(_) => self.documents += 1,
@@ -322,23 +333,21 @@ impl Talk {
     }
 
     fn system(&mut self, message: &Message) {
-        for part in parts(message) {
-            if let Part::Text(text) = part {
-                self.system.look(text);
-            }
-        }
+        parts(message).filter_map(text).for_each(|text| self.system.look(text));
     }
 
     fn earlier(&mut self, message: &Message) {
         self.turns += 1;
-        self.history += parts(message)
-            .map(|part| if let Part::Text(text) = part { text.len() } else { 0 })
-            .sum::<usize>();
+        self.history += parts(message).filter_map(text).map(str::len).sum::<usize>();
     }
 }
 
 fn parts(message: &Message) -> impl Iterator<Item = &Part> {
     message.parts.iter().take(PARTS)
+}
+
+fn text(part: &Part) -> Option<&str> {
+    if let Part::Text(text) = part { Some(text) } else { None }
 }
 
 /// Whether the user says something, beside giving results of tools.

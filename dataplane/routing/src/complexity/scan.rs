@@ -31,10 +31,10 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Looks at one more text. Once the bound is reached only the length counts.
+    /// Looks at one more text. Behind one long text and another only the length counts.
     pub fn look(&mut self, text: &str) {
         let text = text.as_bytes();
-        if self.looked_at >= HEAD + TAIL {
+        if self.looked_at > HEAD + TAIL {
             self.material += text.len();
             return;
         }
@@ -71,11 +71,20 @@ impl Found {
 fn task(text: &[u8]) -> (&[u8], &[u8]) {
     let start = &text[..text.len().min(TASK_HEAD)];
     let fence = find(start, FENCE).unwrap_or(start.len());
-    let blank = start.get(SALUTATION..).and_then(|rest| find(rest, b"\n\n")).map(|at| at + SALUTATION);
-    let (head, rest) = text.split_at(fence.min(blank.unwrap_or(start.len())));
+    let ends =
+        |end: &[u8]| start.get(SALUTATION..).and_then(|rest| find(rest, end)).map(|at| at + SALUTATION);
+    let ends = [ends(b"\n\n"), ends(b":\n"), ends("：\n".as_bytes())];
+    let (head, rest) = text.split_at(ends.into_iter().flatten().fold(fence, usize::min));
     let end = &rest[rest.len().saturating_sub(TASK_TAIL)..];
     let behind = [rfind(end, FENCE), rfind(end, b"\n\n")].into_iter().flatten().max();
-    (head, behind.or_else(|| rfind(end, b"\n")).map_or(&[], |at| &end[at..]))
+    // The last line may be the question; but not where a colon said that all else is material.
+    let line = || if announces(head, rest) { None } else { rfind(end, b"\n") };
+    (head, behind.or_else(line).map_or(&[], |at| &end[at..]))
+}
+
+/// Whether the head ends in a colon, which it does before a line break.
+fn announces(head: &[u8], rest: &[u8]) -> bool {
+    head.ends_with(b":") || [&b":"[..], "：".as_bytes()].iter().any(|colon| rest.starts_with(colon))
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {

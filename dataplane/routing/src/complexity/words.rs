@@ -18,13 +18,18 @@ const BY_FIRST_BYTE: [(u16, u16); 256] = {
     ranges
 };
 
+/// Weights from here on speak of hard work.
+const HARD: i8 = 15;
+
 /// What the words of a text weigh. A word counts once, however often it is said: repetition makes
 /// nothing harder, and a pasted word list shall not decide.
 #[derive(Debug, Default)]
 pub(super) struct Words {
     seen: [u64; STEMS.len().div_ceil(64)],
-    /// Sum of the weights above zero, in hundredths.
+    /// Sum of the weights of words that speak of hard work, in hundredths.
     pub hard: u32,
+    /// The same of words that speak of some work.
+    pub work: u32,
     /// Sum of those below zero, without the sign.
     pub easy: u32,
     pub numbers: u32,
@@ -67,7 +72,11 @@ impl Words {
         if self.seen[index / 64] & bit == 0 {
             self.seen[index / 64] |= bit;
             let weight = STEMS[index].weight;
-            let sum = if weight < 0 { &mut self.easy } else { &mut self.hard };
+            let sum = match weight {
+                HARD.. => &mut self.hard,
+                0.. => &mut self.work,
+                _ => &mut self.easy,
+            };
             *sum += u32::from(weight.unsigned_abs());
         }
     }

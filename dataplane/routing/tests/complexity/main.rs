@@ -35,11 +35,17 @@ fn every_call_is_read_whole_and_named_once() {
     }
 }
 
+/// Floors a little below what is reached. The calls that are held out are counted and not shown, so
+/// that they stay unseen to whoever tunes next.
 #[test]
-fn tuned() {
+fn most_calls_are_told_right() {
     let calls = read();
-    println!("{}", Confusion::of(calls.iter().filter(|call| !call.held_out)));
-    for call in calls.iter().filter(|call| !call.held_out && told(call) != call.label) {
-        println!("{}", explain(call));
-    }
+    let (held_out, tuned): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.held_out);
+    let wrong = tuned.iter().filter(|call| told(call) != call.label).map(|call| explain(call));
+    let wrong = wrong.collect::<Vec<_>>().join("\n");
+    let [tuned, held_out] = [tuned, held_out].map(|calls| Confusion::of(calls.into_iter()));
+    println!("The calls that the weights are tuned on:\n{tuned}\n\nTold wrong:\n{wrong}\n");
+    println!("The calls that are held out:\n{held_out}");
+    assert!(tuned.right() >= 65 && tuned.far_off() <= 1, "{tuned}");
+    assert!(held_out.right() >= 26 && held_out.far_off() == 0, "{held_out}");
 }
