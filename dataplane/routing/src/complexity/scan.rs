@@ -1,6 +1,8 @@
 //! One look at a text, at no more of it than a bound: what in it is the task, and what code and
 //! mathematics there is. Apart from what the findings weigh.
 
+use memchr::memmem;
+
 use super::words::Words;
 
 /// The most bytes that are looked at of a message's start, and of its end.
@@ -31,10 +33,10 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Looks at one more text. Behind one long text and another only the length counts.
+    /// Looks at one more text. Where much was looked at before only the length counts.
     pub fn look(&mut self, text: &str) {
         let text = text.as_bytes();
-        if self.looked_at > HEAD + TAIL {
+        if self.looked_at > HEAD + TAIL || self.task > TASK_HEAD + TASK_TAIL {
             self.material += text.len();
             return;
         }
@@ -55,13 +57,12 @@ impl Found {
         self.looked_at += text.len();
         let mut fenced = false;
         for (at, &byte) in text.iter().enumerate() {
-            match KINDS[usize::from(byte)] {
-                Kind::Plain => {}
-                Kind::Code => self.code += 1,
-                Kind::Tick if text[at..].starts_with(FENCE) => fenced = !fenced,
-                Kind::Tick => {}
-                Kind::Maths if fenced => {}
-                Kind::Maths => self.maths += u32::from(is_maths(&text[at..])),
+            let kind = KINDS[usize::from(byte)];
+            self.code += u32::from(kind & CODE);
+            if kind == LOOK {
+                let rest = &text[at..];
+                fenced ^= rest.starts_with(FENCE);
+                self.maths += u32::from(!fenced && is_maths(rest));
             }
         }
     }
@@ -70,15 +71,16 @@ impl Found {
 /// The instruction, which stands before what it is about, or behind it, or both.
 fn task(text: &[u8]) -> (&[u8], &[u8]) {
     let start = &text[..text.len().min(TASK_HEAD)];
-    let fence = find(start, FENCE).unwrap_or(start.len());
-    let ends =
-        |end: &[u8]| start.get(SALUTATION..).and_then(|rest| find(rest, end)).map(|at| at + SALUTATION);
+    let fence = memmem::find(start, FENCE).unwrap_or(start.len());
+    let ends = |end: &[u8]| {
+        start.get(SALUTATION..).and_then(|rest| memmem::find(rest, end)).map(|at| at + SALUTATION)
+    };
     let ends = [ends(b"\n\n"), ends(b":\n"), ends("：\n".as_bytes())];
     let (head, rest) = text.split_at(ends.into_iter().flatten().fold(fence, usize::min));
     let end = &rest[rest.len().saturating_sub(TASK_TAIL)..];
-    let behind = [rfind(end, FENCE), rfind(end, b"\n\n")].into_iter().flatten().max();
+    let behind = [behind_last(end, FENCE), behind_last(end, b"\n\n")].into_iter().flatten().max();
     // The last line may be the question; but not where a colon said that all else is material.
-    let line = || if announces(head, rest) { None } else { rfind(end, b"\n") };
+    let line = || if announces(head, rest) { None } else { behind_last(end, b"\n") };
     (head, behind.or_else(line).map_or(&[], |at| &end[at..]))
 }
 
@@ -87,35 +89,29 @@ fn announces(head: &[u8], rest: &[u8]) -> bool {
     head.ends_with(b":") || [&b":"[..], "：".as_bytes()].iter().any(|colon| rest.starts_with(colon))
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
-}
-
 /// Behind the last.
-fn rfind(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).rposition(|window| window == what).map(|at| at + what.len())
+fn behind_last(text: &[u8], what: &[u8]) -> Option<usize> {
+    memmem::rfind(text, what).map(|at| at + what.len())
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Plain,
-    Code,
-    Tick,
-    Maths,
-}
+/// A byte of code, as a number to be added.
+const CODE: u8 = 1;
+/// A byte that is looked at with those behind it.
+const LOOK: u8 = 2;
 
-const KINDS: [Kind; 256] = {
-    let mut kinds = [Kind::Plain; 256];
-    let code = b"{};=<>";
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let (code, look) = (b"{};=<>", b"`\\^\xE2");
     let mut index = 0;
     while index < code.len() {
-        kinds[code[index] as usize] = Kind::Code;
+        kinds[code[index] as usize] = CODE;
         index += 1;
     }
-    kinds[b'`' as usize] = Kind::Tick;
-    kinds[b'\\' as usize] = Kind::Maths;
-    kinds[b'^' as usize] = Kind::Maths;
-    kinds[0xE2] = Kind::Maths;
+    index = 0;
+    while index < look.len() {
+        kinds[look[index] as usize] = LOOK;
+        index += 1;
+    }
     kinds
 };
 

@@ -3,20 +3,29 @@
 
 use super::stems::STEMS;
 
-/// Where in [`STEMS`] those are that start with a byte, from and to.
-const BY_FIRST_BYTE: [(u16, u16); 256] = {
-    let mut ranges = [(0, 0); 256];
+/// Where in [`STEMS`] those are that start with two bytes, from and to, by [`slot`]. Others may stand
+/// between them.
+const BY_START: [(u16, u16); 4096] = {
+    let mut ranges = [(0, 0); 4096];
     let mut index = 0;
     while index < STEMS.len() {
-        let first = STEMS[index].text.as_bytes()[0] as usize;
-        if ranges[first].1 == 0 {
-            ranges[first].0 = index as u16;
+        let text = STEMS[index].text.as_bytes();
+        let range = &mut ranges[slot(text[0], text[1])];
+        if range.1 == 0 {
+            range.0 = index as u16;
         }
         index += 1;
-        ranges[first].1 = index as u16;
+        range.1 = index as u16;
     }
     ranges
 };
+
+/// One for each two letters of a script, whatever the case.
+const fn slot(first: u8, second: u8) -> usize {
+    let script = (first >= 0x80) as usize;
+    let second = if first < 0x80 { second | 0x20 } else { second };
+    script << 11 | (first as usize & 31) << 6 | second as usize & 63
+}
 
 /// Weights from here on speak of hard work.
 const HARD: i8 = 15;
@@ -35,18 +44,23 @@ pub(super) struct Words {
     pub numbers: u32,
     /// Commas, semicolons and colons: a task of many parts has many.
     pub clauses: u32,
+    /// Letters of scripts in which there is no stem: Japan's too, but for those it shares with China.
+    pub unread: u32,
 }
 
 impl Words {
     pub fn read(&mut self, text: &[u8]) {
         let mut inside = false;
         for (at, &byte) in text.iter().enumerate() {
-            // Scripts of three bytes a letter have no spaces: each letter may start a word.
-            let starts = matches!(byte, 0xE3..=0xE9) || !inside && is_of_word(byte);
+            // Chinese has no spaces: each letter, and each wide comma, may start a word.
+            let starts = matches!(byte, 0xE3..=0xE9 | 0xEF) || !inside && is_of_word(byte);
             inside = is_of_word(byte);
             match byte {
                 b',' | b';' | b':' => self.clauses += 1,
                 b'0'..=b'9' if starts => self.numbers += 1,
+                // Greek to Arabic, India and Thailand, Korea.
+                0xCE..=0xE0 | 0xEA..=0xED => self.unread += 1,
+                0xE3 if matches!(text.get(at + 1), Some(0x81..=0x83)) => self.unread += 1,
                 _ if starts => self.word(&text[at..]),
                 _ => {}
             }
@@ -60,7 +74,8 @@ impl Words {
             self.clauses += 1;
             return;
         }
-        let (from, to) = BY_FIRST_BYTE[usize::from(rest[0].to_ascii_lowercase())];
+        let [first, second, ..] = *rest else { return };
+        let (from, to) = BY_START[slot(first, second)];
         let fits = (usize::from(from)..usize::from(to)).rev().find(|&index| {
             let stem = &STEMS[index];
             let length = stem.text.len();
