@@ -46,13 +46,14 @@ fn towards(most: f64, amount: usize, half: f64) -> f64 {
 fn weigh_task(estimate: &mut Estimate, talk: &Talk) {
     let Talk { asked, system, .. } = talk;
     let hundredths = |sum: u32| f64::from(sum) / 100.0;
-    estimate.set(Signal::Task, towards(0.40, asked.task, 700.0));
+    estimate.set(Signal::Task, towards(0.40, asked.task, 300.0));
     estimate.set(Signal::HardWords, hundredths(asked.words.hard).min(0.60));
-    estimate.set(Signal::WorkWords, hundredths(asked.words.work).min(0.25));
+    estimate.set(Signal::WorkWords, towards(0.24, asked.words.work as usize, 12.0));
     let easy = hundredths(asked.words.easy + system.words.easy);
-    estimate.set(Signal::EasyWords, -easy.min(0.40));
+    estimate.set(Signal::EasyWords, -easy.min(0.50));
     estimate.set(Signal::Unread, towards(0.30, asked.words.unread as usize, 20.0));
-    estimate.set(Signal::Clauses, towards(0.15, asked.words.clauses as usize, 8.0));
+    estimate.set(Signal::Clauses, towards(0.20, asked.words.clauses as usize, 8.0));
+    estimate.set(Signal::Terms, towards(0.30, asked.words.terms as usize, 8.0));
     estimate.set(Signal::Numbers, towards(0.12, asked.words.numbers as usize, 8.0));
     estimate.set(Signal::Material, towards(0.10, asked.material, 8192.0));
     estimate.set(Signal::Code, towards(0.20, asked.code as usize, 30.0));
@@ -76,7 +77,7 @@ fn weigh_wishes(estimate: &mut Estimate, request: &Request) {
         match &request.output {
             Output::Text => 0.0,
             Output::JsonObject => 0.02,
-            Output::JsonSchema(schema) => 0.02 + towards(0.15, schema.schema.get().len(), 800.0),
+            Output::JsonSchema(schema) => 0.02 + towards(0.15, schema.schema.get().len(), 1200.0),
         },
     );
     let effort = request.reasoning.and_then(|reasoning| match reasoning.amount {
@@ -97,7 +98,7 @@ fn weigh_wishes(estimate: &mut Estimate, request: &Request) {
     estimate.set(
         Signal::ShortAnswer,
         match limit {
-            Some(..=32) => -0.25,
+            Some(..=32) => -0.35,
             Some(33..=128) => -0.10,
             _ => 0.0,
         },

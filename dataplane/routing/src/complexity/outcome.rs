@@ -20,8 +20,10 @@ pub enum Signal {
     /// Letters of the instruction in scripts whose words are not known: what can't be judged is
     /// rather not sent to the cheapest model.
     Unread,
-    /// Commas and the like in the instruction.
+    /// Commas, questions and the like in the instruction.
     Clauses,
+    /// Long words and technical ones in the instruction.
+    Terms,
     /// Numbers in the instruction.
     Numbers,
     /// Length of what the instruction is about.
@@ -48,7 +50,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Base,
         Self::Task,
         Self::HardWords,
@@ -56,6 +58,7 @@ impl Signal {
         Self::EasyWords,
         Self::Unread,
         Self::Clauses,
+        Self::Terms,
         Self::Numbers,
         Self::Material,
         Self::Code,
@@ -81,6 +84,7 @@ impl Signal {
             Self::EasyWords => "easyWords",
             Self::Unread => "unread",
             Self::Clauses => "clauses",
+            Self::Terms => "terms",
             Self::Numbers => "numbers",
             Self::Material => "material",
             Self::Code => "code",

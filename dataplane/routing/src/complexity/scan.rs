@@ -77,15 +77,19 @@ fn task(text: &[u8]) -> (&[u8], &[u8]) {
     };
     let ends = [ends(b"\n\n"), ends(b":\n"), ends("：\n".as_bytes())];
     let (head, rest) = text.split_at(ends.into_iter().flatten().fold(fence, usize::min));
+    // The last lines may be the question; but not all that a colon announced.
+    let announced = announced(head, rest);
+    let skipped = |byte: &&u8| b"\xEF\xBC\x9A:\r\n ".contains(byte);
+    let skip = if announced { rest.iter().take(8).take_while(skipped).count() } else { 0 };
+    let rest = &rest[skip..];
     let end = &rest[rest.len().saturating_sub(TASK_TAIL)..];
     let behind = [behind_last(end, FENCE), behind_last(end, b"\n\n")].into_iter().flatten().max();
-    // The last line may be the question; but not where a colon said that all else is material.
-    let line = || if announces(head, rest) { None } else { behind_last(end, b"\n") };
+    let line = || if announced { None } else { behind_last(end, b"\n") };
     (head, behind.or_else(line).map_or(&[], |at| &end[at..]))
 }
 
-/// Whether the head ends in a colon, which it does before a line break.
-fn announces(head: &[u8], rest: &[u8]) -> bool {
+/// Whether the head ends in a colon, or at one.
+fn announced(head: &[u8], rest: &[u8]) -> bool {
     head.ends_with(b":") || [&b":"[..], "：".as_bytes()].iter().any(|colon| rest.starts_with(colon))
 }
 

@@ -1,100 +1,213 @@
-//! Finds the stems in the text of a task. Apart from the list, which is data, and from the counting
-//! of bytes, which looks at more of the text.
+//! Reads the text of a task word by word. Apart from the list of words, which is data, and from the
+//! counting of bytes, which looks at more of the text.
 
-use super::stems::STEMS;
+use super::stems::GROUPS;
 
-/// Where in [`STEMS`] those are that start with two bytes, from and to, by [`slot`]. Others may stand
-/// between them.
-const BY_START: [(u16, u16); 4096] = {
-    let mut ranges = [(0, 0); 4096];
-    let mut index = 0;
-    while index < STEMS.len() {
-        let text = STEMS[index].text.as_bytes();
-        let range = &mut ranges[slot(text[0], text[1])];
-        if range.1 == 0 {
-            range.0 = index as u16;
+/// How the text of a task may go on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stem {
+    pub text: &'static [u8],
+    pub weight: i8,
+    /// The word ends here.
+    pub whole: bool,
+    /// Its third byte, [`fold`]ed: tells most that do not fit. Zero where there is none.
+    third: u8,
+    /// The next stem of the same slot, as its index and one; zero: there is none.
+    next: u16,
+}
+
+const COUNT: usize = {
+    let (mut group, mut count) = (0, 0);
+    while group < GROUPS.len() {
+        let words = GROUPS[group].words.as_bytes();
+        let mut at = 0;
+        count += 1;
+        while at < words.len() {
+            count += (words[at] == b'/') as usize;
+            at += 1;
         }
-        index += 1;
-        range.1 = index as u16;
+        group += 1;
     }
-    ranges
+    count
 };
 
-/// One for each two letters of a script, whatever the case.
+/// The stems, and the first of each slot, as its index and one. Made when this is compiled.
+struct Table {
+    stems: [Stem; COUNT],
+    first: [u16; 4096],
+}
+
+static TABLE: Table = {
+    let mut table = Table {
+        stems: [Stem { text: b"", weight: 0, whole: false, third: 0, next: 0 }; COUNT],
+        first: [0; 4096],
+    };
+    let (mut group, mut index) = (0, 0);
+    while group < GROUPS.len() {
+        let mut rest = GROUPS[group].words.as_bytes();
+        while !rest.is_empty() {
+            let mut end = 0;
+            while end < rest.len() && rest[end] != b'/' {
+                end += 1;
+            }
+            let whole = rest[end - 1] == b'.';
+            let text = rest.split_at(end - whole as usize).0;
+            let slot = slot(text[0], text[1]);
+            let third = if text.len() > 2 { fold(text[2]) } else { 0 };
+            table.stems[index] =
+                Stem { text, weight: GROUPS[group].weight, whole, third, next: table.first[slot] };
+            index += 1;
+            table.first[slot] = index as u16;
+            rest = rest.split_at(if end < rest.len() { end + 1 } else { end }).1;
+        }
+        group += 1;
+    }
+    table
+};
+
+/// One for each two letters of a script, whatever the case. Others may share it.
 const fn slot(first: u8, second: u8) -> usize {
     let script = (first >= 0x80) as usize;
-    let second = if first < 0x80 { second | 0x20 } else { second };
-    script << 11 | (first as usize & 31) << 6 | second as usize & 63
+    script << 11 | (first as usize & 31) << 6 | fold(second) as usize & 63
+}
+
+/// ASCII letters in lower case; what becomes of other ASCII matters as little as whom it meets.
+const fn fold(byte: u8) -> u8 {
+    if byte < 0x80 { byte | 0x20 } else { byte }
 }
 
 /// Weights from here on speak of hard work.
 const HARD: i8 = 15;
+/// The letters from which on a word is long.
+const LONG: u64 = 10;
 
-/// What the words of a text weigh. A word counts once, however often it is said: repetition makes
+/// What the words of a text weigh. A stem counts once, however often it is said: repetition makes
 /// nothing harder, and a pasted word list shall not decide.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Words {
-    seen: [u64; STEMS.len().div_ceil(64)],
+    seen: [u64; COUNT.div_ceil(64)],
     /// Sum of the weights of words that speak of hard work, in hundredths.
     pub hard: u32,
     /// The same of words that speak of some work.
     pub work: u32,
     /// Sum of those below zero, without the sign.
     pub easy: u32,
+    /// Long words, and such as have two capitals, or letters and digits: `GDPR`, `OAuth`, `utf8`.
+    pub terms: u32,
     pub numbers: u32,
-    /// Commas, semicolons and colons: a task of many parts has many.
+    /// Commas, semicolons, colons and question marks: a task of many parts has many.
     pub clauses: u32,
     /// Letters of scripts in which there is no stem: Japan's too, but for those it shares with China.
     pub unread: u32,
 }
 
+impl Default for Words {
+    fn default() -> Self {
+        let seen = [0; COUNT.div_ceil(64)];
+        Self { seen, hard: 0, work: 0, easy: 0, terms: 0, numbers: 0, clauses: 0, unread: 0 }
+    }
+}
+
+/// What a byte adds to the shape of the word that it is in: letters, capitals and digits are counted
+/// in 16 bits each, so that one addition counts them all. No task is long enough to fill them.
+const SHAPES: [u64; 256] = {
+    let mut shapes = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let ascii = byte as u8;
+        shapes[byte] = ascii.is_ascii_alphabetic() as u64
+            | (ascii.is_ascii_uppercase() as u64) << 16
+            | (ascii.is_ascii_digit() as u64) << 32;
+        byte += 1;
+    }
+    shapes
+};
+
+fn is_term(shape: u64) -> bool {
+    let [letters, capitals, digits] = [0, 16, 32].map(|shift| shape >> shift & 0xFFFF);
+    letters >= LONG || capitals >= 2 || (letters > 0 && digits > 0)
+}
+
 impl Words {
     pub fn read(&mut self, text: &[u8]) {
-        let mut inside = false;
-        for (at, &byte) in text.iter().enumerate() {
-            // Chinese has no spaces: each letter, and each wide comma, may start a word.
-            let starts = matches!(byte, 0xE3..=0xE9 | 0xEF) || !inside && is_of_word(byte);
-            inside = is_of_word(byte);
-            match byte {
-                b',' | b';' | b':' => self.clauses += 1,
-                b'0'..=b'9' if starts => self.numbers += 1,
-                // Greek to Arabic, India and Thailand, Korea.
-                0xCE..=0xE0 | 0xEA..=0xED => self.unread += 1,
-                0xE3 if matches!(text.get(at + 1), Some(0x81..=0x83)) => self.unread += 1,
-                _ if starts => self.word(&text[at..]),
-                _ => {}
+        let mut at = 0;
+        while let Some(&byte) = text.get(at) {
+            if !is_of_word(byte) {
+                self.clauses += u32::from(matches!(byte, b',' | b';' | b':' | b'?'));
+                at += 1;
+                continue;
             }
+            if byte.is_ascii_digit() {
+                self.numbers += 1;
+            } else {
+                self.word(&text[at..]);
+            }
+            at += self.run(&text[at..]);
         }
     }
 
+    /// Reads to the end of the word, and says where that is.
+    fn run(&mut self, text: &[u8]) -> usize {
+        let (mut at, mut shape) = (0, 0);
+        while let Some(&byte) = text.get(at).filter(|byte| is_of_word(**byte)) {
+            shape += SHAPES[usize::from(byte)];
+            match byte {
+                ..0x80 => {}
+                // Greek to Arabic, India and Thailand, Korea.
+                0xCE..=0xE0 | 0xEA..=0xED => self.unread += 1,
+                0xE3 if matches!(text.get(at + 1), Some(0x81..=0x83)) => self.unread += 1,
+                // Chinese has no spaces: each letter, and each wide comma, may start a word.
+                0xE3..=0xE9 | 0xEF if at > 0 => self.word(&text[at..]),
+                _ => {}
+            }
+            at += 1;
+        }
+        self.terms += u32::from(is_term(shape));
+        at
+    }
+
     fn word(&mut self, rest: &[u8]) {
-        // The comma, the semicolon, the enumeration comma of Chinese.
-        if [&b"\xEF\xBC\x8C"[..], b"\xEF\xBC\x9B", b"\xE3\x80\x81"].iter().any(|mark| rest.starts_with(mark))
-        {
+        let [first, second, ..] = *rest else { return };
+        // The comma, the semicolon and the question mark of Chinese, and its comma in lists.
+        if let [0xEF, 0xBC, 0x8C | 0x9B | 0x9F, ..] | [0xE3, 0x80, 0x81, ..] = rest {
             self.clauses += 1;
             return;
         }
-        let [first, second, ..] = *rest else { return };
-        let (from, to) = BY_START[slot(first, second)];
-        let fits = (usize::from(from)..usize::from(to)).rev().find(|&index| {
-            let stem = &STEMS[index];
-            let length = stem.text.len();
-            rest.get(..length).is_some_and(|start| start.eq_ignore_ascii_case(stem.text.as_bytes()))
-                && !(stem.whole && rest.get(length).is_some_and(|&next| is_of_word(next)))
-        });
-        let Some(index) = fits else { return };
-        let bit = 1 << (index % 64);
-        if self.seen[index / 64] & bit == 0 {
-            self.seen[index / 64] |= bit;
-            let weight = STEMS[index].weight;
-            let sum = match weight {
-                HARD.. => &mut self.hard,
-                0.. => &mut self.work,
-                _ => &mut self.easy,
-            };
-            *sum += u32::from(weight.unsigned_abs());
+        let third = rest.get(2).map_or(0, |&third| fold(third));
+        let (mut next, mut found, mut length) = (TABLE.first[slot(first, second)], 0, 0);
+        while let Some(index) = usize::from(next).checked_sub(1) {
+            let stem = &TABLE.stems[index];
+            if (stem.third == third || stem.third == 0) && stem.text.len() > length && stem.fits(rest) {
+                (found, length) = (index, stem.text.len());
+            }
+            next = stem.next;
         }
+        let bit = 1 << (found % 64);
+        if length == 0 || self.seen[found / 64] & bit != 0 {
+            return;
+        }
+        self.seen[found / 64] |= bit;
+        let weight = TABLE.stems[found].weight;
+        let sum = match weight {
+            HARD.. => &mut self.hard,
+            0.. => &mut self.work,
+            _ => &mut self.easy,
+        };
+        *sum += u32::from(weight.unsigned_abs());
     }
+}
+
+impl Stem {
+    fn fits(&self, rest: &[u8]) -> bool {
+        let length = self.text.len();
+        rest.get(..length).is_some_and(|start| start.eq_ignore_ascii_case(self.text))
+            && !(self.whole && rest.get(length).is_some_and(|&next| is_of_word(next)))
+    }
+}
+
+#[cfg(test)]
+pub(super) fn stems() -> &'static [Stem] {
+    &TABLE.stems
 }
 
 fn is_of_word(byte: u8) -> bool {
