@@ -14,8 +14,14 @@ pub struct Call {
     pub request: Request,
 }
 
-pub fn read() -> Vec<Call> {
+/// Those that were there before any heuristic.
+pub fn first() -> Vec<Call> {
     include_str!("prompts.jsonl").lines().map(call).collect()
+}
+
+/// Those that came later.
+pub fn later() -> Vec<Call> {
+    include_str!("later.jsonl").lines().map(call).collect()
 }
 
 fn call(line: &str) -> Call {
