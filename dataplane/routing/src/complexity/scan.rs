@@ -1,7 +1,7 @@
 //! One look at a text, at no more of it than a bound: what in it is the task, and what code and
 //! mathematics there is. Apart from what the findings weigh.
 
-use memchr::memmem;
+use memchr::{memchr_iter, memchr3_iter, memmem};
 
 use super::words::Words;
 
@@ -55,15 +55,16 @@ impl Found {
 
     fn count(&mut self, text: &[u8]) {
         self.looked_at += text.len();
+        // Whole vectors at a time, which is why chunks are summed in a byte each; what has to be looked
+        // at one by one is rare.
+        let code = |chunk: &[u8]| chunk.iter().map(|&byte| u8::from(is_code(byte))).sum::<u8>();
+        self.code += text.chunks(128).map(|chunk| u32::from(code(chunk))).sum::<u32>();
+        self.maths += memchr_iter(OPERATOR, text).map(|at| u32::from(is_operator(&text[at..]))).sum::<u32>();
         let mut fenced = false;
-        for (at, &byte) in text.iter().enumerate() {
-            let kind = KINDS[usize::from(byte)];
-            self.code += u32::from(kind & CODE);
-            if kind == LOOK {
-                let rest = &text[at..];
-                fenced ^= rest.starts_with(FENCE);
-                self.maths += u32::from(!fenced && is_maths(rest));
-            }
+        for at in memchr3_iter(b'`', b'\\', b'^', text) {
+            let rest = &text[at..];
+            fenced ^= rest.starts_with(FENCE);
+            self.maths += u32::from(!fenced && is_maths(rest));
         }
     }
 }
@@ -98,32 +99,22 @@ fn behind_last(text: &[u8], what: &[u8]) -> Option<usize> {
     memmem::rfind(text, what).map(|at| at + what.len())
 }
 
-/// A byte of code, as a number to be added.
-const CODE: u8 = 1;
-/// A byte that is looked at with those behind it.
-const LOOK: u8 = 2;
+/// Without a branch.
+fn is_code(byte: u8) -> bool {
+    (byte == b'{') | (byte == b'}') | (byte == b';') | matches!(byte, b'<'..=b'>')
+}
 
-const KINDS: [u8; 256] = {
-    let mut kinds = [0; 256];
-    let (code, look) = (b"{};=<>", b"`\\^\xE2");
-    let mut index = 0;
-    while index < code.len() {
-        kinds[code[index] as usize] = CODE;
-        index += 1;
-    }
-    index = 0;
-    while index < look.len() {
-        kinds[look[index] as usize] = LOOK;
-        index += 1;
-    }
-    kinds
-};
+/// How the mathematical operators of Unicode begin, U+2200 to U+22FF, and others.
+const OPERATOR: u8 = 0xE2;
 
-/// A power, a command of LaTeX of two letters or more (`\n` is none), or a mathematical operator of
-/// Unicode: U+2200 to U+22FF.
+fn is_operator(rest: &[u8]) -> bool {
+    matches!(rest, [OPERATOR, 0x88..=0x8B, ..])
+}
+
+/// A power, or a command of LaTeX of two letters or more: `\n` is none.
 fn is_maths(rest: &[u8]) -> bool {
     match rest {
-        [b'^', ..] | [0xE2, 0x88..=0x8B, ..] => true,
+        [b'^', ..] => true,
         [b'\\', first, second, ..] => first.is_ascii_alphabetic() && second.is_ascii_alphabetic(),
         _ => false,
     }

@@ -3,8 +3,8 @@
 
 /// Words that weigh the same, between slashes: how the text of a task may go on from the start of a
 /// word, or anywhere in Chinese, which has no spaces. ASCII is in lower case and means either; other
-/// letters only themselves. A full stop says that the word ends here: `hi.` is not `history`. Of those
-/// that fit in one place the longest counts.
+/// letters only themselves. A full stop says that the word ends here: `bye.` is not `byelaw`. None
+/// is shorter than three bytes. Of those that fit in one place the longest counts.
 pub(super) struct Group {
     /// In hundredths of the score. Below zero: the words speak of an errand.
     pub weight: i8,
@@ -74,10 +74,10 @@ pub(super) const GROUPS: &[Group] = &[
     ),
     group(-5, "what's the/what is the/quick/list the/bullet/only/please send/template"),
     group(-8, "short/rhyme/turn off/turn on/when does/is this/can i"),
-    group(-10, "hi./hello/good morning/translate/sql to/regex/how many/exactly one"),
+    group(-10, "hi /hi!/hi,/hello/good morning/translate/sql to/regex/how many/exactly one"),
     group(
         -15,
-        "spelling/sentiment/spam/thanks/thank you/bye/emoji/alt text/synonym/capital of/just the/\
+        "spelling/sentiment/spam/thanks/thank you/bye./emoji/alt text/synonym/capital of/just the/\
          just one/title/rename/small talk/intent./extract/label/convert/uppercase/lowercase/\
          route the/categor/which language",
     ),

@@ -10,8 +10,6 @@ pub(super) struct Stem {
     pub weight: i8,
     /// The word ends here.
     pub whole: bool,
-    /// Its third byte, [`fold`]ed: tells most that do not fit. Zero where there is none.
-    third: u8,
     /// The next stem of the same slot, as its index and one; zero: there is none.
     next: u16,
 }
@@ -38,10 +36,8 @@ struct Table {
 }
 
 static TABLE: Table = {
-    let mut table = Table {
-        stems: [Stem { text: b"", weight: 0, whole: false, third: 0, next: 0 }; COUNT],
-        first: [0; 4096],
-    };
+    let mut table =
+        Table { stems: [Stem { text: b"", weight: 0, whole: false, next: 0 }; COUNT], first: [0; 4096] };
     let (mut group, mut index) = (0, 0);
     while group < GROUPS.len() {
         let mut rest = GROUPS[group].words.as_bytes();
@@ -52,10 +48,8 @@ static TABLE: Table = {
             }
             let whole = rest[end - 1] == b'.';
             let text = rest.split_at(end - whole as usize).0;
-            let slot = slot(text[0], text[1]);
-            let third = if text.len() > 2 { fold(text[2]) } else { 0 };
-            table.stems[index] =
-                Stem { text, weight: GROUPS[group].weight, whole, third, next: table.first[slot] };
+            let slot = slot(text[0], text[1], text[2]);
+            table.stems[index] = Stem { text, weight: GROUPS[group].weight, whole, next: table.first[slot] };
             index += 1;
             table.first[slot] = index as u16;
             rest = rest.split_at(if end < rest.len() { end + 1 } else { end }).1;
@@ -65,10 +59,11 @@ static TABLE: Table = {
     table
 };
 
-/// One for each two letters of a script, whatever the case. Others may share it.
-const fn slot(first: u8, second: u8) -> usize {
+/// By the first three bytes, whatever the case of ASCII; by fewer, most words would meet many stems.
+const fn slot(first: u8, second: u8, third: u8) -> usize {
     let script = (first >= 0x80) as usize;
-    script << 11 | (first as usize & 31) << 6 | fold(second) as usize & 63
+    let [first, second, third] = [first & 31, fold(second) & 63, fold(third) & 63];
+    script << 11 | (first as usize * 961 + second as usize * 31 + third as usize) & 0x7FF
 }
 
 /// ASCII letters in lower case; what becomes of other ASCII matters as little as whom it meets.
@@ -167,17 +162,16 @@ impl Words {
     }
 
     fn word(&mut self, rest: &[u8]) {
-        let [first, second, ..] = *rest else { return };
+        let [first, second, third, ..] = *rest else { return };
         // The comma, the semicolon and the question mark of Chinese, and its comma in lists.
         if let [0xEF, 0xBC, 0x8C | 0x9B | 0x9F, ..] | [0xE3, 0x80, 0x81, ..] = rest {
             self.clauses += 1;
             return;
         }
-        let third = rest.get(2).map_or(0, |&third| fold(third));
-        let (mut next, mut found, mut length) = (TABLE.first[slot(first, second)], 0, 0);
+        let (mut next, mut found, mut length) = (TABLE.first[slot(first, second, third)], 0, 0);
         while let Some(index) = usize::from(next).checked_sub(1) {
             let stem = &TABLE.stems[index];
-            if (stem.third == third || stem.third == 0) && stem.text.len() > length && stem.fits(rest) {
+            if stem.text.len() > length && stem.fits(rest) {
                 (found, length) = (index, stem.text.len());
             }
             next = stem.next;
