@@ -5,6 +5,10 @@
 //! A caller with another dialect keeps it for us: its text then names the kind it came from. In its
 //! own dialect it stays bare, as the vendor wrote it.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use crate::Dialect;
 
 /// A proof and whose it is.
@@ -50,7 +54,9 @@ impl Seal {
     /// Whether a body holds a seal that a caller has kept for another kind of provider.
     #[must_use]
     pub fn any_foreign(body: &[u8]) -> bool {
-        memchr::memmem::find_iter(body, MARK.as_bytes()).any(|at| {
+        // To make the finder takes longer than to look through a small body.
+        static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK));
+        FINDER.find_iter(body).any(|at| {
             let before = &body[..at];
             let before = before.strip_suffix(b"!").unwrap_or(before);
             Dialect::ALL.iter().any(|origin| before.ends_with(origin.as_str().as_bytes()))

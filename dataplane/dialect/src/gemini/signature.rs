@@ -4,6 +4,7 @@
 use std::{borrow::Cow, sync::LazyLock};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use memchr::memmem::Finder;
 
 use super::fields::standard_base64;
 use crate::{Dialect, seal::Seal};
@@ -30,16 +31,17 @@ pub fn read(text: &str) -> Seal {
 /// Whether a body holds another vendor's seal. Its text begins with the origin and the mark, whose
 /// base64 is the same wherever it stands.
 pub fn keeps_foreign_seals(body: &[u8]) -> bool {
-    static NEEDLES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    static NEEDLES: LazyLock<Vec<Finder<'static>>> = LazyLock::new(|| {
         let origins = Dialect::ALL.into_iter().filter(|origin| *origin != Dialect::Gemini);
         let begins = origins.flat_map(|origin| {
             [false, true]
                 .map(|redacted| Seal { origin, redacted, value: String::new() }.to_text(Dialect::Gemini))
         });
         // Three bytes are four characters: what is left of the last three depends on what follows.
-        begins.map(|begin| STANDARD.encode(&begin.as_bytes()[..begin.len() / 3 * 3])).collect()
+        let needles = begins.map(|begin| STANDARD.encode(&begin.as_bytes()[..begin.len() / 3 * 3]));
+        needles.map(|needle| Finder::new(needle.trim_end_matches('+')).into_owned()).collect()
     });
-    NEEDLES.iter().any(|needle| memchr::memmem::find(body, needle.trim_end_matches('+').as_bytes()).is_some())
+    NEEDLES.iter().any(|needle| needle.find(body).is_some())
 }
 
 #[cfg(test)]
