@@ -6,13 +6,25 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Any JSON value of at most 127 levels; for an array, how many elements it has.
+/// Any JSON value of at most 127 levels; for an array, whether it has elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bounded {
-    Array { len: usize },
+    Array { empty: bool },
     Object,
     Null,
     Scalar,
+}
+
+impl Bounded {
+    /// Of a value's text, which is known to be sound.
+    pub fn of(text: &[u8]) -> Self {
+        match text {
+            [b'[', inside @ ..] => Self::Array { empty: inside.trim_ascii_start().starts_with(b"]") },
+            [b'{', ..] => Self::Object,
+            b"null" => Self::Null,
+            _ => Self::Scalar,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Bounded {
@@ -55,11 +67,11 @@ impl<'de> Visitor<'de> for BoundedVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Bounded, A::Error> {
-        let mut len = 0;
+        let mut empty = true;
         while seq.next_element::<Bounded>()?.is_some() {
-            len += 1;
+            empty = false;
         }
-        Ok(Bounded::Array { len })
+        Ok(Bounded::Array { empty })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Bounded, A::Error> {

@@ -1,16 +1,16 @@
 //! What every stage needs of a request, whatever its API: the model, whether it streams, and the
 //! places where the gateway may have to write something else. Nothing more of the body is read.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range};
+pub(crate) mod fields;
+
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use bytes::Bytes;
-use serde::{
-    Deserialize, Deserializer as _,
-    de::{MapAccess, Visitor},
-};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{Invalid, depth::Bounded};
+use fields::Fields;
 
 /// What an API's bodies look like from outside.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,10 @@ pub struct Envelope {
     /// Empty where the body does not name it.
     pub model: Box<str>,
     pub stream: bool,
-    models_at: Vec<Range<usize>>,
+    /// Where the body names it at the top.
+    model_at: Option<Range<usize>>,
+    /// Where values of the body name it again.
+    inner_models_at: Vec<Range<usize>>,
     usage_wish: UsageWish,
 }
 
@@ -73,31 +76,25 @@ impl Envelope {
     /// # Errors
     /// When the body is no JSON object, is nested over 127 levels deep, or has an unfit field.
     pub fn read(shape: &Shape, body: &[u8]) -> Result<Self, Invalid> {
-        let mut at = None;
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let fields = json
-            .deserialize_map(FieldsVisitor { shape, at: &mut at })
-            .and_then(|fields| json.end().map(|()| fields))
-            .map_err(|error| refusal(&error, at))?;
-        let mut models_at = Vec::new();
+        let fields = match Fields::skim(shape, body) {
+            Some(fields) => fields,
+            None => Fields::parse(shape, body)?,
+        };
         let model: Box<str> = match (shape.model, fields.model) {
             (ModelPlace::Field, None) => return Err(Invalid::missing("model")),
             (_, None) => "".into(),
-            (_, Some(raw)) => {
-                models_at.push(position(body, raw));
-                text(raw)?.into()
-            }
+            (_, Some(raw)) => text(raw)?.into(),
         };
-        if shape.model == ModelPlace::Path {
-            models_at.extend(fields.inner.iter().flat_map(|raw| inner_models(body, raw)));
-        }
+        let model_at = fields.model.map(|raw| position(body, raw));
+        let inner_models_at = fields.inner.iter().flat_map(|raw| inner_models(body, raw)).collect();
         content(shape, fields.content)?;
         let usage_wish = match fields.stream_options {
             _ if !shape.stream_options => UsageWish::Given,
             None => UsageWish::Unsaid,
             Some(raw) => usage_wish(body, raw)?,
         };
-        Ok(Self { model, stream: fields.stream.unwrap_or(shape.streams), models_at, usage_wish })
+        let stream = fields.stream.unwrap_or(shape.streams);
+        Ok(Self { model, stream, model_at, inner_models_at, usage_wish })
     }
 
     /// Whether the caller wants usage in the stream.
@@ -111,8 +108,11 @@ impl Envelope {
     #[must_use]
     pub fn upstream_body(&self, body: &Bytes, model: &str) -> Bytes {
         let mut edits: Vec<(Range<usize>, Cow<'static, str>)> = Vec::new();
-        for at in &self.models_at {
+        for at in self.model_at.iter().chain(&self.inner_models_at) {
             let was = &body[at.clone()];
+            if names(was, model) {
+                continue;
+            }
             let now =
                 if was.starts_with(b"\"models/") { format!("models/{model}") } else { model.to_owned() };
             let now = serde_json::Value::from(now).to_string();
@@ -135,6 +135,13 @@ impl Envelope {
     }
 }
 
+/// Whether the text of a string says `model` as it would be written, without a look at what would.
+fn names(text: &[u8], model: &str) -> bool {
+    let said = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+    let said = said.map(|said| said.strip_prefix(b"models/").unwrap_or(said));
+    said == Some(model.as_bytes()) && !model.contains('\\')
+}
+
 fn edited(body: &Bytes, mut edits: Vec<(Range<usize>, Cow<'static, str>)>) -> Bytes {
     if edits.is_empty() {
         return body.clone();
@@ -155,28 +162,35 @@ fn edited(body: &Bytes, mut edits: Vec<(Range<usize>, Cow<'static, str>)>) -> By
 #[derive(Deserialize)]
 struct Str<'a>(#[serde(borrow)] Cow<'a, str>);
 
-fn text(raw: &RawValue) -> Result<Cow<'_, str>, Invalid> {
-    let text = serde_json::from_str::<Str<'_>>(raw.get());
-    text.map(|text| text.0).map_err(|_| Invalid::field("model", "it must be a string"))
+/// What a value that is sound says as a string.
+fn text(raw: &str) -> Result<Cow<'_, str>, Invalid> {
+    if let Some(text) = raw.strip_prefix('"').and_then(|text| text.strip_suffix('"'))
+        && !text.contains('\\')
+    {
+        return Ok(Cow::Borrowed(text));
+    }
+    serde_json::from_str::<Str<'_>>(raw)
+        .map(|text| text.0)
+        .map_err(|_| Invalid::field("model", "it must be a string"))
 }
 
 /// Where `raw`, which borrows from `body`, stands in it.
-fn position(body: &[u8], raw: &RawValue) -> Range<usize> {
-    let start = raw.get().as_ptr() as usize - body.as_ptr() as usize;
-    start..start + raw.get().len()
+fn position(body: &[u8], raw: &str) -> Range<usize> {
+    let start = raw.as_ptr() as usize - body.as_ptr() as usize;
+    start..start + raw.len()
 }
 
 /// The places of `model` in an object, or in each object of an array. What is neither has none.
-fn inner_models(body: &[u8], raw: &RawValue) -> Vec<Range<usize>> {
+fn inner_models(body: &[u8], raw: &str) -> Vec<Range<usize>> {
     #[derive(Deserialize)]
     struct Inner<'a> {
         #[serde(borrow)]
         model: Option<&'a RawValue>,
     }
-    let of = |inner: Inner<'_>| inner.model.map(|model| position(body, model));
-    match serde_json::from_str::<Vec<Inner<'_>>>(raw.get()) {
+    let of = |inner: Inner<'_>| inner.model.map(|model| position(body, model.get()));
+    match serde_json::from_str::<Vec<Inner<'_>>>(raw) {
         Ok(inners) => inners.into_iter().filter_map(of).collect(),
-        Err(_) => serde_json::from_str::<Inner<'_>>(raw.get()).ok().and_then(of).into_iter().collect(),
+        Err(_) => serde_json::from_str::<Inner<'_>>(raw).ok().and_then(of).into_iter().collect(),
     }
 }
 
@@ -185,7 +199,7 @@ fn content(shape: &Shape, found: Option<Bounded>) -> Result<(), Invalid> {
     match (shape.needs, found) {
         (Needs::Nothing, _) | (Needs::Something, Some(_)) => Ok(()),
         (_, None | Some(Bounded::Null)) => Err(Invalid::missing(name)),
-        (Needs::Elements, Some(Bounded::Array { len: 0 })) => {
+        (Needs::Elements, Some(Bounded::Array { empty: true })) => {
             Err(Invalid::field(name, "it must have at least one element"))
         }
         (Needs::Elements, Some(Bounded::Array { .. })) => Ok(()),
@@ -194,9 +208,9 @@ fn content(shape: &Shape, found: Option<Bounded>) -> Result<(), Invalid> {
 }
 
 /// The caller's other options stay as they are.
-fn usage_wish(body: &[u8], raw: &RawValue) -> Result<UsageWish, Invalid> {
-    let options: Option<BTreeMap<Box<str>, &RawValue>> = serde_json::from_str(raw.get())
-        .map_err(|error| Invalid::field("stream_options", error.to_string()))?;
+fn usage_wish(body: &[u8], raw: &str) -> Result<UsageWish, Invalid> {
+    let options: Option<BTreeMap<Box<str>, &RawValue>> =
+        serde_json::from_str(raw).map_err(|error| Invalid::field("stream_options", error.to_string()))?;
     let at = position(body, raw);
     let Some(options) = options else { return Ok(UsageWish::Declined(at, r#"{"include_usage":true}"#)) };
     let Some(wish) = options.get("include_usage") else {
@@ -206,86 +220,8 @@ fn usage_wish(body: &[u8], raw: &RawValue) -> Result<UsageWish, Invalid> {
     };
     match wish.get() {
         "true" => Ok(UsageWish::Asked),
-        "false" | "null" => Ok(UsageWish::Declined(position(body, wish), "true")),
+        "false" | "null" => Ok(UsageWish::Declined(position(body, wish.get()), "true")),
         _ => Err(Invalid::field("stream_options.include_usage", "it must be true or false")),
-    }
-}
-
-fn refusal(error: &serde_json::Error, at: Option<&'static str>) -> Invalid {
-    let reason = error.to_string();
-    if reason.starts_with("recursion limit") {
-        return Invalid::TooDeep;
-    }
-    match at {
-        Some(param) if error.is_data() => Invalid::field(param, reason),
-        _ => Invalid::Json { reason },
-    }
-}
-
-#[derive(Default)]
-struct Fields<'a> {
-    model: Option<&'a RawValue>,
-    content: Option<Bounded>,
-    stream: Option<bool>,
-    stream_options: Option<&'a RawValue>,
-    /// Values in which the model's name may stand again.
-    inner: Vec<&'a RawValue>,
-}
-
-struct FieldsVisitor<'f> {
-    shape: &'f Shape,
-    /// The field that is being read, so that an error can name it.
-    at: &'f mut Option<&'static str>,
-}
-
-impl<'de> Visitor<'de> for FieldsVisitor<'_> {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
-        let mut seen = [false; 5];
-        while let Some(Str(name)) = map.next_key::<Str<'de>>()? {
-            let (place, name) = match name.as_ref() {
-                "model" => (0, "model"),
-                "stream" => (1, "stream"),
-                "stream_options" if self.shape.stream_options => (2, "stream_options"),
-                "generateContentRequest" if self.shape.model == ModelPlace::Path => {
-                    (3, "generateContentRequest")
-                }
-                name if name == self.shape.content => (4, self.shape.content),
-                _ => {
-                    map.next_value::<Bounded>()?;
-                    continue;
-                }
-            };
-            *self.at = Some(name);
-            // Two of a kind would let the gateway read one and the provider the other.
-            if std::mem::replace(&mut seen[place], true) {
-                return Err(serde::de::Error::duplicate_field(name));
-            }
-            match place {
-                0 => fields.model = Some(map.next_value()?),
-                1 => fields.stream = map.next_value()?,
-                2 => fields.stream_options = Some(map.next_value()?),
-                4 if self.shape.model == ModelPlace::Field || self.shape.content != "requests" => {
-                    fields.content = Some(map.next_value()?);
-                }
-                _ => {
-                    let raw: &'de RawValue = map.next_value()?;
-                    fields.inner.push(raw);
-                    let bounded = serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?;
-                    if place == 4 {
-                        fields.content = Some(bounded);
-                    }
-                }
-            }
-            *self.at = None;
-        }
-        Ok(fields)
     }
 }
 

@@ -43,6 +43,7 @@ pub mod translation;
 pub mod gather;
 mod depth;
 mod json;
+mod skim;
 pub mod openai;
 pub mod anthropic;
 pub mod gemini;

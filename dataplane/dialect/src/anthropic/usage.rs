@@ -10,6 +10,7 @@ use crate::{
     frame::Framing,
     json,
     reply::Usage,
+    skim::{self, Skim},
     tap::{self, Marks},
 };
 
@@ -38,6 +39,34 @@ struct Details {
 }
 
 impl Counts {
+    /// `None` where serde has to say what it is.
+    fn skim(skim: &mut Skim<'_>) -> Option<Self> {
+        const NAMES: [&str; 5] = [
+            "input_tokens",
+            "cache_creation_input_tokens",
+            "cache_read_input_tokens",
+            "output_tokens",
+            "output_tokens_details",
+        ];
+        let mut read = Self::default();
+        skim.fields(NAMES, |name, skim| {
+            match name {
+                "input_tokens" => read.input_tokens = skim.count()?,
+                "cache_creation_input_tokens" => read.cache_creation_input_tokens = skim.count()?,
+                "cache_read_input_tokens" => read.cache_read_input_tokens = skim.count()?,
+                "output_tokens" => read.output_tokens = skim.count()?,
+                _ => {
+                    read.output_tokens_details = skim.optional(|skim| {
+                        let [thinking_tokens] = skim.counts(["thinking_tokens"])?;
+                        Some(Details { thinking_tokens })
+                    })?;
+                }
+            }
+            Some(())
+        })?;
+        Some(read)
+    }
+
     pub fn usage(self) -> Usage {
         let mut usage = Usage::default();
         self.add_to(&mut usage);
@@ -96,6 +125,19 @@ fn usage_of_reply(body: &[u8]) -> Result<Option<Usage>, Garbled> {
     struct Message {
         content: Option<IgnoredAny>,
         usage: Option<Counts>,
+    }
+    let (mut content, mut usage) = (None, None);
+    let skimmed = skim::whole(body, |skim| {
+        skim.fields(["content", "usage"], |name, skim| {
+            match name {
+                "content" => content = skim.optional(Skim::value)?,
+                _ => usage = skim.optional(Counts::skim)?,
+            }
+            Some(())
+        })
+    });
+    if skimmed.is_some() && content.is_some() {
+        return Ok(usage.map(Counts::usage));
     }
     let message: Message = json::object(body)?;
     if message.content.is_none() {

@@ -11,6 +11,7 @@ use crate::{
     json::to_bytes,
     reply::{Finish, TokenLogprob, Usage},
     seal::Seal,
+    skim::{self, Skim},
 };
 
 /// A string that borrows where it holds no escape.
@@ -245,6 +246,26 @@ impl From<Usage> for UsageMetadata {
 }
 
 impl UsageMetadata {
+    /// `None` where serde has to say what it is.
+    fn skim(skim: &mut Skim<'_>) -> Option<Self> {
+        let [prompt, cached, candidates, thoughts, tool_use, total] = skim.counts([
+            "promptTokenCount",
+            "cachedContentTokenCount",
+            "candidatesTokenCount",
+            "thoughtsTokenCount",
+            "toolUsePromptTokenCount",
+            "totalTokenCount",
+        ])?;
+        Some(Self {
+            prompt_token_count: prompt,
+            cached_content_token_count: cached,
+            candidates_token_count: candidates,
+            thoughts_token_count: thoughts,
+            tool_use_prompt_token_count: tool_use,
+            total_token_count: total,
+        })
+    }
+
     /// As replies of embeddings have it.
     pub fn of_input(tokens: u64) -> Self {
         Self { prompt_token_count: Some(tokens), ..Self::default() }
@@ -257,6 +278,16 @@ pub fn usage_of(body: &[u8]) -> Result<Option<Usage>, Garbled> {
     #[serde(rename_all = "camelCase")]
     struct Counted {
         usage_metadata: Option<UsageMetadata>,
+    }
+    let mut metadata = None;
+    let skimmed = skim::whole(body, |skim| {
+        skim.fields(["usageMetadata"], |_, skim| {
+            metadata = skim.optional(UsageMetadata::skim)?;
+            Some(())
+        })
+    });
+    if skimmed.is_some() {
+        return Ok(metadata.map(Usage::from));
     }
     object::<Counted>(body).map(|counted| counted.usage_metadata.map(Usage::from))
 }

@@ -13,7 +13,7 @@ use crate::{
     event::{Emit, Event, StreamReader},
     frame::Frame,
     reply::{Choice, Finish, Reply, TokenLogprob, Usage},
-    tap,
+    skim, tap,
 };
 
 /// A string that borrows where it holds no escape; an `Option` of it as well.
@@ -247,6 +247,10 @@ pub fn usage_of_reply(body: &[u8]) -> Result<Option<Usage>, Garbled> {
     struct Counts {
         prompt_eval_count: Option<u64>,
         eval_count: Option<u64>,
+    }
+    if let Some([prompt, answer]) = skim::whole(body, |skim| skim.counts(["prompt_eval_count", "eval_count"]))
+    {
+        return Ok(usage(prompt, answer));
     }
     let counts: Counts = object(body)?;
     Ok(usage(counts.prompt_eval_count, counts.eval_count))

@@ -31,6 +31,7 @@ use crate::{
     frame::Framing,
     limits::{Feature, Limits, Takes},
     reply::{Reply, Usage},
+    skim,
     tap::{Marks, names_value},
 };
 
@@ -115,6 +116,16 @@ pub fn usage_of_reply(body: &[u8]) -> Result<Option<Usage>, Garbled> {
     #[derive(Deserialize)]
     struct Body {
         usage: Option<ReadUsage>,
+    }
+    let mut usage = None;
+    let skimmed = skim::whole(body, |skim| {
+        skim.fields(["usage"], |_, skim| {
+            usage = skim.optional(ReadUsage::skim)?;
+            Some(())
+        })
+    });
+    if skimmed.is_some() {
+        return Ok(usage.map(Usage::from));
     }
     // serde would take an array for the struct.
     if !body.trim_ascii_start().starts_with(b"{") {

@@ -29,6 +29,7 @@ use crate::{
     frame::Framing,
     limits::{Feature, Limits, Takes},
     reply::{Reply, Usage},
+    skim,
     tap::{self, Marks},
 };
 
@@ -179,6 +180,9 @@ fn says_end(frames: &[u8]) -> bool {
 }
 
 fn usage_of_reply(body: &[u8]) -> Result<Option<Usage>, Garbled> {
+    if let Some(counted) = skim::whole(body, output::Counted::skim) {
+        return Ok(counted.usage());
+    }
     Ok(serde_json::from_slice::<output::Counted>(body)?.usage())
 }
 

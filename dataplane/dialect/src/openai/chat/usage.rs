@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::reply::Usage;
+use crate::{reply::Usage, skim::Skim};
 
 /// A provider's `usage`; servers leave out or null what they don't count.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct ReadUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
@@ -26,6 +26,49 @@ struct PromptDetails {
 #[derive(Deserialize)]
 struct CompletionDetails {
     reasoning_tokens: Option<u64>,
+}
+
+impl ReadUsage {
+    /// `None` where serde has to say what it is.
+    pub fn skim(skim: &mut Skim<'_>) -> Option<Self> {
+        const NAMES: [&str; 6] = [
+            "prompt_tokens",
+            "completion_tokens",
+            "total_tokens",
+            "prompt_tokens_details",
+            "completion_tokens_details",
+            "prompt_cache_hit_tokens",
+        ];
+        let mut read = Self::default();
+        skim.fields(NAMES, |name, skim| {
+            match name {
+                "prompt_tokens" => read.prompt_tokens = skim.count()?,
+                "completion_tokens" => read.completion_tokens = skim.count()?,
+                "total_tokens" => read.total_tokens = skim.count()?,
+                "prompt_tokens_details" => read.prompt_tokens_details = skim.optional(PromptDetails::skim)?,
+                "completion_tokens_details" => {
+                    read.completion_tokens_details = skim.optional(CompletionDetails::skim)?;
+                }
+                _ => read.prompt_cache_hit_tokens = skim.count()?,
+            }
+            Some(())
+        })?;
+        Some(read)
+    }
+}
+
+impl PromptDetails {
+    fn skim(skim: &mut Skim<'_>) -> Option<Self> {
+        let [cached_tokens, cache_write_tokens] = skim.counts(["cached_tokens", "cache_write_tokens"])?;
+        Some(Self { cached_tokens, cache_write_tokens })
+    }
+}
+
+impl CompletionDetails {
+    fn skim(skim: &mut Skim<'_>) -> Option<Self> {
+        let [reasoning_tokens] = skim.counts(["reasoning_tokens"])?;
+        Some(Self { reasoning_tokens })
+    }
 }
 
 impl From<ReadUsage> for Usage {

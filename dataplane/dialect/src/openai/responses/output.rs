@@ -7,6 +7,7 @@ use crate::{
     Context, Dialect,
     reply::{Finish, TokenLogprob, Usage},
     seal::Seal,
+    skim::Skim,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -289,12 +290,12 @@ impl From<Usage> for WrittenUsage {
 }
 
 /// A provider's `response` object, of which only the usage is read.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct Counted {
     usage: Option<ReadUsage>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct ReadUsage {
     input_tokens: Option<u64>,
     input_tokens_details: Option<ReadInput>,
@@ -314,8 +315,50 @@ struct ReadOutput {
 }
 
 impl Counted {
+    /// `None` where serde has to say what it is.
+    pub fn skim(skim: &mut Skim<'_>) -> Option<Self> {
+        let mut read = Self::default();
+        skim.fields(["usage"], |_, skim| {
+            read.usage = skim.optional(ReadUsage::skim)?;
+            Some(())
+        })?;
+        Some(read)
+    }
+
     pub fn usage(self) -> Option<Usage> {
         self.usage.map(Usage::from)
+    }
+}
+
+impl ReadUsage {
+    fn skim(skim: &mut Skim<'_>) -> Option<Self> {
+        const NAMES: [&str; 4] =
+            ["input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details"];
+        let mut read = Self::default();
+        skim.fields(NAMES, |name, skim| {
+            match name {
+                "input_tokens" => read.input_tokens = skim.count()?,
+                "input_tokens_details" => read.input_tokens_details = skim.optional(ReadInput::skim)?,
+                "output_tokens" => read.output_tokens = skim.count()?,
+                _ => read.output_tokens_details = skim.optional(ReadOutput::skim)?,
+            }
+            Some(())
+        })?;
+        Some(read)
+    }
+}
+
+impl ReadInput {
+    fn skim(skim: &mut Skim<'_>) -> Option<Self> {
+        let [cache_write_tokens, cached_tokens] = skim.counts(["cache_write_tokens", "cached_tokens"])?;
+        Some(Self { cache_write_tokens, cached_tokens })
+    }
+}
+
+impl ReadOutput {
+    fn skim(skim: &mut Skim<'_>) -> Option<Self> {
+        let [reasoning_tokens] = skim.counts(["reasoning_tokens"])?;
+        Some(Self { reasoning_tokens })
     }
 }
 
