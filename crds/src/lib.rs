@@ -8,23 +8,24 @@
 //! - [`ProviderPool`]: the providers behind a model, what they cost, and who may use them.
 
 mod condition;
+mod model;
 mod money;
 mod provider_pool;
 mod reference;
 mod route;
 
 pub use condition::{Condition, ConditionType, Reason, Verdict};
+pub use model::{Capability, Model, Operation, Pricing, Tier};
 pub use money::{DecimalError, nano_usd, unit_interval_ppm};
 pub use provider_pool::{
     AllowedNamespaces, CircuitBreaker, Credentials, DEFAULT_ANTHROPIC_ENDPOINT, DEFAULT_GEMINI_ENDPOINT,
-    DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Header, Model, Operation, Pricing, Provider, ProviderKind,
-    ProviderPool, ProviderPoolSpec, ProviderPoolStatus, ProviderPoolSummary, ResponsesApi, Retry, Simulated,
-    Tls,
+    DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Header, Provider, ProviderKind, ProviderPool, ProviderPoolSpec,
+    ProviderPoolStatus, ProviderPoolSummary, ResponsesApi, Retry, Simulated, Tls,
 };
 pub use reference::{PoolReference, SecretKeyReference};
 pub use route::{
-    AttachTo, Backend, Dialect, Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, LLMRouteStatus,
-    LLMRouteSummary, RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts,
+    AttachTo, Backend, Complexity, Dialect, Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, LLMRouteStatus,
+    LLMRouteSummary, Override, RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

@@ -116,9 +116,58 @@ pub struct RouteRule {
     /// should not flip in and out of. Default: each call draws anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
+    /// Sends calls by an alias, a name that no backend serves, to models of the `tier` that they are
+    /// hard enough for: simple ones to `Economy`, medium ones to `Standard`, the others to `Premium`.
+    /// Where no model of the tier can answer, the next better one does. How hard a call is, is
+    /// estimated from its text, its tools and its form, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complexity: Option<Complexity>,
+    /// What callers may choose for themselves, by header or in the body: `Strategy` (`x-llm-strategy`),
+    /// `Providers` (`x-llm-prefer-providers`, `x-llm-exclude-providers`), `Capabilities`
+    /// (`x-llm-require-capabilities`), `Cost` (`x-llm-max-cost-usd`), `Latency`
+    /// (`x-llm-max-latency-ms`), `Fallback` (`x-llm-fallback`), `Cache` (`x-llm-cache`). Another wish is
+    /// refused. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7), extend("x-kubernetes-list-type" = "set"))]
+    pub client_overrides: Vec<Override>,
     /// How long a call may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
+}
+
+/// Up to where calls are simple, and up to where they are medium.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("double(self.simple) <= double(self.medium)").message("simple must be at most medium"))]
+pub struct Complexity {
+    /// Below it, a call is simple. Default: "0.3".
+    #[serde(default = "simple")]
+    #[schemars(length(max = 10), regex(pattern = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"))]
+    pub simple: String,
+    /// Below it, a call is medium. Default: "0.6".
+    #[serde(default = "medium")]
+    #[schemars(length(max = 10), regex(pattern = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"))]
+    pub medium: String,
+}
+
+fn simple() -> String {
+    "0.3".to_owned()
+}
+
+fn medium() -> String {
+    "0.6".to_owned()
+}
+
+/// What a caller may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Override {
+    Strategy,
+    Providers,
+    Capabilities,
+    Cost,
+    Latency,
+    Fallback,
+    Cache,
 }
 
 /// How a call finds who answers it.

@@ -41,6 +41,15 @@ pub enum Error {
         "The model '{model}' is served here, but not for a call like this: see the matches of LLMRoute {route}."
     )]
     NoRuleMatches { model: String, route: String },
+    /// A wish of the request, by its header or its path in the body, that can't be read.
+    #[error("The wish '{wish}' can't be read: {reason}.")]
+    Wish { wish: Cow<'static, str>, reason: String },
+    #[error(
+        "LLMRoute {route} does not let callers choose by '{wish}': its rule's clientOverrides must list {needs}."
+    )]
+    WishNotAllowed { wish: String, route: String, needs: String },
+    #[error("The wish '{wish}' can't be met for the model '{model}': {reason}.")]
+    WishUnmet { wish: String, model: String, reason: String },
     /// Every candidate has failed so often that none is asked now.
     #[error("Every provider of the model '{model}' is left alone for a while because it failed{}. Try again in {} s.", said(.last), seconds(*.retry_after))]
     Resting { model: String, last: Option<String>, retry_after: Duration },
@@ -104,9 +113,13 @@ impl Error {
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyBroken | Self::Invalid(_) | Self::Inexpressible(_) | Self::WrongOperation { .. } => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BodyBroken
+            | Self::Invalid(_)
+            | Self::Inexpressible(_)
+            | Self::WrongOperation { .. }
+            | Self::Wish { .. }
+            | Self::WishUnmet { .. } => StatusCode::BAD_REQUEST,
+            Self::WishNotAllowed { .. } => StatusCode::FORBIDDEN,
             Self::NotReady | Self::Busy | Self::NoProvider { .. } | Self::Resting { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -141,6 +154,9 @@ impl Error {
             Self::Invalid(Invalid::Field { .. }) => "invalid_value",
             Self::Inexpressible(_) => "unsupported_parameter",
             Self::WrongOperation { .. } => "unsupported_operation",
+            Self::Wish { .. } => "invalid_wish",
+            Self::WishNotAllowed { .. } => "wish_not_allowed",
+            Self::WishUnmet { .. } => "wish_unmet",
             Self::UnknownModel { .. } | Self::NoRuleMatches { .. } | Self::NoRoutes { .. } => {
                 "model_not_found"
             }
@@ -167,6 +183,8 @@ impl Error {
         match self {
             Self::Invalid(invalid) => invalid.param(),
             Self::Inexpressible(wish) => Some(&wish.field),
+            Self::Wish { wish, .. } => Some(wish),
+            Self::WishNotAllowed { wish, .. } | Self::WishUnmet { wish, .. } => Some(wish),
             Self::UnknownModel { .. }
             | Self::NoRuleMatches { .. }
             | Self::NoRoutes { .. }

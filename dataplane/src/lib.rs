@@ -29,6 +29,7 @@ pub mod serve;
 mod worker;
 mod shared;
 mod clock;
+mod money;
 mod buffer;
 mod pipeline;
 mod stage;

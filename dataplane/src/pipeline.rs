@@ -1,7 +1,7 @@
 //! The whole path of a call, on one screen.
 
 use bytes::Bytes;
-use http::request::Parts;
+use http::{HeaderMap, header, request::Parts};
 use hyper::{Request, Response, body::Incoming};
 use llm_dialect::{Dialect, ollama};
 
@@ -14,9 +14,11 @@ use crate::{
         decode::{decode, read},
         dispatch::{Sending, dispatch},
         identify::{Caller, Endpoint, dialect, identify},
-        relay::{ReplyBody, relay},
+        relay::{ReplyBody, Terms, relay},
+        report::{Explanation, Trace},
         route::route,
         settle::{Settlement, Taken},
+        wish::Wishes,
     },
 };
 
@@ -33,8 +35,8 @@ pub async fn answer(
     match walk(shared, worker, dialect, &parts, body, &mut settlement).await {
         Ok(response) => response,
         Err(error) => {
-            settlement.finish(error.status(), Taken::Nothing, Some(&error));
-            respond::failure(&error, dialect)
+            let report = settlement.finish(error.status(), Taken::Nothing, Some(&error));
+            respond::failure(&error, dialect, report)
         }
     }
 }
@@ -48,26 +50,45 @@ async fn walk(
     settlement: &mut Settlement,
 ) -> Result<Response<ReplyBody>, Error> {
     let endpoint = identify(parts, dialect, &shared.limits)?;
+    let mut wishes = Wishes::of_headers(&parts.headers)?;
     let snapshot = shared.snapshot.load_full().ok_or(Error::NotReady)?;
     let (api, model) = match endpoint {
         Endpoint::Call { api, model } => (api, model),
         other => {
             let told = tell(shared, &snapshot, dialect, other, body).await?;
             let response = respond::json(told);
-            settlement.hand_over().finish(response.status(), Taken::Nothing, None);
+            let _nothing_to_tell = settlement.hand_over().finish(response.status(), Taken::Nothing, None);
             return Ok(response);
         }
     };
     let body = read(body, &shared.limits, &shared.buffers).await?;
-    let call = decode(api, model, body)?;
+    let call = decode(api, model, body, &mut wishes)?;
     settlement.asks(&call);
     let asking = Asking { headers: &parts.headers, dialect, path: parts.uri.path() };
-    let plan = route(&snapshot, &call, asking, fastrand::u64(..))?;
-    let deadline = settlement.started() + plan.rule.timeouts.request();
-    let sending =
-        Sending { call: &call, headers: &parts.headers, buffers: &shared.buffers, worker, deadline };
+    let mut plan = route(&snapshot, &call, &wishes, asking, fastrand::u64(..))?;
+    if wishes.explain {
+        let decision = plan.decision.take();
+        settlement.explain(Explanation { decision, trace: Trace::of(&parts.headers) });
+    }
+    let timeouts = plan.rule.timeouts;
+    let deadline = settlement.started() + timeouts.request();
+    let first_byte_by = wishes.max_latency.map_or(deadline, |most| deadline.min(settlement.started() + most));
+    let sending = Sending {
+        call: &call,
+        headers: &parts.headers,
+        buffers: &shared.buffers,
+        worker,
+        deadline: first_byte_by,
+    };
     let (reply, trial) = dispatch(&plan, sending, settlement).await?;
-    Ok(relay(reply, trial, &call, plan.rule.timeouts, deadline, settlement.hand_over()))
+    let terms = Terms { timeouts, deadline, trailers: takes_trailers(&parts.headers) };
+    Ok(relay(reply, trial, &call, terms, settlement.hand_over()))
+}
+
+/// Whether the client reads what comes behind a body.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let said = headers.get_all(header::TE).into_iter().filter_map(|value| value.to_str().ok());
+    said.flat_map(|value| value.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// Tells of models what needs no provider.

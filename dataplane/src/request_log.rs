@@ -18,7 +18,7 @@ use clap::ValueEnum;
 use llm_dialect::reply::Usage;
 use serde::Serialize;
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, money::Usd};
 
 /// Records that may wait to be written.
 const WAITING: usize = 8192;
@@ -40,6 +40,8 @@ pub enum Format {
 /// One request that is over.
 #[derive(Debug)]
 pub struct Record {
+    /// `x-llm-request-id` of the reply.
+    pub id: u64,
     pub at: SystemTime,
     pub caller: IpAddr,
     pub route: Option<Arc<str>>,
@@ -143,6 +145,7 @@ fn write(records: &Receiver<Option<Record>>, format: Format) -> io::Result<()> {
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
+    request_id: String,
     caller: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
@@ -161,6 +164,7 @@ struct Line<'a> {
     reasoning_tokens: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     estimated: bool,
+    #[serde(serialize_with = "as_text")]
     cost_usd: Usd,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_ms: Option<f64>,
@@ -175,18 +179,14 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Money as a decimal string of nine places, so that no reader rounds it.
-struct Usd(u64);
-
-impl Serialize for Usd {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000))
-    }
+fn as_text<S: serde::Serializer>(usd: &Usd, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(usd)
 }
 
 fn json(record: &Record, line: &mut String) {
     let shown = Line {
         time: format!("{:.3}", jiff::Timestamp::try_from(record.at).unwrap_or_default()),
+        request_id: format!("{:016x}", record.id),
         caller: record.caller,
         route: record.route.as_deref(),
         model: record.model.as_deref(),

@@ -4,11 +4,20 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use llm_dialect::Dialect;
 
-use crate::{buffer::Held, error::Error, stage::relay::ReplyBody};
+use crate::{
+    buffer::Held,
+    error::Error,
+    stage::{relay::ReplyBody, report::Report},
+};
 
 /// The reply for a call that failed before a byte of it was sent.
-pub fn failure(error: &Error, dialect: Dialect) -> Response<ReplyBody> {
-    let mut response = json(dialect.error_body(&error.fault()));
+pub fn failure(error: &Error, dialect: Dialect, report: Option<Report>) -> Response<ReplyBody> {
+    let body = dialect.error_body(&error.fault());
+    let body = match &report {
+        Some(report) => report.in_body(body),
+        None => body,
+    };
+    let mut response = json(body);
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
     match error {
@@ -23,6 +32,9 @@ pub fn failure(error: &Error, dialect: Dialect) -> Response<ReplyBody> {
     }
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    if let Some(report) = report {
+        report.head(headers);
     }
     response
 }

@@ -7,8 +7,8 @@ pub mod stream;
 
 use std::{sync::Arc, time::SystemTime};
 
-use http::{HeaderMap, Uri};
-use llm_config::{Document, Price, pool};
+use http::{HeaderMap, HeaderValue, Uri};
+use llm_config::{Capability, Document, Price, Tier, pool};
 use llm_dialect::{
     api::ListedModel,
     surface::{Api, Kind},
@@ -50,13 +50,32 @@ pub struct Target {
     pub embeddings: bool,
     pub max_output_tokens: Option<u64>,
     pub context_window: Option<u64>,
+    pub tier: Option<Tier>,
+    pub capabilities: Vec<Capability>,
     /// Where each API of the provider is called for this model.
     pub uris: Vec<(Api, Uri)>,
     pub price: Price,
     pub labels: Labels,
+    /// The same as replies tell it.
+    pub told: Told,
     pub series: Arc<Series>,
     pub breaker: breaker::Settings,
     pub health: Arc<Health>,
+}
+
+/// Who answers, as headers of a reply.
+#[derive(Debug)]
+pub struct Told {
+    pub provider: HeaderValue,
+    pub model: HeaderValue,
+}
+
+impl Told {
+    fn new(labels: &Labels) -> Self {
+        // Names are what the schema lets through: ASCII.
+        let value = |text: &str| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-"));
+        Self { provider: value(&labels.provider), model: value(&labels.model) }
+    }
 }
 
 impl Target {

@@ -60,6 +60,14 @@ fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![with(route(), "/spec/rules/0/matches", json!([{}]))],
         ),
         (
+            "simple must be at most medium",
+            vec![
+                with(route(), "/spec/rules/0/complexity", json!({})),
+                with(route(), "/spec/rules/0/complexity", json!({"simple": "0.5", "medium": "0.5"})),
+            ],
+            vec![with(route(), "/spec/rules/0/complexity", json!({"simple": "0.7"}))],
+        ),
+        (
             "must be a duration from 1ms to 24h, such as 30s",
             vec![timeout("1ms"), timeout("24h"), timeout("1h0m0.5s")],
             vec![timeout("0s"), timeout("24h1ms")],
@@ -273,6 +281,10 @@ async fn names_numbers_and_lists_are_bounded() {
         (
             with(route(), "/spec/rules/0/matches", json!([{"paths": ["v1"]}])),
             "spec.rules[0].matches[0].paths[0]",
+        ),
+        (
+            with(route(), "/spec/rules/0/clientOverrides", json!(["Model"])),
+            "spec.rules[0].clientOverrides[0]",
         ),
         (with(route(), "/spec/rules/0/strategy", json!("Fastest")), "spec.rules[0].strategy"),
         (with(pool(), "/spec/retry", json!({"attempts": 0})), "spec.retry.attempts"),

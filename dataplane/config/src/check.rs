@@ -3,7 +3,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{Conditions, Document, Operation, Pool, Provider, Remote, Rule, Simulated, Timeouts, Upstream};
+use crate::{
+    Complexity, Conditions, Document, Operation, Pool, Provider, Remote, Rule, Simulated, Timeouts, Upstream,
+};
 
 /// Something that keeps a document from being run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +69,11 @@ impl Findings {
             self.add(format!("{path}.timeouts"), "must be above 0 ms");
         }
         self.conditions(&format!("{path}.when"), &rule.when);
+        if let Some(Complexity { simple_ppm, medium_ppm }) = rule.complexity
+            && !(simple_ppm <= medium_ppm && medium_ppm <= 1_000_000)
+        {
+            self.add(format!("{path}.complexity"), "simple must be at most medium, and medium at most 1");
+        }
         if rule.backends.is_empty() {
             self.add(format!("{path}.backends"), "must not be empty");
         }

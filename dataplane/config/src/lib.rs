@@ -26,7 +26,9 @@ pub use pool::{
     Capability, CircuitBreaker, Credential, Model, Operation, Pool, Price, Provider, Remote, Retry,
     Simulated, Tier, Upstream,
 };
-pub use route::{Backend, Conditions, Dialect, HeaderMatch, Route, Rule, Sticky, Strategy, Timeouts};
+pub use route::{
+    Backend, Complexity, Conditions, Dialect, HeaderMatch, Override, Route, Rule, Sticky, Strategy, Timeouts,
+};
 
 /// What one proxy should hold. Keys are `namespace/name` of the object that a part was compiled from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,7 +29,33 @@ pub struct Rule {
     pub fallback: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
+    /// Calls by an alias go to models of the tier that they are hard enough for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complexity: Option<Complexity>,
+    /// What callers may choose for themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_overrides: Vec<Override>,
     pub timeouts: Timeouts,
+}
+
+/// From which estimate on, in parts per million, a call is no simple one any more, and no medium one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Complexity {
+    pub simple_ppm: u32,
+    pub medium_ppm: u32,
+}
+
+/// What a caller may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Override {
+    Strategy,
+    Providers,
+    Capabilities,
+    Cost,
+    Latency,
+    Fallback,
+    Cache,
 }
 
 /// How the first choice is made among those that can answer, and the order of the others.

@@ -2,6 +2,7 @@
 //! places where the gateway may have to write something else. Nothing more of the body is read.
 
 pub(crate) mod fields;
+mod taken;
 
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
@@ -11,6 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::{Invalid, depth::Bounded};
 use fields::Fields;
+
+pub use taken::TakenOut;
 
 /// What an API's bodies look like from outside.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +59,7 @@ pub struct Envelope {
     /// Where values of the body name it again.
     inner_models_at: Vec<Range<usize>>,
     usage_wish: UsageWish,
+    may_hold_wishes: bool,
 }
 
 /// What the caller said of usage in the stream.
@@ -94,7 +98,8 @@ impl Envelope {
             Some(raw) => usage_wish(body, raw)?,
         };
         let stream = fields.stream.unwrap_or(shape.streams);
-        Ok(Self { model, stream, model_at, inner_models_at, usage_wish })
+        let may_hold_wishes = fields.for_the_gateway;
+        Ok(Self { model, stream, model_at, inner_models_at, usage_wish, may_hold_wishes })
     }
 
     /// Whether the caller wants usage in the stream.

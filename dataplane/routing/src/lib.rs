@@ -4,6 +4,7 @@
 //! In the order in which a call meets them:
 //!
 //! - [`pattern`]: whether a rule is for its model.
+//! - [`complexity`]: how hard it is, for rules that choose models by that.
 //! - [`rank`]: candidates to an order, with the scores that made it.
 //! - [`breaker`]: whether a provider's model takes calls.
 //! - [`bucket`]: the quota per minute of a provider.
@@ -14,6 +15,7 @@
 //! What workers share is a word of 64 bits each, and a change of it is a pure function of the word.
 
 pub mod pattern;
+pub mod complexity;
 pub mod rank;
 pub mod breaker;
 pub mod bucket;
@@ -24,6 +26,3 @@ pub mod average;
 pub mod quantiles;
 
 mod word;
-
-/// How hard a call is.
-pub mod complexity;

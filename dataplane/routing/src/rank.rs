@@ -35,6 +35,10 @@ impl Weights {
 /// What is known of a candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Facts {
+    /// How far it is from the tier that the call is for.
+    pub distance: u8,
+    /// The caller prefers it.
+    pub preferred: bool,
     /// The place of its backend in the rule.
     pub backend: u16,
     /// The backend's share.
@@ -57,6 +61,13 @@ pub struct Facts {
     pub health: f32,
     /// Calls that it is busy with.
     pub in_flight: u32,
+}
+
+impl Facts {
+    /// What the call wishes goes before what the rule does: less is closer to it.
+    fn wish(&self) -> (u8, bool) {
+        (self.distance, !self.preferred)
+    }
 }
 
 /// A score, each part from 0 to 1, and what it adds up to.
@@ -96,7 +107,8 @@ pub fn rank(strategy: Strategy, candidates: &[Facts], draw: u64) -> Order {
     match strategy {
         Strategy::Ordered => sort(&mut order, |index| {
             let facts = candidates.get(index)?;
-            Some((facts.backend, facts.model, facts.priority, provider_turn(facts, index, draw)))
+            let provider = provider_turn(facts, index, draw);
+            Some((facts.wish(), facts.backend, facts.model, facts.priority, provider))
         }),
         Strategy::Weighted => {
             let lead = lead(candidates, draw);
@@ -108,7 +120,7 @@ pub fn rank(strategy: Strategy, candidates: &[Facts], draw: u64) -> Order {
                 };
                 let backend = backend_turn(facts, draw);
                 let provider = provider_turn(facts, index, draw);
-                Some((class, backend, facts.model, facts.priority, provider))
+                Some((facts.wish(), class, backend, facts.model, facts.priority, provider))
             });
         }
         Strategy::Scored(weights) => {
@@ -123,7 +135,7 @@ pub fn rank(strategy: Strategy, candidates: &[Facts], draw: u64) -> Order {
                 let key = |ranked: &Ranked| {
                     candidates
                         .get(ranked.index)
-                        .map(|facts| (any_named && !facts.named, facts.priority))
+                        .map(|facts| (facts.wish(), any_named && !facts.named, facts.priority))
                         .unwrap_or_default()
                 };
                 key(a).cmp(&key(b)).then(b.score.total.total_cmp(&a.score.total))
@@ -139,7 +151,7 @@ fn sort<K: PartialOrd>(order: &mut Order, key: impl Fn(usize) -> Option<K>) {
 
 /// The backend that is drawn, and its model that stands first.
 fn lead(candidates: &[Facts], draw: u64) -> (u16, u16) {
-    let turn = |facts: &Facts| (backend_turn(facts, draw), facts.model);
+    let turn = |facts: &Facts| (facts.wish(), backend_turn(facts, draw), facts.model);
     candidates
         .iter()
         .min_by(|a, b| turn(a).partial_cmp(&turn(b)).unwrap_or(std::cmp::Ordering::Equal))

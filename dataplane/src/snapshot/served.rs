@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use llm_config::{self as config, Conditions, Operation, Sticky, Timeouts, pool};
+use llm_config::{self as config, Complexity, Conditions, Operation, Override, Sticky, Timeouts, pool};
 use llm_routing::{
     breaker,
     rank::{Facts, Strategy, Weights},
 };
 
 use super::{
-    Provider, Target,
+    Provider, Target, Told,
     router::{Asking, holds},
 };
 use crate::{
@@ -36,6 +36,8 @@ pub struct Rule {
     pub strategy: config::Strategy,
     pub fallback: bool,
     pub sticky: Option<Sticky>,
+    pub complexity: Option<Complexity>,
+    pub client_overrides: Vec<Override>,
     pub timeouts: Timeouts,
 }
 
@@ -48,6 +50,8 @@ impl Rule {
             strategy: rule.strategy,
             fallback: rule.fallback,
             sticky: rule.sticky,
+            complexity: rule.complexity,
+            client_overrides: rule.client_overrides.clone(),
             timeouts: rule.timeouts,
         }
     }
@@ -56,16 +60,17 @@ impl Rule {
     pub fn takes(&self, asking: Asking<'_>) -> bool {
         self.when.is_empty() || holds(&self.when, asking)
     }
+}
 
-    pub fn ranking(&self) -> Strategy {
-        match self.strategy {
-            config::Strategy::Weighted => Strategy::Weighted,
-            config::Strategy::Ordered => Strategy::Ordered,
-            config::Strategy::Balanced => Strategy::Scored(Weights::BALANCED),
-            config::Strategy::CostOptimized => Strategy::Scored(Weights::COST),
-            config::Strategy::LatencyOptimized => Strategy::Scored(Weights::LATENCY),
-            config::Strategy::QualityOptimized => Strategy::Scored(Weights::QUALITY),
-        }
+/// How a strategy orders candidates.
+pub fn ranking(strategy: config::Strategy) -> Strategy {
+    match strategy {
+        config::Strategy::Weighted => Strategy::Weighted,
+        config::Strategy::Ordered => Strategy::Ordered,
+        config::Strategy::Balanced => Strategy::Scored(Weights::BALANCED),
+        config::Strategy::CostOptimized => Strategy::Scored(Weights::COST),
+        config::Strategy::LatencyOptimized => Strategy::Scored(Weights::LATENCY),
+        config::Strategy::QualityOptimized => Strategy::Scored(Weights::QUALITY),
     }
 }
 
@@ -191,8 +196,11 @@ impl<'a> Builder<'a> {
                 embeddings: model.operations.contains(&Operation::Embeddings),
                 max_output_tokens: model.max_output_tokens,
                 context_window: model.context_window,
+                tier: model.tier,
+                capabilities: model.capabilities.clone(),
                 uris: uris.unwrap_or_default(),
                 price: model.price,
+                told: Told::new(&labels),
                 labels: labels.clone(),
                 provider,
             })

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use hyper::body::Incoming;
 use llm_dialect::{
     Invalid, chat, embedding,
-    envelope::Envelope,
+    envelope::{Envelope, TakenOut},
     surface::{Api, CallerSide},
 };
 
@@ -14,6 +14,7 @@ use crate::{
     buffer::{Buffers, Held, Unheld},
     error::Error,
     shared::Limits,
+    stage::wish::Wishes,
 };
 
 /// A call as the caller sent it, with what the stages need to know of it.
@@ -50,9 +51,19 @@ pub async fn read(body: Incoming, limits: &Limits, buffers: &Buffers) -> Result<
         })
 }
 
-/// Decodes a body; `model` where the path names it.
-pub fn decode(api: Api, model: Option<Box<str>>, body: Held) -> Result<Call, Error> {
-    let envelope = Envelope::read(api.shape(), &body.bytes)?;
+/// Decodes a body; `model` where the path names it. What of the body is for the gateway is added to
+/// `wishes`, and no more there.
+pub fn decode(api: Api, model: Option<Box<str>>, body: Held, wishes: &mut Wishes) -> Result<Call, Error> {
+    let mut envelope = Envelope::read(api.shape(), &body.bytes)?;
+    let mut body = body;
+    if let Some(TakenOut { body: rest, routing, labels }) = envelope.take_out(&body.bytes)? {
+        if let Some(routing) = routing {
+            wishes.add_routing(&routing)?;
+        }
+        wishes.add_labels(labels)?;
+        envelope = Envelope::read(api.shape(), &rest)?;
+        body = body.with(rest);
+    }
     let stream = api.streams().unwrap_or(envelope.stream);
     let model = model.unwrap_or_else(|| envelope.model.clone());
     let foreign_seals = api.dialect().keeps_foreign_seals(&body.bytes);

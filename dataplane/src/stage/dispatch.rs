@@ -141,7 +141,7 @@ pub async fn dispatch(
 fn policy(plan: &Plan<'_>) -> Policy {
     let (attempts, backoff) =
         plan.get(0).map_or((1, Duration::ZERO), |first| (first.retry.attempts, first.retry.backoff));
-    Policy { attempts, backoff, fallback: plan.rule.fallback }
+    Policy { attempts, backoff, fallback: plan.fallback }
 }
 
 /// Candidates that have asked to be left alone are.

@@ -16,10 +16,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use llm_config::Timeouts;
 use llm_dialect::{
+    frame::Framing,
     gather::Gather,
     surface::CallerSide,
     translation::{Broken, Through},
@@ -32,6 +33,7 @@ use crate::{
     stage::{
         decode::Call,
         dispatch::{Reply, ReplyStart, Source},
+        report::TRAILERS,
         settle::{Settlement, Taken},
     },
     upstream::health::Trial,
@@ -54,16 +56,25 @@ impl ReplyBody {
     }
 }
 
+/// On what terms a reply goes to its client.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub timeouts: Timeouts,
+    /// Of the whole call.
+    pub deadline: Instant,
+    /// The client reads what comes behind the body.
+    pub trailers: bool,
+}
+
 /// Gives the reply to the client.
 pub fn relay(
     reply: Reply,
     trial: Option<Trial>,
     call: &Call,
-    timeouts: Timeouts,
-    deadline: Instant,
+    terms: Terms,
     mut settlement: Settlement,
 ) -> Response<ReplyBody> {
-    let Reply { status, headers, body, refused: _ } = reply;
+    let Reply { status, mut headers, body, refused: _ } = reply;
     let body = match body {
         ReplyStart::Whole { body, usage } => {
             settlement.first_byte();
@@ -72,11 +83,24 @@ pub fn relay(
                 None if status.is_success() => Taken::Seen { usage: None, events: 0 },
                 None => Taken::Nothing,
             };
-            settlement.finish(status, taken, None);
-            ReplyBody::whole(body)
+            match settlement.finish(status, taken, None) {
+                Some(report) => {
+                    report.head(&mut headers);
+                    let told = report.in_body(body.bytes.clone());
+                    ReplyBody::whole(body.with(told))
+                }
+                None => ReplyBody::whole(body),
+            }
         }
         ReplyStart::Stream { first, rest, through } => {
+            let Terms { timeouts, deadline, trailers: takes_trailers } = terms;
             let idle = timeouts.idle();
+            if let Some(report) = settlement.so_far() {
+                report.head(&mut headers);
+            }
+            if takes_trailers {
+                headers.insert(header::TRAILER, TRAILERS);
+            }
             ReplyBody::Stream(Box::new(Relay {
                 source: rest,
                 first: Some(first),
@@ -94,6 +118,8 @@ pub fn relay(
                 timer: Box::pin(sleep_until(deadline.min(Instant::now() + idle))),
                 provider: settlement.provider(),
                 trial,
+                takes_trailers,
+                trailers: None,
                 settlement: Some(settlement),
             }))
         }
@@ -135,6 +161,9 @@ pub struct Relay {
     provider: Arc<str>,
     /// What the end of the stream tells of its provider.
     trial: Option<Trial>,
+    takes_trailers: bool,
+    /// At the end.
+    trailers: Option<HeaderMap>,
     /// Gone when the stream has come to an end.
     settlement: Option<Settlement>,
 }
@@ -235,6 +264,11 @@ impl Relay {
         }
     }
 
+    /// Whether it may hold comments.
+    fn is_of_events(&self) -> bool {
+        matches!(self.caller, CallerSide::Chat(api) if api.framing() == Framing::Sse)
+    }
+
     /// The stream is over: in good order, or with an event that says why not.
     fn close(&mut self, error: Option<&Error>) {
         if let (Some(error), CallerSide::Chat(api)) = (error, self.caller) {
@@ -249,7 +283,15 @@ impl Relay {
         }
         if let Some(mut settlement) = self.settlement.take() {
             settlement.first_byte();
-            settlement.finish(error.map_or(StatusCode::OK, Error::status), taken, error);
+            let status = error.map_or(StatusCode::OK, Error::status);
+            if let Some(report) = settlement.finish(status, taken, error) {
+                self.trailers = self.takes_trailers.then(|| report.trailers());
+                if self.is_of_events()
+                    && let Some(comment) = report.comment()
+                {
+                    self.out.push(comment);
+                }
+            }
         }
     }
 }
@@ -292,7 +334,10 @@ impl Body for Relay {
                 break;
             }
         }
-        Poll::Ready((!this.out.is_empty()).then(|| Ok(Frame::data(this.out.take()))))
+        if this.out.is_empty() {
+            return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+        }
+        Poll::Ready(Some(Ok(Frame::data(this.out.take()))))
     }
 }
 

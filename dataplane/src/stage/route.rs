@@ -1,39 +1,47 @@
 //! A call and the snapshot to a plan. Pure: chance is passed in.
 
-use std::{
-    cell::OnceCell,
-    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
-};
+mod decision;
+mod fitness;
+mod weigh;
 
-use http::HeaderMap;
-use llm_dialect::surface::{Kind, Task};
-use llm_routing::rank::{Facts, Order, Strategy, rank};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+
+use llm_dialect::surface::Task;
+use llm_routing::{
+    complexity::{Estimate, estimate},
+    rank::rank,
+};
 use smallvec::SmallVec;
 
 use crate::{
     error::Error,
     snapshot::{
-        Snapshot, Target,
+        Snapshot,
         router::{Asking, Found},
-        served::{Candidate, Rule, Served},
+        served::{Candidate, Rule, Served, ranking},
     },
-    stage::{decode::Call, identify::excerpt},
-    wire,
+    stage::{
+        decode::{Call, Meaning},
+        identify::excerpt,
+        wish::Wishes,
+    },
 };
+
+pub use decision::Decision;
+use fitness::Fitness;
+use weigh::{Exclusion, Scales};
 
 /// Near names that an unknown model is answered with, at most.
 const NEAR_NAMES: usize = 5;
-/// Who the application's user is, for rules that keep their choice.
-const USER_HEADER: &str = "x-llm-user";
-/// Bytes of text that make a token, about.
-const BYTES_PER_TOKEN: f32 = 4.0;
-/// Tokens that a reply is expected to have before the first one has come.
-const OUTPUT_TOKENS: f32 = 300.0;
 
 /// Where a call goes, and where it goes next when that fails.
 #[derive(Debug)]
 pub struct Plan<'a> {
     pub rule: &'a Rule,
+    /// Whether others than the first choice are asked.
+    pub fallback: bool,
+    /// Why it is so, for a call that asks.
+    pub decision: Option<Box<Decision>>,
     /// At least one, the first choice first.
     candidates: SmallVec<[&'a Candidate; 16]>,
 }
@@ -49,11 +57,15 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Plans a call; `draw` is a random number that decides among weights. A target that can't be told of
-/// all that the call wishes is left out.
+/// Plans a call; `draw` is a random number that decides among weights. Left out are targets that can't
+/// be told of all that the call asks, and those that its wishes exclude.
+///
+/// # Errors
+/// When no rule takes the call, or none of its candidates is left; the error names what to change.
 pub fn route<'a>(
     snapshot: &'a Snapshot,
     call: &Call,
+    wishes: &Wishes,
     asking: Asking<'_>,
     draw: u64,
 ) -> Result<Plan<'a>, Error> {
@@ -62,99 +74,58 @@ pub fn route<'a>(
         Found::Otherwise(rule) => return Err(otherwise(call, rule)),
         Found::Unknown => return Err(unknown(snapshot, &call.model)),
     };
-    let Served { rule, candidates } = served;
-    let fitness = Fitness { call, by_kind: Default::default() };
-    let fit: SmallVec<[&Candidate; 16]> =
-        candidates.iter().filter(|candidate| fitness.fits(&candidate.target)).collect();
-    if fit.is_empty() {
-        return Err(fitness.refusal(served));
-    }
-    if fit.len() == 1 {
-        return Ok(Plan { rule, candidates: fit });
-    }
-    let draw = rule.sticky.and_then(|_| user(asking.headers)).map_or(draw, |user| sticky(&rule.route, user));
-    let order = ranked(rule.ranking(), call, &fit, draw);
-    let candidates = order.iter().filter_map(|ranked| fit.get(ranked.index).copied()).collect();
-    Ok(Plan { rule, candidates })
-}
-
-fn ranked(strategy: Strategy, call: &Call, candidates: &[&Candidate], draw: u64) -> Order {
-    let facts: SmallVec<[Facts; 16]> = match strategy {
-        Strategy::Weighted | Strategy::Ordered => {
-            candidates.iter().map(|candidate| candidate.facts).collect()
+    let rule = &*served.rule;
+    wishes.check_allowed(rule)?;
+    let fallback = wishes.fallback.unwrap_or(rule.fallback);
+    let strategy = wishes.strategy.unwrap_or(rule.strategy);
+    let estimate = difficulty(served, call)?;
+    let scales = Scales::new(call, wishes, strategy, served, estimate)?;
+    let mut fit: SmallVec<[&Candidate; 16]> = SmallVec::new();
+    let mut facts = SmallVec::<[_; 16]>::new();
+    let mut excluded: Vec<(&Candidate, Exclusion)> = Vec::new();
+    for candidate in &served.candidates {
+        match scales.weigh(candidate) {
+            Ok(found) => {
+                fit.push(candidate);
+                facts.push(found);
+            }
+            Err(exclusion) => excluded.push((candidate, exclusion)),
         }
-        Strategy::Scored(_) => candidates.iter().map(|candidate| live(call, candidate)).collect(),
-    };
-    rank(strategy, &facts, draw)
-}
-
-/// What is known of a candidate now.
-fn live(call: &Call, candidate: &Candidate) -> Facts {
-    let Target { price, series, health, .. } = &*candidate.target;
-    #[expect(clippy::cast_precision_loss, reason = "an expectation, not a bill")]
-    let (bytes, input_price, output_price) =
-        (call.body.bytes.len() as f32, price.input as f32, price.output as f32);
-    let output = series.expected_output().unwrap_or(OUTPUT_TOKENS);
-    Facts {
-        cost: (bytes / BYTES_PER_TOKEN * input_price + output * output_price) / 1e6,
-        latency: health.expected_ms(output),
-        health: health.share_well(),
-        in_flight: health.in_flight.load(std::sync::atomic::Ordering::Relaxed),
-        ..candidate.facts
     }
+    if fit.is_empty() {
+        return Err(scales.refusal(served, &excluded));
+    }
+    let user = rule.sticky.and(wishes.user.as_deref());
+    let draw = user.map_or(draw, |user| sticky(&rule.route, user));
+    let order = rank(ranking(strategy), &facts, draw);
+    let decision = wishes.explain.then(|| {
+        let asked = (call, rule, strategy, estimate);
+        Box::new(Decision::new(asked, (&fit, &facts, &order), &excluded))
+    });
+    let candidates = order.iter().filter_map(|ranked| fit.get(ranked.index).copied()).collect();
+    Ok(Plan { rule, fallback, decision, candidates })
 }
 
-fn user(headers: &HeaderMap) -> Option<&[u8]> {
-    headers.get(USER_HEADER).map(http::HeaderValue::as_bytes).filter(|user| !user.is_empty())
+/// How hard a call is, where its rule wants to know: one that names its model gets that.
+fn difficulty(served: &Served, call: &Call) -> Result<Option<Estimate>, Error> {
+    let asked = served.rule.complexity.is_some() && call.api.task() == Task::Chat;
+    if !asked || served.candidates.iter().any(|candidate| candidate.facts.named) {
+        return Ok(None);
+    }
+    match call.meaning().map_err(|invalid| Error::Invalid(invalid.clone()))? {
+        Meaning::Chat(request) => Ok(Some(estimate(request))),
+        Meaning::Embed(_) => Ok(None),
+    }
 }
 
 /// The same number for the same user of a route, in every proxy of one build.
-fn sticky(route: &str, user: &[u8]) -> u64 {
+fn sticky(route: &str, user: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one((route, user))
 }
 
 /// The model is served, but not for such a call.
 fn otherwise(call: &Call, rule: &Rule) -> Error {
     Error::NoRuleMatches { model: excerpt(&call.model), route: rule.route.to_string() }
-}
-
-/// What may be told to which kind of provider, found out when it is first asked. A pool's servers of
-/// kind OpenAI may have the Responses API or not, and it can say other things: it has a place of its own,
-/// the last.
-struct Fitness<'c> {
-    call: &'c Call,
-    by_kind: [OnceCell<Result<(), Error>>; Kind::ALL.len() + 1],
-}
-
-impl Fitness<'_> {
-    fn fits(&self, target: &Target) -> bool {
-        self.does(target) && self.expresses(target).is_ok()
-    }
-
-    fn does(&self, target: &Target) -> bool {
-        if self.call.api.task() == Task::Embed { target.embeddings } else { target.chat }
-    }
-
-    fn expresses(&self, target: &Target) -> Result<(), &Error> {
-        // Servers of one kind differ only in whether they have the Responses API.
-        let place = if target.provider.responses { Kind::ALL.len() } else { target.kind() as usize };
-        let found = self.by_kind[place].get_or_init(|| wire::way(self.call, target).map(drop));
-        found.as_ref().copied()
-    }
-
-    /// Why none of the targets fits.
-    fn refusal(self, served: &Served) -> Error {
-        let targets = || served.candidates.iter().map(|candidate| &candidate.target);
-        if targets().next().is_some() && !targets().any(|target| self.does(target)) {
-            let wanted = if self.call.api.task() == Task::Embed { "embeddings" } else { "chat" };
-            return Error::WrongOperation { model: excerpt(&self.call.model), wanted };
-        }
-        let refused = self.by_kind.into_iter().filter_map(OnceCell::into_inner).find_map(Result::err);
-        refused.unwrap_or_else(|| Error::NoProvider {
-            model: excerpt(&self.call.model),
-            route: served.rule.route.to_string(),
-        })
-    }
 }
 
 /// The refusal of a model that is not served, with the names that it may have been meant for.

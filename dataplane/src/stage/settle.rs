@@ -19,6 +19,7 @@ use crate::{
     stage::{
         decode::Call,
         identify::{Caller, excerpt},
+        report::{Cost, Explanation, Report},
     },
 };
 
@@ -59,6 +60,7 @@ pub struct Settlement {
 
 #[derive(Debug)]
 struct Open {
+    id: u64,
     log: RequestLog,
     unrouted: Arc<Series>,
     started: Instant,
@@ -73,12 +75,14 @@ struct Open {
     first_byte: Option<Duration>,
     /// Events that have come back, for when the client hangs up.
     seen: Taken,
+    explanation: Option<Box<Explanation>>,
 }
 
 impl Settlement {
     /// A call has arrived. `unrouted` counts it until it has a target.
     pub fn begin(log: RequestLog, unrouted: Arc<Series>, caller: Caller) -> Self {
         let open = Open {
+            id: fastrand::u64(..),
             log,
             unrouted,
             started: Instant::now(),
@@ -91,6 +95,7 @@ impl Settlement {
             attempts: 0,
             first_byte: None,
             seen: Taken::Nothing,
+            explanation: None,
         };
         Self { open: Some(open) }
     }
@@ -122,6 +127,25 @@ impl Settlement {
         }
     }
 
+    /// The reply shall say how it came about.
+    pub fn explain(&mut self, explanation: Explanation) {
+        if let Some(open) = &mut self.open {
+            open.explanation = Some(Box::new(explanation));
+        }
+    }
+
+    /// What is known of it so far, for the head of its reply.
+    pub fn so_far(&self) -> Option<Report> {
+        self.open.as_ref().map(|open| Report {
+            request_id: open.id,
+            target: open.target.clone(),
+            attempts: open.attempts,
+            took: open.started.elapsed(),
+            cost: None,
+            explanation: None,
+        })
+    }
+
     /// It is sent to a target.
     pub fn tries(&mut self, target: &Arc<Target>) {
         if let Some(open) = &mut self.open {
@@ -147,11 +171,9 @@ impl Settlement {
         }
     }
 
-    /// It is over.
-    pub fn finish(mut self, status: StatusCode, taken: Taken, error: Option<&Error>) {
-        if let Some(open) = self.open.take() {
-            open.settle(status, taken, error.map(Error::code));
-        }
+    /// It is over. What is known of it is for its reply; `None` where it has been handed over.
+    pub fn finish(mut self, status: StatusCode, taken: Taken, error: Option<&Error>) -> Option<Report> {
+        self.open.take().map(|open| open.settle(status, taken, error.map(Error::code)))
     }
 }
 
@@ -160,13 +182,13 @@ impl Drop for Settlement {
         if let Some(open) = self.open.take() {
             let status = StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST);
             let seen = open.seen;
-            open.settle(status, seen, Some("client_closed"));
+            let _unread = open.settle(status, seen, Some("client_closed"));
         }
     }
 }
 
 impl Open {
-    fn settle(self, status: StatusCode, taken: Taken, error: Option<&'static str>) {
+    fn settle(self, status: StatusCode, taken: Taken, error: Option<&'static str>) -> Report {
         let total = self.started.elapsed();
         let (usage, estimated) = match taken {
             Taken::Reported(usage) => (usage, false),
@@ -178,40 +200,52 @@ impl Open {
             }
             Taken::Nothing => (Usage::default(), false),
         };
-        let cost = self.target.as_ref().map_or(0, |target| cost(target.price, usage));
+        let cost = self.target.as_ref().map_or_else(Cost::default, |target| cost(target.price, usage));
         let series = self.target.as_ref().map_or(&self.unrouted, |target| &target.series);
         series.call(status, total);
-        series.usage(usage, cost);
+        series.usage(usage, cost.total);
+        let report = Report {
+            request_id: self.id,
+            target: self.target,
+            attempts: self.attempts,
+            took: total,
+            cost: Some(cost),
+            explanation: self.explanation,
+        };
         if !self.log.is_on() {
-            return;
+            return report;
         }
+        let target = report.target.as_ref();
         self.log.write(Record {
+            id: self.id,
             at: self.at,
             caller: self.caller.address,
-            route: self.target.as_ref().map(|target| target.labels.route.clone()),
+            route: target.map(|target| target.labels.route.clone()),
             model: self.model,
-            provider: self.target.as_ref().map(|target| target.provider.name.clone()),
+            provider: target.map(|target| target.provider.name.clone()),
             status: status.as_u16(),
             usage,
             estimated,
-            cost_nano_usd: cost,
+            cost_nano_usd: cost.total,
             first_byte: self.first_byte,
             total,
             attempts: self.attempts,
             error,
         });
+        report
     }
 }
 
 /// Nano-USD, rounded up: never less than what is owed.
-fn cost(price: Price, usage: Usage) -> u64 {
+fn cost(price: Price, usage: Usage) -> Cost {
     let fresh = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
     let part = |tokens: u64, per_million: u64| u128::from(tokens) * u128::from(per_million);
-    let millionths = part(fresh, price.input)
+    let nano = |millionths: u128| u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    let input = part(fresh, price.input)
         + part(usage.cached_input, price.cached_input)
-        + part(usage.cache_write, price.cache_write)
-        + part(usage.output, price.output);
-    u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+        + part(usage.cache_write, price.cache_write);
+    let output = part(usage.output, price.output);
+    Cost { input: nano(input), output: nano(output), total: nano(input + output) }
 }
 
 #[cfg(test)]
@@ -227,10 +261,10 @@ mod tests {
             output: 10_000_000_000,
         };
         let usage = Usage { input: 1_000, cached_input: 400, cache_write: 100, output: 10, reasoning: 4 };
-        assert_eq!(cost(price, usage), 500 * 2_500 + 400 * 1_250 + 100 * 3_000 + 10 * 10_000);
+        assert_eq!(cost(price, usage).total, 500 * 2_500 + 400 * 1_250 + 100 * 3_000 + 10 * 10_000);
         let odd = Price { input: 1, ..Price::default() };
-        assert_eq!(cost(odd, Usage { input: 1, ..Usage::default() }), 1);
+        assert_eq!(cost(odd, Usage { input: 1, ..Usage::default() }).total, 1);
         let most = Usage { input: u64::MAX, output: u64::MAX, ..Usage::default() };
-        assert_eq!(cost(price, most), u64::MAX);
+        assert_eq!(cost(price, most).total, u64::MAX);
     }
 }

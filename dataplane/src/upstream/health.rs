@@ -115,6 +115,12 @@ impl Health {
         Some(self.first_token_ms.get().unwrap_or(0.0) + per_token * tokens)
     }
 
+    /// As if a call had taken so long for so many tokens.
+    #[cfg(test)]
+    pub fn saw(&self, took: Duration, tokens: u16) {
+        self.per_token_ms.observe(millis(took) / f32::from(tokens), clock::now());
+    }
+
     /// How much longer it asked to be left alone.
     pub fn rests_for(&self, now: Duration) -> Duration {
         Duration::from_millis(self.not_before.load(Relaxed)).saturating_sub(now)

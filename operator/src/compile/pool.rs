@@ -8,8 +8,8 @@ use std::{
 
 use llm_config as config;
 use llm_crds::{
-    CircuitBreaker, Model, Operation, Pricing, Provider, ProviderKind, ProviderPool, Reason, ResponsesApi,
-    Retry, SecretKeyReference, Simulated, nano_usd, unit_interval_ppm,
+    Capability, CircuitBreaker, Model, Operation, Pricing, Provider, ProviderKind, ProviderPool, Reason,
+    ResponsesApi, Retry, SecretKeyReference, Simulated, Tier, nano_usd, unit_interval_ppm,
 };
 use rustls::{
     RootCertStore,
@@ -255,9 +255,24 @@ fn compile_model(path: &str, model: &Model, invalid: &mut Vec<String>) -> config
         operations: operations.collect(),
         max_output_tokens: model.max_output_tokens.and_then(|tokens| tokens.try_into().ok()),
         context_window: model.context_window.and_then(|tokens| tokens.try_into().ok()),
+        tier: model.tier.map(|tier| match tier {
+            Tier::Economy => config::Tier::Economy,
+            Tier::Standard => config::Tier::Standard,
+            Tier::Premium => config::Tier::Premium,
+        }),
+        capabilities: model.capabilities.iter().copied().map(capability).collect(),
         quality_ppm,
         price,
-        ..config::Model::default()
+    }
+}
+
+fn capability(capability: Capability) -> config::Capability {
+    match capability {
+        Capability::Reasoning => config::Capability::Reasoning,
+        Capability::Coding => config::Capability::Coding,
+        Capability::Vision => config::Capability::Vision,
+        Capability::Tools => config::Capability::Tools,
+        Capability::LongContext => config::Capability::LongContext,
     }
 }
 

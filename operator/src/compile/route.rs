@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt as _};
 use llm_config as config;
 use llm_crds::{
-    Backend, ConditionType, Dialect, FromNamespaces, LLMRoute, Reason, RouteMatch, RouteRule, Sticky,
-    StickyBy, Strategy, Timeouts, Verdict,
+    Backend, Complexity, ConditionType, DecimalError, Dialect, FromNamespaces, LLMRoute, Override, Reason,
+    RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts, Verdict, unit_interval_ppm,
 };
 
 use super::{RouteOutcome, accepted, millis, pool::Offered, resolved};
@@ -28,20 +28,20 @@ pub fn compile(
 ) -> (RouteOutcome, Shipped) {
     let joined = Joined { name, observed, pools };
     let mut rules = Vec::new();
-    let mut refs = References::default();
+    let mut found = Findings::default();
     for (i, rule) in route.spec.rules.iter().enumerate() {
-        rules.push(joined.rule(&format!("spec.rules[{i}]"), rule, &mut refs));
+        rules.push(joined.rule(&format!("spec.rules[{i}]"), rule, &mut found));
     }
-    let invalid = repeated(&rules);
+    let invalid = [repeated(&rules), std::mem::take(&mut found.invalid)].concat();
     let rules = rules.concat();
     let unknown = unknown_gateways(route, observed);
     let mut outcome = RouteOutcome {
         models: rules.iter().flat_map(|rule| rule.models.iter().cloned()).collect(),
-        pools: refs.pools.iter().map(ToString::to_string).collect(),
+        pools: found.pools.iter().map(ToString::to_string).collect(),
         ..RouteOutcome::default()
     };
-    let resolved = resolved(refs.reason.unwrap_or(Reason::ResolvedRefs), &refs.problems);
-    if !invalid.is_empty() || !unknown.is_empty() || refs.fatal {
+    let resolved = resolved(found.reason.unwrap_or(Reason::ResolvedRefs), &found.problems);
+    if !invalid.is_empty() || !unknown.is_empty() || found.fatal {
         let reason = if invalid.is_empty() { Reason::NoMatchingGateway } else { Reason::Invalid };
         outcome.verdicts = vec![accepted(reason, &[invalid, unknown].concat()), resolved];
         return (outcome, Vec::new());
@@ -124,17 +124,23 @@ fn unknown_gateways(route: &LLMRoute, observed: &Observed) -> Vec<String> {
         .collect()
 }
 
-/// What a route refers to.
+/// What is found of a route on the way: the pools that it refers to, and what is wrong with it.
 #[derive(Default)]
-struct References {
+struct Findings {
     pools: BTreeSet<ObjectName>,
     reason: Option<Reason>,
     problems: Vec<String>,
     /// Whether a problem keeps the route from being shipped.
     fatal: bool,
+    /// What of the spec itself is wrong.
+    invalid: Vec<String>,
 }
 
-impl References {
+impl Findings {
+    fn invalid(&mut self, problem: String) {
+        self.invalid.push(problem);
+    }
+
     fn fatal(&mut self, reason: Reason, problem: String) {
         self.reason.get_or_insert(reason);
         self.problems.push(problem);
@@ -151,16 +157,19 @@ struct Joined<'a> {
 
 impl Joined<'_> {
     /// The rule in parts: names under the same conditions.
-    fn rule(&self, path: &str, rule: &RouteRule, refs: &mut References) -> Vec<config::Rule> {
+    fn rule(&self, path: &str, rule: &RouteRule, found: &mut Findings) -> Vec<config::Rule> {
         let backends: Vec<config::Backend> = rule
             .backends
             .iter()
             .enumerate()
-            .filter_map(|(i, spec)| self.backend(&format!("{path}.backends[{i}]"), spec, refs))
+            .filter_map(|(i, spec)| self.backend(&format!("{path}.backends[{i}]"), spec, found))
             .collect();
         let mut served: Vec<String> = backends.iter().flat_map(|backend| backend.models.clone()).collect();
         let mut seen = BTreeSet::new();
         served.retain(|model| seen.insert(model.clone()));
+        let complexity = rule.complexity.as_ref().and_then(|given| {
+            complexity(given).map_err(|error| found.invalid(format!("{path}.complexity: {error}"))).ok()
+        });
         let mut named: BTreeMap<config::Conditions, Vec<String>> = BTreeMap::new();
         for entry in &rule.matches {
             let models = if entry.models.is_empty() { &served } else { &entry.models };
@@ -179,17 +188,20 @@ impl Joined<'_> {
                 strategy: strategy(rule.strategy),
                 fallback: rule.fallback.enabled,
                 sticky: rule.sticky.as_ref().map(|Sticky { by: StickyBy::User }| config::Sticky::User),
+                complexity,
+                client_overrides: rule.client_overrides.iter().copied().map(may_choose).collect(),
                 timeouts: timeouts(rule.timeouts.as_ref()),
             })
             .collect()
     }
 
-    fn backend(&self, path: &str, backend: &Backend, refs: &mut References) -> Option<config::Backend> {
+    fn backend(&self, path: &str, backend: &Backend, found: &mut Findings) -> Option<config::Backend> {
         let namespace = backend.pool.namespace.as_ref().unwrap_or(&self.name.namespace);
         let pool_name = ObjectName::new(namespace.clone(), backend.pool.name.clone());
-        refs.pools.insert(pool_name.clone());
+        found.pools.insert(pool_name.clone());
         let Some(offered) = self.pools.get(&pool_name) else {
-            refs.fatal(Reason::BackendNotFound, format!("{path}.pool: there is no ProviderPool {pool_name}"));
+            found
+                .fatal(Reason::BackendNotFound, format!("{path}.pool: there is no ProviderPool {pool_name}"));
             return None;
         };
         if !self.permitted(&pool_name, offered) {
@@ -197,11 +209,11 @@ impl Joined<'_> {
                 "{path}.pool: ProviderPool {pool_name} does not admit routes of namespace `{}`: its spec.allowedNamespaces must",
                 self.name.namespace
             );
-            refs.fatal(Reason::RefNotPermitted, problem);
+            found.fatal(Reason::RefNotPermitted, problem);
             return None;
         }
         let Some(compiled) = &offered.compiled else {
-            refs.fatal(
+            found.fatal(
                 Reason::BackendNotFound,
                 format!("{path}.pool: ProviderPool {pool_name} is not accepted: see its status"),
             );
@@ -220,10 +232,10 @@ impl Joined<'_> {
                     "{path}.models[{i}]: ProviderPool {pool_name} has no model `{model}`; it has: {}",
                     offered_models.join(", ")
                 );
-                refs.fatal(Reason::ModelNotFound, problem);
+                found.fatal(Reason::ModelNotFound, problem);
             } else if !callable(compiled, model) {
-                refs.reason.get_or_insert(Reason::NoUsableProvider);
-                refs.problems.push(format!(
+                found.reason.get_or_insert(Reason::NoUsableProvider);
+                found.problems.push(format!(
                     "{path}: no provider of ProviderPool {pool_name} can be called for model `{model}`: see its status"
                 ));
             }
@@ -274,6 +286,23 @@ fn conditions(entry: &RouteMatch) -> config::Conditions {
     conditions.dialects.sort();
     conditions.paths.sort();
     conditions
+}
+
+fn complexity(given: &Complexity) -> Result<config::Complexity, DecimalError> {
+    let (simple_ppm, medium_ppm) = (unit_interval_ppm(&given.simple)?, unit_interval_ppm(&given.medium)?);
+    Ok(config::Complexity { simple_ppm, medium_ppm })
+}
+
+fn may_choose(what: Override) -> config::Override {
+    match what {
+        Override::Strategy => config::Override::Strategy,
+        Override::Providers => config::Override::Providers,
+        Override::Capabilities => config::Override::Capabilities,
+        Override::Cost => config::Override::Cost,
+        Override::Latency => config::Override::Latency,
+        Override::Fallback => config::Override::Fallback,
+        Override::Cache => config::Override::Cache,
+    }
 }
 
 fn strategy(strategy: Strategy) -> config::Strategy {

@@ -21,6 +21,8 @@ pub struct Fields<'a> {
     pub stream_options: Option<&'a str>,
     /// Values in which the model's name may stand again.
     pub inner: Vec<&'a str>,
+    /// It has `routing` or `metadata`.
+    pub for_the_gateway: bool,
 }
 
 /// A field that is looked at.
@@ -32,6 +34,8 @@ enum Known {
     /// Only the model's name may be wanted of it.
     Inner,
     Content,
+    /// Its parts are told apart where it is taken out.
+    ForTheGateway,
 }
 
 impl Known {
@@ -41,6 +45,7 @@ impl Known {
             b"stream" => Self::Stream,
             b"stream_options" if shape.stream_options => Self::StreamOptions,
             b"generateContentRequest" if shape.model == ModelPlace::Path => Self::Inner,
+            b"routing" | b"metadata" => Self::ForTheGateway,
             name if name == shape.content.as_bytes() => Self::Content,
             _ => return None,
         })
@@ -53,6 +58,7 @@ impl Known {
             Self::StreamOptions => "stream_options",
             Self::Inner => "generateContentRequest",
             Self::Content => shape.content,
+            Self::ForTheGateway => "routing",
         }
     }
 }
@@ -73,6 +79,10 @@ impl<'a> Fields<'a> {
             }
             skim.object(|name, skim| {
                 let Some(known) = Known::of(shape, &name) else { return skim.value() };
+                if let Known::ForTheGateway = known {
+                    fields.for_the_gateway = true;
+                    return skim.value();
+                }
                 if std::mem::replace(seen.get_mut(known as usize)?, true) {
                     return None;
                 }
@@ -90,7 +100,7 @@ impl<'a> Fields<'a> {
                     }
                     Known::StreamOptions => fields.stream_options = Some(text(raw)?),
                     Known::Content if !names_models(shape) => fields.content = Some(Bounded::of(raw)),
-                    Known::Content | Known::Inner => {
+                    Known::Content | Known::Inner | Known::ForTheGateway => {
                         fields.inner.push(text(raw)?);
                         if let Known::Content = known {
                             fields.content = Some(Bounded::of(raw));
@@ -148,6 +158,11 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
                 map.next_value::<Bounded>()?;
                 continue;
             };
+            if let Known::ForTheGateway = known {
+                fields.for_the_gateway = true;
+                map.next_value::<Bounded>()?;
+                continue;
+            }
             let name = known.name(self.shape);
             *self.at = Some(name);
             // Two of a kind would let the gateway read one and the provider the other.
@@ -161,7 +176,7 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
                     fields.stream_options = Some(map.next_value::<&'de RawValue>()?.get());
                 }
                 Known::Content if !names_models(self.shape) => fields.content = Some(map.next_value()?),
-                Known::Content | Known::Inner => {
+                Known::Content | Known::Inner | Known::ForTheGateway => {
                     let raw = map.next_value::<&'de RawValue>()?.get();
                     fields.inner.push(raw);
                     let bounded = serde_json::from_str(raw).map_err(serde::de::Error::custom)?;

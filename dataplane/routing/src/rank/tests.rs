@@ -48,6 +48,16 @@ fn the_drawn_backends_first_model_leads_and_the_named_one_elsewhere_is_next() {
 }
 
 #[test]
+fn what_the_call_wishes_goes_before_what_the_rule_does() {
+    let near = Facts { distance: 0, ..facts(1, 1, 1) };
+    let far = Facts { distance: 1, ..facts(0, 1000, 1) };
+    let preferred = Facts { preferred: true, ..facts(2, 1, 1) };
+    for strategy in [Strategy::Weighted, Strategy::Ordered, Strategy::Scored(Weights::COST)] {
+        assert_eq!(indices(&rank(strategy, &[far, near, preferred], 7)), [2, 1, 0], "{strategy:?}");
+    }
+}
+
+#[test]
 fn each_strategy_has_its_favourite() {
     let of = |cost, latency, quality| Facts { cost, latency: Some(latency), quality, ..facts(0, 1, 1) };
     let candidates = [of(1e6, 900.0, 0.5), of(5e6, 100.0, 0.4), of(9e6, 2000.0, 0.99)];
@@ -79,6 +89,8 @@ fn any_facts() -> impl proptest::strategy::Strategy<Value = Facts> {
                 (cost, latency, quality, health, in_flight),
             )| {
                 Facts {
+                    distance: u8::from(named),
+                    preferred: weight > 50,
                     backend,
                     backend_weight,
                     model,
