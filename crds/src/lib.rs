@@ -19,13 +19,14 @@ pub use model::{Capability, Model, Operation, Pricing, Tier};
 pub use money::{DecimalError, nano_usd, unit_interval_ppm};
 pub use provider_pool::{
     AllowedNamespaces, CircuitBreaker, Credentials, DEFAULT_ANTHROPIC_ENDPOINT, DEFAULT_GEMINI_ENDPOINT,
-    DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Header, Provider, ProviderKind, ProviderPool, ProviderPoolSpec,
-    ProviderPoolStatus, ProviderPoolSummary, ResponsesApi, Retry, Simulated, Tls,
+    DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Header, Limits, Provider, ProviderKind, ProviderPool,
+    ProviderPoolSpec, ProviderPoolStatus, ProviderPoolSummary, Queue, ResponsesApi, Retry, Simulated, Tls,
 };
 pub use reference::{PoolReference, SecretKeyReference};
 pub use route::{
-    AttachTo, Backend, Complexity, Dialect, Fallback, HeaderMatch, LLMRoute, LLMRouteSpec, LLMRouteStatus,
-    LLMRouteSummary, Override, RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts,
+    AttachTo, Backend, Complexity, Dialect, Fallback, HeaderMatch, Hedging, LLMRoute, LLMRouteSpec,
+    LLMRouteStatus, LLMRouteSummary, Override, QueuePriority, RouteMatch, RouteRule, Sticky, StickyBy,
+    Strategy, Timeouts,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

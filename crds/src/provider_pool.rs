@@ -199,6 +199,10 @@ pub struct Provider {
     #[serde(default = "default_weight")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub weight: i32,
+    /// What each proxy asks of it at most, so that a quota is shared rather than hit: a call that finds
+    /// no room goes to another provider, and where none has room it waits. Default: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// How to trust an `https` endpoint. Default: the system's roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -224,6 +228,43 @@ fn endpoint_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
             "message": "must be an http:// or https:// URL with a host, and without user, query or fragment",
         }],
     })
+}
+
+/// What each proxy asks of a provider at most. With a quota of 1000 requests a minute and 4 proxies,
+/// give 250.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Requests at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub concurrent_requests: Option<i32>,
+    /// Requests in any 60 seconds. A tenth of them may come at once; the others are spread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub requests_per_minute: Option<i64>,
+    /// Input and output tokens in any 60 seconds: at first as expected, then as the provider counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
+    pub tokens_per_minute: Option<i64>,
+    /// The calls that wait for room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Queue>,
+}
+
+/// Calls that wait for room at a provider, those of rules with a higher `queuePriority` first. One that
+/// finds no place, or waits too long, is answered with 429 and `Retry-After`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Queue {
+    /// How many may wait in each proxy. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub size: Option<i32>,
+    /// How long. Default: 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::route::positive_duration")]
+    pub timeout: Option<Duration>,
 }
 
 /// What a provider speaks.

@@ -130,6 +130,14 @@ pub struct RouteRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7), extend("x-kubernetes-list-type" = "set"))]
     pub client_overrides: Vec<Override>,
+    /// Asks another candidate too when the first one is late, and takes the answer that comes first.
+    /// The other is cancelled; what it has read is billed, and metered. Default: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedging: Option<Hedging>,
+    /// Whose calls wait first where a provider has no room for more: see the `limits` of ProviderPool.
+    #[serde(default)]
+    #[schemars(default)]
+    pub queue_priority: QueuePriority,
     /// How long a call may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
@@ -156,6 +164,26 @@ fn simple() -> String {
 
 fn medium() -> String {
     "0.6".to_owned()
+}
+
+/// When another candidate is asked too: at most for a fifth of the calls.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hedging {
+    /// How long the first one has to begin its answer. Default: as long as 95 of 100 of its answers
+    /// took lately, and no hedging until there were some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "positive_duration")]
+    pub delay: Option<Duration>,
+}
+
+/// A place among calls that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum QueuePriority {
+    Low,
+    #[default]
+    Normal,
+    High,
 }
 
 /// What a caller may choose.

@@ -53,6 +53,9 @@ pub enum Error {
     /// Every candidate has failed so often that none is asked now.
     #[error("Every provider of the model '{model}' is left alone for a while because it failed{}. Try again in {} s.", said(.last), seconds(*.retry_after))]
     Resting { model: String, last: Option<String>, retry_after: Duration },
+    /// No candidate has room by its limits, and the call could not wait for it.
+    #[error("No provider of the model '{model}' has room for this call: the limits of {provider} are reached. Try again in {} s.", seconds(*.retry_after))]
+    Saturated { model: String, provider: String, retry_after: Duration },
     #[error("The model '{model}' is not served here: no LLMRoute is programmed on this gateway yet.")]
     NoRoutes { model: String },
     #[error("This gateway has no configuration yet. Try again shortly.")]
@@ -120,6 +123,7 @@ impl Error {
             | Self::Wish { .. }
             | Self::WishUnmet { .. } => StatusCode::BAD_REQUEST,
             Self::WishNotAllowed { .. } => StatusCode::FORBIDDEN,
+            Self::Saturated { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotReady | Self::Busy | Self::NoProvider { .. } | Self::Resting { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -164,6 +168,7 @@ impl Error {
             Self::Busy => "gateway_busy",
             Self::NoProvider { .. } => "no_provider",
             Self::Resting { .. } => "providers_resting",
+            Self::Saturated { .. } => "providers_saturated",
             Self::Unreachable { .. } => "provider_unreachable",
             Self::Closed { .. } => "provider_closed",
             Self::Timeout { .. } => "provider_timeout",
@@ -212,7 +217,9 @@ impl Error {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::NotReady | Self::Busy | Self::NoProvider { .. } => Some(1),
-            Self::Resting { retry_after, .. } => Some(seconds(*retry_after)),
+            Self::Resting { retry_after, .. } | Self::Saturated { retry_after, .. } => {
+                Some(seconds(*retry_after))
+            }
             _ => None,
         }
     }

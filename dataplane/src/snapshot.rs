@@ -8,7 +8,7 @@ pub mod stream;
 use std::{sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderValue, Uri};
-use llm_config::{Capability, Document, Price, Tier, pool};
+use llm_config::{Capability, Document, Limits, Price, Tier, pool};
 use llm_dialect::{
     api::ListedModel,
     surface::{Api, Kind},
@@ -19,6 +19,7 @@ use crate::{
     metrics::{Labels, Metrics, Series},
     upstream::{
         client::{Clients, HttpClient},
+        gate::Gate,
         health::{Health, Healths},
         remote,
         simulated::Simulated,
@@ -27,6 +28,11 @@ use crate::{
 
 use router::Router;
 use served::{Builder, Pools, ReadyPool, Served};
+
+/// Bytes of text that make a token, about.
+const BYTES_PER_TOKEN: f32 = 4.0;
+/// Tokens that a reply is expected to have before the first one has come.
+const OUTPUT_TOKENS: f32 = 300.0;
 
 /// The document in force.
 #[derive(Debug)]
@@ -83,6 +89,13 @@ impl Target {
         self.provider.kind
     }
 
+    /// How many tokens a call of so many bytes is expected to take: input, and output.
+    pub fn expected_tokens(&self, bytes: usize) -> (f32, f32) {
+        #[expect(clippy::cast_precision_loss, reason = "an expectation, not a bill")]
+        let input = bytes as f32 / BYTES_PER_TOKEN;
+        (input, self.series.expected_output().unwrap_or(OUTPUT_TOKENS))
+    }
+
     /// The API by which it answers a call; `None` where its kind has none for it.
     pub fn answers_by(&self, api: Api, stream: bool) -> Option<Api> {
         self.provider.kind.answers_by(api, stream, self.provider.responses)
@@ -98,6 +111,8 @@ pub struct Provider {
     /// It has OpenAI's Responses API.
     pub responses: bool,
     pub upstream: Upstream,
+    pub limits: Limits,
+    pub gate: Arc<Gate>,
 }
 
 /// How it is called.
@@ -136,7 +151,7 @@ impl Snapshot {
         for (key, pool) in &document.pools {
             let mut providers = Vec::new();
             for provider in &pool.providers {
-                match ready(key, provider, clients) {
+                match ready(key, provider, clients, healths) {
                     Ok(made) => providers.push((Arc::new(made), provider)),
                     Err(problem) => problems.push(format!("pools[{key}].{}: {problem}", provider.name)),
                 }
@@ -169,7 +184,12 @@ fn listed(router: &Router) -> Vec<ListedModel> {
     listed
 }
 
-fn ready(pool: &str, provider: &pool::Provider, clients: &Clients) -> Result<Provider, String> {
+fn ready(
+    pool: &str,
+    provider: &pool::Provider,
+    clients: &Clients,
+    healths: &Healths,
+) -> Result<Provider, String> {
     let kind = remote::kind(&provider.upstream);
     let (upstream, responses) = match &provider.upstream {
         pool::Upstream::Simulated(simulated) => (Upstream::Simulated(Simulated::new(simulated)), false),
@@ -184,5 +204,7 @@ fn ready(pool: &str, provider: &pool::Provider, clients: &Clients) -> Result<Pro
             remote.responses,
         ),
     };
-    Ok(Provider { name: format!("{pool}/{}", provider.name).into(), kind, responses, upstream })
+    let name: Arc<str> = format!("{pool}/{}", provider.name).into();
+    let gate = healths.gate(&name);
+    Ok(Provider { name, kind, responses, upstream, limits: provider.limits, gate })
 }

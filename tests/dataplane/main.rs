@@ -6,7 +6,9 @@
 mod clients;
 mod documents;
 mod lifecycle;
+mod limits;
 mod observed;
+mod overrides;
 mod provider_faults;
 mod refusals;
 mod routing;

@@ -6,26 +6,12 @@ use crate::{
     subjects::{FEATURES, Feature, Sdk, sdks},
     wishes,
 };
-use harness::workspace;
+use harness::{markdown, workspace};
 use llm_dialect::surface::Kind;
 
 const BEGIN: &str = "<!-- compatibility -->\n";
 const END: &str = "<!-- /compatibility -->";
 const SUPERSCRIPTS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
-
-/// A table of Markdown that is one in a terminal too.
-pub fn markdown(rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!(" {cell:<width$} |"));
-        format!("|{}\n", cells.collect::<String>())
-    };
-    let border: String = widths.iter().map(|width| format!("{}|", "-".repeat(width + 2))).collect();
-    let mut lines: Vec<String> = rows.iter().map(line).collect();
-    lines.insert(1, format!("|{border}\n"));
-    lines.concat()
-}
 
 /// The section of the README.
 pub fn compatibility(verdict: &dyn Fn(Sdk, Kind, Feature) -> Verdict) -> String {

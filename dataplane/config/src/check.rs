@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    Complexity, Conditions, Document, Operation, Pool, Provider, Remote, Rule, Simulated, Timeouts, Upstream,
+    Complexity, Conditions, Document, Limits, Operation, Pool, Provider, Remote, Rule, Simulated, Timeouts,
+    Upstream,
 };
 
 /// Something that keeps a document from being run.
@@ -147,6 +148,10 @@ impl Findings {
             if embeds && matches!(provider.upstream, Upstream::Anthropic(_)) {
                 self.add(format!("{path}.models[{i}].operations"), "kind Anthropic has no embeddings");
             }
+        }
+        let Limits { concurrent, requests_per_minute, tokens_per_minute, queue: _ } = provider.limits;
+        if concurrent == Some(0) || requests_per_minute == Some(0) || tokens_per_minute == Some(0) {
+            self.add(format!("{path}.limits"), "must be above 0");
         }
         self.upstream(&format!("{path}.upstream"), &provider.upstream);
     }

@@ -23,11 +23,12 @@ use serde::{Deserialize, Serialize};
 
 pub use check::Problem;
 pub use pool::{
-    Capability, CircuitBreaker, Credential, Model, Operation, Pool, Price, Provider, Remote, Retry,
-    Simulated, Tier, Upstream,
+    Capability, CircuitBreaker, Credential, Limits, Model, Operation, Pool, Price, Provider, Queue, Remote,
+    Retry, Simulated, Tier, Upstream,
 };
 pub use route::{
-    Backend, Complexity, Conditions, Dialect, HeaderMatch, Override, Route, Rule, Sticky, Strategy, Timeouts,
+    Backend, Complexity, Conditions, Dialect, HeaderMatch, Hedging, Override, QueuePriority, Route, Rule,
+    Sticky, Strategy, Timeouts,
 };
 
 /// What one proxy should hold. Keys are `namespace/name` of the object that a part was compiled from.

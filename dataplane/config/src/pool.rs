@@ -59,7 +59,42 @@ pub struct Provider {
     /// The share of calls within the tier, at least 1.
     pub weight: u32,
     pub upstream: Upstream,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub limits: Limits,
     pub models: Vec<Model>,
+}
+
+/// What one proxy asks of a provider at most; what is `None` has no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limits {
+    /// Attempts at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u64>,
+    /// Input and output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u64>,
+    /// What waits for room where no other candidate has any.
+    #[serde(default)]
+    pub queue: Queue,
+}
+
+/// Calls that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Queue {
+    /// At most; 0 lets none wait.
+    pub size: u32,
+    /// How long, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { size: 100, timeout_ms: 10_000 }
+    }
 }
 
 /// What answers a call.

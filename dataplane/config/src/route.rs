@@ -35,6 +35,12 @@ pub struct Rule {
     /// What callers may choose for themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub client_overrides: Vec<Override>,
+    /// Whether another candidate is asked too when the first is late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedging: Option<Hedging>,
+    /// Whose calls wait first for a provider that has no room.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub queue_priority: QueuePriority,
     pub timeouts: Timeouts,
 }
 
@@ -44,6 +50,24 @@ pub struct Rule {
 pub struct Complexity {
     pub simple_ppm: u32,
     pub medium_ppm: u32,
+}
+
+/// When another candidate is asked too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hedging {
+    /// After so long, in milliseconds. Where absent: when the first is later than 95 of 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+}
+
+/// A place among calls that wait; the greater goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum QueuePriority {
+    Low,
+    #[default]
+    Normal,
+    High,
 }
 
 /// What a caller may choose.

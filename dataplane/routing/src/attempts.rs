@@ -41,6 +41,8 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Past {
     failures: u32,
+    /// It is being asked.
+    asked: bool,
     out: bool,
     /// Since the first attempt of the call.
     not_before: Duration,
@@ -71,7 +73,7 @@ impl Attempts {
     /// The next attempt: a candidate that was not asked yet, at once; else the one that may be asked
     /// again the soonest. `None`: there is nothing left to try. `now` is the time since the call began.
     pub fn next(&self, now: Duration) -> Option<Step> {
-        let left = || self.past.iter().enumerate().filter(|(_, past)| !past.out);
+        let left = || self.past.iter().enumerate().filter(|(_, past)| !past.out && !past.asked);
         let fresh = |past: &Past| past.failures == 0;
         if let Some((candidate, _)) = left().find(|(_, past)| fresh(past) && past.not_before <= now) {
             return Some(Step { candidate, wait: Duration::ZERO, again: false });
@@ -83,9 +85,12 @@ impl Attempts {
         Some(Step { candidate, wait: past.not_before.saturating_sub(now), again: !fresh(past) })
     }
 
-    /// An attempt is made.
-    pub fn begin(&mut self) {
+    /// A candidate is asked; until it fails, it is not asked again.
+    pub fn begin(&mut self, candidate: usize) {
         self.made += 1;
+        if let Some(past) = self.past.get_mut(candidate) {
+            past.asked = true;
+        }
     }
 
     /// It failed; `draw` is a random number, by which pauses differ.
@@ -93,6 +98,7 @@ impl Attempts {
         let backoff = self.policy.backoff;
         let Some(past) = self.past.get_mut(candidate) else { return };
         past.failures = past.failures.saturating_add(1);
+        past.asked = false;
         match failure {
             Failure::Lasting => past.out = true,
             Failure::Passing { retry_after } => {
@@ -128,7 +134,7 @@ mod tests {
     const PASSING: Failure = Failure::Passing { retry_after: None };
 
     fn fail(attempts: &mut Attempts, candidate: usize, failure: Failure) {
-        attempts.begin();
+        attempts.begin(candidate);
         attempts.fail(candidate, failure, Duration::ZERO, 0);
     }
 
@@ -170,6 +176,17 @@ mod tests {
     }
 
     #[test]
+    fn who_is_being_asked_is_not_asked_beside() {
+        let mut attempts = Attempts::new(POLICY, 2);
+        attempts.begin(0);
+        assert_eq!(attempts.next(Duration::ZERO).unwrap().candidate, 1);
+        attempts.begin(1);
+        assert_eq!(attempts.next(Duration::ZERO), None);
+        attempts.fail(0, PASSING, Duration::ZERO, 0);
+        assert_eq!(attempts.next(Duration::ZERO).unwrap().candidate, 0);
+    }
+
+    #[test]
     fn who_may_be_asked_again_the_soonest_is_asked() {
         let mut attempts = Attempts::new(POLICY, 2);
         let retry_after = Some(Duration::from_secs(20));
@@ -195,7 +212,7 @@ mod tests {
                 let Some(step) = way.next(Duration::ZERO) else { break };
                 prop_assert_eq!(step.again, asked[step.candidate] > 0);
                 asked[step.candidate] += 1;
-                way.begin();
+                way.begin(step.candidate);
                 let failure = if failure == 0 { Failure::Lasting } else { PASSING };
                 way.fail(step.candidate, failure, Duration::ZERO, 1);
                 prop_assert!(way.made() <= bound);

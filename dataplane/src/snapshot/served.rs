@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use llm_config::{self as config, Complexity, Conditions, Operation, Override, Sticky, Timeouts, pool};
+use llm_config::{
+    self as config, Complexity, Conditions, Operation, Override, QueuePriority, Sticky, Timeouts, pool,
+};
 use llm_routing::{
     breaker,
     rank::{Facts, Strategy, Weights},
@@ -38,7 +40,17 @@ pub struct Rule {
     pub sticky: Option<Sticky>,
     pub complexity: Option<Complexity>,
     pub client_overrides: Vec<Override>,
+    pub queue_priority: QueuePriority,
+    pub hedging: Option<Hedging>,
     pub timeouts: Timeouts,
+}
+
+/// When another candidate is asked too.
+#[derive(Clone, Copy, Debug)]
+pub enum Hedging {
+    After(Duration),
+    /// When the first is later than it usually is.
+    Usual,
 }
 
 impl Rule {
@@ -52,6 +64,11 @@ impl Rule {
             sticky: rule.sticky,
             complexity: rule.complexity,
             client_overrides: rule.client_overrides.clone(),
+            queue_priority: rule.queue_priority,
+            hedging: rule.hedging.map(|hedging| match hedging.delay_ms {
+                Some(delay) => Hedging::After(Duration::from_millis(delay)),
+                None => Hedging::Usual,
+            }),
             timeouts: rule.timeouts,
         }
     }

@@ -4,32 +4,28 @@
 
 mod exchange;
 mod judge;
+mod walk;
 
-use std::{
-    sync::atomic::Ordering::Relaxed,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;
 use llm_dialect::{Context, FaultKind, Garbled, reply::Usage, surface::CallerSide, translation::Through};
-use llm_routing::attempts::{Attempts, Policy};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     buffer::{Buffers, Held},
-    clock,
     error::Error,
     snapshot::{Target, Upstream},
-    stage::{decode::Call, identify::excerpt, route::Plan, settle::Settlement},
+    stage::{decode::Call, route::Plan, settle::Settlement},
     upstream::{count, health::Trial},
     wire::Wire,
 };
 
 use exchange::Exchange;
-use judge::{Judgement, judge};
+use walk::Walk;
 
 /// A reply, as far as it has come.
 #[derive(Debug)]
@@ -94,67 +90,19 @@ pub async fn dispatch(
     sending: Sending<'_>,
     settlement: &mut Settlement,
 ) -> Result<(Reply, Option<Trial>), Error> {
-    let began = Instant::now();
-    let mut attempts = Attempts::new(policy(plan), plan.candidates().len());
-    hold(plan, &mut attempts);
-    let mut soonest = None::<Duration>;
-    let mut last = None;
-    while let Some(step) = attempts.next(began.elapsed()) {
-        let Some(candidate) = plan.get(step.candidate) else { break };
-        let target = &candidate.target;
-        if Instant::now() + step.wait >= sending.deadline {
-            soonest = Some(soonest.unwrap_or(step.wait).min(step.wait));
-            break;
-        }
-        if step.again && !target.health.retries.withdraw(clock::now()) {
-            target.health.unretried.fetch_add(1, Relaxed);
-            break;
-        }
-        if !step.wait.is_zero() {
-            sleep(step.wait).await;
-        }
-        let trial = match Trial::begin(target) {
-            Ok(trial) => trial,
-            Err(refused) => {
-                attempts.leave_out(step.candidate);
-                let left = refused.until.saturating_sub(clock::now());
-                soonest = Some(soonest.unwrap_or(left).min(left));
-                continue;
-            }
-        };
-        attempts.begin();
-        settlement.tries(target);
-        let outcome = within(plan, target, sending).await;
-        match judge(outcome, trial) {
-            Judgement::Final(outcome) => return outcome,
-            Judgement::Elsewhere { outcome, failure } => {
-                attempts.fail(step.candidate, failure, began.elapsed(), fastrand::u64(..));
-                leave_out_smaller(plan, target, &outcome, &mut attempts);
-                last = Some(outcome);
-            }
+    let mut walk = Walk::new(plan, sending, settlement);
+    while let Some(begun) = walk.next().await {
+        if let Some(outcome) = walk.attempt(begun).await {
+            return outcome;
         }
     }
-    // What the last one said is more than that nobody else is left.
-    last.unwrap_or_else(|| Err(resting(plan, sending.call, soonest))).map(|reply| (reply, None))
-}
-
-fn policy(plan: &Plan<'_>) -> Policy {
-    let (attempts, backoff) =
-        plan.get(0).map_or((1, Duration::ZERO), |first| (first.retry.attempts, first.retry.backoff));
-    Policy { attempts, backoff, fallback: plan.fallback }
-}
-
-/// Candidates that have asked to be left alone are.
-fn hold(plan: &Plan<'_>, attempts: &mut Attempts) {
-    for (place, candidate) in plan.candidates().enumerate() {
-        let rests = candidate.target.health.rests_for(clock::now());
-        if !rests.is_zero() {
-            attempts.hold(place, rests);
-        }
+    // A place at one that is full is worth a wait only when all others have failed.
+    if let Some(begun) = walk.wait_for_room().await
+        && let Some(outcome) = walk.attempt(begun).await
+    {
+        return outcome;
     }
-    if let Some(first) = plan.get(0) {
-        first.target.health.retries.deposit(clock::now());
-    }
+    walk.failed()
 }
 
 /// One attempt, within its time: the first byte of a stream has a time of its own.
@@ -169,33 +117,6 @@ async fn within(plan: &Plan<'_>, target: &Target, sending: Sending<'_>) -> Resul
     }
     let reply = timeout_at(sending.deadline, attempt(target, sending)).await;
     reply.map_err(|_| Error::Timeout { provider: provider(), after: timeouts.request() })?
-}
-
-/// A call that is too long for one model is too long for those that take no more.
-fn leave_out_smaller(
-    plan: &Plan<'_>,
-    target: &Target,
-    outcome: &Result<Reply, Error>,
-    attempts: &mut Attempts,
-) {
-    if !outcome.as_ref().is_ok_and(|reply| reply.refused.is_some_and(|refused| refused.too_long)) {
-        return;
-    }
-    for (place, candidate) in plan.candidates().enumerate() {
-        if candidate.target.context_window <= target.context_window {
-            attempts.leave_out(place);
-        }
-    }
-}
-
-/// Nobody is asked at all: all are left alone.
-fn resting(plan: &Plan<'_>, call: &Call, soonest: Option<Duration>) -> Error {
-    let last = plan.get(0).and_then(|first| first.target.health.last_error.load_full());
-    Error::Resting {
-        model: excerpt(&call.model),
-        last: last.map(|last| last.message.clone()),
-        retry_after: soonest.unwrap_or_default(),
-    }
 }
 
 async fn attempt(target: &Target, sending: Sending<'_>) -> Result<Reply, Error> {

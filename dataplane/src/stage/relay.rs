@@ -276,7 +276,7 @@ impl Relay {
         }
         let taken = self.taken();
         match (self.trial.take(), error) {
-            (Some(trial), None) => trial.answered(taken.usage().map(|usage| usage.output)),
+            (Some(trial), None) => trial.answered(taken.usage()),
             (Some(trial), Some(error)) if error.is_providers() => trial.failed(|| error.to_string()),
             // The caller's patience has ended: dropped, it tells nothing of the provider.
             _ => {}

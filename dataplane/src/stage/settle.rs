@@ -72,6 +72,8 @@ struct Open {
     free: bool,
     target: Option<Arc<Target>>,
     attempts: u8,
+    /// Nano-USD that others than the target bill, and that their series have.
+    elsewhere: u64,
     first_byte: Option<Duration>,
     /// Events that have come back, for when the client hangs up.
     seen: Taken,
@@ -93,6 +95,7 @@ impl Settlement {
             free: false,
             target: None,
             attempts: 0,
+            elsewhere: 0,
             first_byte: None,
             seen: Taken::Nothing,
             explanation: None,
@@ -157,6 +160,25 @@ impl Settlement {
         }
     }
 
+    /// Who answers, where several were asked.
+    pub fn answers(&mut self, target: &Arc<Target>) {
+        if let Some(open) = &mut self.open {
+            open.target = Some(target.clone());
+        }
+    }
+
+    /// A target was asked and cancelled: it has read the call, and bills that.
+    pub fn also_asked(&mut self, target: &Target) {
+        if let Some(open) = &mut self.open
+            && !open.free
+        {
+            let usage = Usage { input: open.request_bytes / BYTES_PER_TOKEN, ..Usage::default() };
+            let Cost { total, .. } = cost(target.price, usage);
+            target.series.usage(usage, total);
+            open.elsewhere = open.elsewhere.saturating_add(total);
+        }
+    }
+
     /// The first byte goes out to the client.
     pub fn first_byte(&mut self) {
         if let Some(open) = &mut self.open {
@@ -200,10 +222,12 @@ impl Open {
             }
             Taken::Nothing => (Usage::default(), false),
         };
-        let cost = self.target.as_ref().map_or_else(Cost::default, |target| cost(target.price, usage));
+        let mut cost = self.target.as_ref().map_or_else(Cost::default, |target| cost(target.price, usage));
         let series = self.target.as_ref().map_or(&self.unrouted, |target| &target.series);
         series.call(status, total);
         series.usage(usage, cost.total);
+        cost.input = cost.input.saturating_add(self.elsewhere);
+        cost.total = cost.total.saturating_add(self.elsewhere);
         let report = Report {
             request_id: self.id,
             target: self.target,

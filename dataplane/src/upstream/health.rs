@@ -12,16 +12,24 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use llm_dialect::reply::Usage;
 use llm_routing::{
     average::Decaying,
     breaker::{Breaker, Change, Permit, Refused, Settings},
+    quantiles::Quantiles,
     retry_budget::RetryBudget,
 };
 
+use super::gate::{Gate, Inside};
 use crate::{clock, snapshot::Target};
 
 /// After so long, what was seen counts half.
 const HALF_LIFE: Duration = Duration::from_secs(60);
+
+/// A quantile wants more of the past than a mean.
+const BEGINS_HALF_LIFE: Duration = Duration::from_secs(300);
+/// An answer that is later than so many of all is late.
+const USUAL: f32 = 0.95;
 
 /// How an attempt ended, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +84,8 @@ pub struct Health {
     failures: Decaying,
     first_token_ms: Decaying,
     per_token_ms: Decaying,
+    /// From the start of an attempt until its answer begins, streamed ones and others apart.
+    begins: [Quantiles; 2],
     /// Until when it asked to be left alone, in milliseconds.
     not_before: AtomicU64,
 }
@@ -93,6 +103,7 @@ impl Default for Health {
             failures: Decaying::new(HALF_LIFE),
             first_token_ms: Decaying::new(HALF_LIFE),
             per_token_ms: Decaying::new(HALF_LIFE),
+            begins: [Quantiles::new(BEGINS_HALF_LIFE), Quantiles::new(BEGINS_HALF_LIFE)],
             not_before: AtomicU64::default(),
         }
     }
@@ -113,6 +124,12 @@ impl Health {
     pub fn expected_ms(&self, tokens: f32) -> Option<f32> {
         let per_token = self.per_token_ms.get()?;
         Some(self.first_token_ms.get().unwrap_or(0.0) + per_token * tokens)
+    }
+
+    /// The time within which 95 of 100 answers began lately; `None` before there were some.
+    pub fn usually_within(&self, streamed: bool, now: Duration) -> Option<Duration> {
+        let millis = self.begins[usize::from(streamed)].quantile(USUAL, now)?;
+        Some(Duration::from_secs_f32(millis / 1e3))
     }
 
     /// As if a call had taken so long for so many tokens.
@@ -138,27 +155,38 @@ pub type Key = (Arc<str>, Arc<str>);
 
 /// Every model of every provider, with the breaker's settings in force.
 #[derive(Debug, Default)]
-pub struct Healths(Mutex<BTreeMap<Key, (Arc<Health>, Settings)>>);
+pub struct Healths {
+    models: Mutex<BTreeMap<Key, (Arc<Health>, Settings)>>,
+    gates: Mutex<BTreeMap<Arc<str>, Arc<Gate>>>,
+}
 
 impl Healths {
     /// The same each time.
     pub fn of(&self, provider: &Arc<str>, model: &Arc<str>, settings: Settings) -> Arc<Health> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         let (health, in_force) = all.entry((provider.clone(), model.clone())).or_default();
         *in_force = settings;
         health.clone()
     }
 
+    /// The room at a provider, the same each time.
+    pub fn gate(&self, provider: &Arc<str>) -> Arc<Gate> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.entry(provider.clone()).or_default().clone()
+    }
+
     /// All of them.
     pub fn all(&self) -> Vec<(Key, Arc<Health>, Settings)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().map(|(key, (health, settings))| (key.clone(), health.clone(), *settings)).collect()
     }
 
     /// Forgets those that no snapshot holds.
     pub fn forget_unused(&self) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, (health, _)| Arc::strong_count(health) > 1);
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.retain(|_, gate| Arc::strong_count(gate) > 1);
     }
 }
 
@@ -169,6 +197,7 @@ impl Healths {
 pub struct Trial {
     target: Arc<Target>,
     permit: Permit,
+    inside: Inside,
     began: Duration,
     first_token: Option<Duration>,
     outcome: Outcome,
@@ -179,12 +208,12 @@ impl Trial {
     ///
     /// # Errors
     /// When the breaker is open.
-    pub fn begin(target: &Arc<Target>) -> Result<Self, Refused> {
+    pub fn begin(target: &Arc<Target>, inside: Inside) -> Result<Self, Refused> {
         let (health, now) = (&target.health, clock::now());
         let permit = health.breaker.enter(now, &target.breaker)?;
         health.in_flight.fetch_add(1, Relaxed);
         let target = target.clone();
-        Ok(Self { target, permit, began: now, first_token: None, outcome: Outcome::Abandoned })
+        Ok(Self { target, permit, inside, began: now, first_token: None, outcome: Outcome::Abandoned })
     }
 
     /// The first byte of a stream is here. A probe has succeeded by that: the end of the stream may be
@@ -193,7 +222,9 @@ impl Trial {
         let now = clock::now();
         self.first_token = Some(now);
         let health = &self.target.health;
-        health.first_token_ms.observe(millis(now.saturating_sub(self.began)), now);
+        let took = millis(now.saturating_sub(self.began));
+        health.first_token_ms.observe(took, now);
+        health.begins[1].observe(took, now);
         if self.permit.is_probe() {
             self.changed(health.breaker.succeed(self.permit, now, &self.target.breaker));
             if let Ok(permit) = health.breaker.enter(now, &self.target.breaker) {
@@ -202,12 +233,18 @@ impl Trial {
         }
     }
 
-    /// The provider did its part, and wrote so many tokens, if it is known.
-    pub fn answered(mut self, output_tokens: Option<u64>) {
+    /// The provider did its part, and counted so much, if it is known.
+    pub fn answered(mut self, usage: Option<Usage>) {
         self.outcome = Outcome::Answered;
         let (health, now) = (&self.target.health, clock::now());
         health.failures.observe(0.0, now);
-        if let Some(tokens) = output_tokens.filter(|tokens| *tokens > 0) {
+        if self.first_token.is_none() && usage.is_some() {
+            health.begins[0].observe(millis(now.saturating_sub(self.began)), now);
+        }
+        if let Some(usage) = usage {
+            self.inside.took(usage.input.saturating_add(usage.output));
+        }
+        if let Some(tokens) = usage.map(|usage| usage.output).filter(|tokens| *tokens > 0) {
             let took = match self.first_token {
                 Some(first) => millis(now.saturating_sub(first)),
                 None => {

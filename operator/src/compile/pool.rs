@@ -8,8 +8,8 @@ use std::{
 
 use llm_config as config;
 use llm_crds::{
-    Capability, CircuitBreaker, Model, Operation, Pricing, Provider, ProviderKind, ProviderPool, Reason,
-    ResponsesApi, Retry, SecretKeyReference, Simulated, Tier, nano_usd, unit_interval_ppm,
+    Capability, CircuitBreaker, Limits, Model, Operation, Pricing, Provider, ProviderKind, ProviderPool,
+    Reason, ResponsesApi, Retry, SecretKeyReference, Simulated, Tier, nano_usd, unit_interval_ppm,
 };
 use rustls::{
     RootCertStore,
@@ -90,6 +90,20 @@ fn circuit_breaker(given: Option<&CircuitBreaker>) -> config::CircuitBreaker {
     }
 }
 
+fn limits(given: Option<&Limits>) -> config::Limits {
+    let Some(given) = given else { return config::Limits::default() };
+    let (queue, defaults) = (given.queue.as_ref(), config::Queue::default());
+    config::Limits {
+        concurrent: given.concurrent_requests.and_then(|most| most.try_into().ok()),
+        requests_per_minute: given.requests_per_minute.and_then(|most| most.try_into().ok()),
+        tokens_per_minute: given.tokens_per_minute.and_then(|most| most.try_into().ok()),
+        queue: config::Queue {
+            size: queue.and_then(|queue| queue.size?.try_into().ok()).unwrap_or(defaults.size),
+            timeout_ms: queue.and_then(|queue| queue.timeout).map_or(defaults.timeout_ms, millis),
+        },
+    }
+}
+
 fn retry(given: Option<&Retry>) -> config::Retry {
     let defaults = config::Retry::default();
     let attempts = given.and_then(|given| given.attempts?.try_into().ok());
@@ -128,6 +142,7 @@ fn compile_provider(
         priority: provider.priority.try_into().unwrap_or_default(),
         weight: provider.weight.try_into().unwrap_or_default(),
         upstream,
+        limits: limits(provider.limits.as_ref()),
         models: models
             .map(|(i, model)| compile_model(&format!("{path}.models[{i}]"), model, invalid))
             .collect(),

@@ -6,8 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt as _};
 use llm_config as config;
 use llm_crds::{
-    Backend, Complexity, ConditionType, DecimalError, Dialect, FromNamespaces, LLMRoute, Override, Reason,
-    RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts, Verdict, unit_interval_ppm,
+    Backend, Complexity, ConditionType, DecimalError, Dialect, FromNamespaces, LLMRoute, Override,
+    QueuePriority, Reason, RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts, Verdict,
+    unit_interval_ppm,
 };
 
 use super::{RouteOutcome, accepted, millis, pool::Offered, resolved};
@@ -190,6 +191,15 @@ impl Joined<'_> {
                 sticky: rule.sticky.as_ref().map(|Sticky { by: StickyBy::User }| config::Sticky::User),
                 complexity,
                 client_overrides: rule.client_overrides.iter().copied().map(may_choose).collect(),
+                hedging: rule
+                    .hedging
+                    .as_ref()
+                    .map(|hedging| config::Hedging { delay_ms: hedging.delay.map(millis) }),
+                queue_priority: match rule.queue_priority {
+                    QueuePriority::Low => config::QueuePriority::Low,
+                    QueuePriority::Normal => config::QueuePriority::Normal,
+                    QueuePriority::High => config::QueuePriority::High,
+                },
                 timeouts: timeouts(rule.timeouts.as_ref()),
             })
             .collect()

@@ -29,6 +29,7 @@ fn good() -> Document {
                     name: "openai".to_owned(),
                     priority: 0,
                     weight: 1,
+                    limits: Limits::default(),
                     upstream: Upstream::OpenAI(Remote {
                         endpoint: "https://api.example.com/v1".to_owned(),
                         api_key: Some(Credential::new("sk-secret".to_owned())),

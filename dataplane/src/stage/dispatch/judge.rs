@@ -38,7 +38,7 @@ fn judge_reply(reply: Reply, mut trial: Trial) -> Judgement {
     let Some(Refused { kind, too_long }) = reply.refused else {
         return match &reply.body {
             ReplyStart::Whole { usage, .. } => {
-                trial.answered(usage.map(|usage| usage.output));
+                trial.answered(*usage);
                 Judgement::Final(Ok((reply, None)))
             }
             ReplyStart::Stream { .. } => {

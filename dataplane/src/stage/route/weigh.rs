@@ -20,11 +20,6 @@ use crate::{
     stage::{decode::Call, identify::excerpt, wish::Wishes},
 };
 
-/// Bytes of text that make a token, about.
-const BYTES_PER_TOKEN: f32 = 4.0;
-/// Tokens that a reply is expected to have before the first one has come.
-const OUTPUT_TOKENS: f32 = 300.0;
-
 /// Why a candidate is left out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Exclusion {
@@ -112,12 +107,11 @@ impl<'c> Scales<'c> {
 
     /// What is known of it now.
     fn see(&self, target: &Target, facts: &mut Facts) {
-        let Target { price, series, health, .. } = target;
+        let Target { price, health, .. } = target;
+        let (input, output) = target.expected_tokens(self.call.body.bytes.len());
         #[expect(clippy::cast_precision_loss, reason = "an expectation, not a bill")]
-        let (bytes, input_price, output_price) =
-            (self.call.body.bytes.len() as f32, price.input as f32, price.output as f32);
-        let output = series.expected_output().unwrap_or(OUTPUT_TOKENS);
-        facts.cost = (bytes / BYTES_PER_TOKEN * input_price + output * output_price) / 1e6;
+        let (input_price, output_price) = (price.input as f32, price.output as f32);
+        facts.cost = (input * input_price + output * output_price) / 1e6;
         facts.latency = health.expected_ms(output);
         facts.health = health.share_well();
         facts.in_flight = health.in_flight.load(Relaxed);

@@ -1,0 +1,265 @@
+//! The walk of one call along its candidates: who is asked next, who is passed by, and when a second
+//! one is asked though the first may still answer. What decides is pure and elsewhere; here it is
+//! waited, sent and noted.
+
+use std::{
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use futures::future::{Either, select};
+use llm_routing::attempts::{Attempts, Policy, Step};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    Reply, Sending,
+    judge::{Judgement, judge},
+    within,
+};
+use crate::{
+    clock,
+    error::Error,
+    snapshot::{Target, served::Hedging},
+    stage::{identify::excerpt, route::Plan, settle::Settlement},
+    upstream::{gate::Inside, health::Trial},
+};
+
+/// When to come back to a provider that is full, and does not know for how long.
+const FULL_FOR: Duration = Duration::from_secs(1);
+
+type Outcome = Result<(Reply, Option<Trial>), Error>;
+
+/// A call on its way.
+pub struct Walk<'c, 'p> {
+    plan: &'c Plan<'p>,
+    sending: Sending<'c>,
+    settlement: &'c mut Settlement,
+    attempts: Attempts,
+    began: Instant,
+    /// How long until one that was passed by may be asked.
+    soonest: Option<Duration>,
+    /// The first candidate that had no room.
+    full: Option<usize>,
+    last: Option<Result<Reply, Error>>,
+}
+
+/// An attempt that may be sent.
+pub struct Begun<'p> {
+    place: usize,
+    target: &'p Arc<Target>,
+    trial: Trial,
+}
+
+impl<'c, 'p> Walk<'c, 'p> {
+    pub fn new(plan: &'c Plan<'p>, sending: Sending<'c>, settlement: &'c mut Settlement) -> Self {
+        let first = plan.get(0);
+        let (attempts, backoff) =
+            first.map_or((1, Duration::ZERO), |first| (first.retry.attempts, first.retry.backoff));
+        let policy = Policy { attempts, backoff, fallback: plan.fallback };
+        let mut attempts = Attempts::new(policy, plan.candidates().len());
+        let now = clock::now();
+        for (place, candidate) in plan.candidates().enumerate() {
+            let rests = candidate.target.health.rests_for(now);
+            if !rests.is_zero() {
+                attempts.hold(place, rests);
+            }
+        }
+        if let Some(first) = first {
+            first.target.health.retries.deposit(now);
+        }
+        let began = Instant::now();
+        Self { plan, sending, settlement, attempts, began, soonest: None, full: None, last: None }
+    }
+
+    /// The next attempt, after its pause; `None` where there is none within the deadline.
+    pub async fn next(&mut self) -> Option<Begun<'p>> {
+        loop {
+            let step = self.attempts.next(self.began.elapsed())?;
+            if Instant::now() + step.wait >= self.sending.deadline {
+                self.passed_by(Some(step.wait));
+                return None;
+            }
+            let health = &self.plan.get(step.candidate)?.target.health;
+            if step.again && !health.retries.withdraw(clock::now()) {
+                health.unretried.fetch_add(1, Relaxed);
+                self.attempts.leave_out(step.candidate);
+                continue;
+            }
+            if !step.wait.is_zero() {
+                sleep(step.wait).await;
+            }
+            if let Some(begun) = self.enter(step.candidate) {
+                return Some(begun);
+            }
+        }
+    }
+
+    /// One that has not been asked, and may be at once.
+    fn another(&mut self) -> Option<Begun<'p>> {
+        loop {
+            match self.attempts.next(self.began.elapsed()) {
+                Some(Step { candidate, wait: Duration::ZERO, again: false }) => {
+                    if let Some(begun) = self.enter(candidate) {
+                        return Some(begun);
+                    }
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// Past the limits and the breaker of a candidate, or past it.
+    fn enter(&mut self, place: usize) -> Option<Begun<'p>> {
+        let target = &self.plan.get(place)?.target;
+        match target.provider.gate.enter(&target.provider.limits, self.tokens(target)) {
+            Ok(inside) => self.begin(place, inside),
+            Err(full) => {
+                self.attempts.leave_out(place);
+                self.full.get_or_insert(place);
+                self.passed_by(full.room_in);
+                None
+            }
+        }
+    }
+
+    fn begin(&mut self, place: usize, inside: Inside) -> Option<Begun<'p>> {
+        let target = &self.plan.get(place)?.target;
+        match Trial::begin(target, inside) {
+            Ok(trial) => {
+                self.attempts.begin(place);
+                self.settlement.tries(target);
+                Some(Begun { place, target, trial })
+            }
+            Err(refused) => {
+                self.attempts.leave_out(place);
+                self.passed_by(Some(refused.until.saturating_sub(clock::now())));
+                None
+            }
+        }
+    }
+
+    /// Waits for room at the first candidate that had none.
+    pub async fn wait_for_room(&mut self) -> Option<Begun<'p>> {
+        let place = self.full?;
+        let target = &self.plan.get(place)?.target;
+        let (limits, priority) = (&target.provider.limits, self.plan.rule.queue_priority);
+        let patience = Duration::from_millis(limits.queue.timeout_ms);
+        let until = self.sending.deadline.min(Instant::now() + patience);
+        match target.provider.gate.wait(limits, self.tokens(target), priority, until).await {
+            Ok(inside) => self.begin(place, inside),
+            Err(full) => {
+                self.soonest = full.room_in;
+                None
+            }
+        }
+    }
+
+    fn tokens(&self, target: &Target) -> u64 {
+        let (input, output) = target.expected_tokens(self.sending.call.body.bytes.len());
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an expectation")]
+        let tokens = (input + output) as u64;
+        tokens
+    }
+
+    fn passed_by(&mut self, room_in: Option<Duration>) {
+        let room_in = room_in.unwrap_or(FULL_FOR);
+        self.soonest = Some(self.soonest.unwrap_or(room_in).min(room_in));
+    }
+
+    /// Sends an attempt. `Some` is the answer; else another may do better.
+    pub async fn attempt(&mut self, begun: Begun<'p>) -> Option<Outcome> {
+        let mut sent = pin!(within(self.plan, begun.target, self.sending));
+        let outcome = match self.patience(begun.target) {
+            None => sent.await,
+            Some(patience) => match timeout(patience, &mut sent).await {
+                Ok(outcome) => outcome,
+                Err(_) => return self.hedge(begun, sent).await,
+            },
+        };
+        self.judge(begun, outcome)
+    }
+
+    /// How long the first choice has before another is asked too.
+    fn patience(&self, target: &Target) -> Option<Duration> {
+        match self.plan.rule.hedging? {
+            Hedging::After(delay) => Some(delay),
+            Hedging::Usual => target.health.usually_within(self.sending.call.stream, clock::now()),
+        }
+    }
+
+    /// The first is late: another is asked too, and who answers first has answered.
+    async fn hedge(
+        &mut self,
+        first: Begun<'p>,
+        mut sent: Pin<&mut impl Future<Output = Result<Reply, Error>>>,
+    ) -> Option<Outcome> {
+        // Of the retries of the one that is late: when all are, few are asked twice.
+        let granted = first.target.health.retries.withdraw(clock::now());
+        let Some(second) = granted.then(|| self.another()).flatten() else {
+            let outcome = sent.await;
+            return self.judge(first, outcome);
+        };
+        let also = pin!(within(self.plan, second.target, self.sending));
+        let (begun, outcome, other) = match select(&mut sent, also).await {
+            Either::Left((outcome, also)) => (first, outcome, (second, Either::Right(also))),
+            Either::Right((outcome, _)) => (second, outcome, (first, Either::Left(sent))),
+        };
+        let winner = begun.target;
+        let (other, rest) = other;
+        match self.judge(begun, outcome) {
+            Some(answer) => {
+                // It is cancelled here; that it has read the call is paid for all the same.
+                self.settlement.also_asked(other.target);
+                self.settlement.answers(winner);
+                Some(answer)
+            }
+            None => {
+                let outcome = rest.await;
+                self.settlement.answers(other.target);
+                self.judge(other, outcome)
+            }
+        }
+    }
+
+    /// The answer, or what it takes for the next one to be asked.
+    fn judge(&mut self, begun: Begun<'p>, outcome: Result<Reply, Error>) -> Option<Outcome> {
+        let Begun { place, target, trial } = begun;
+        match judge(outcome, trial) {
+            Judgement::Final(outcome) => Some(outcome),
+            Judgement::Elsewhere { outcome, failure } => {
+                self.attempts.fail(place, failure, self.began.elapsed(), fastrand::u64(..));
+                let too_long = |reply: &Reply| reply.refused.is_some_and(|refused| refused.too_long);
+                if outcome.as_ref().is_ok_and(too_long) {
+                    self.leave_out_smaller(target);
+                }
+                self.last = Some(outcome);
+                None
+            }
+        }
+    }
+
+    /// A call that is too long for one model is too long for those that take no more.
+    fn leave_out_smaller(&mut self, than: &Target) {
+        for (place, candidate) in self.plan.candidates().enumerate() {
+            if candidate.target.context_window <= than.context_window {
+                self.attempts.leave_out(place);
+            }
+        }
+    }
+
+    /// Nobody is left: what the last one said, or why nobody was asked.
+    pub fn failed(self) -> Outcome {
+        if let Some(last) = self.last {
+            return last.map(|reply| (reply, None));
+        }
+        let model = excerpt(&self.sending.call.model);
+        let retry_after = self.soonest.unwrap_or(FULL_FOR);
+        if let Some(candidate) = self.full.and_then(|place| self.plan.get(place)) {
+            let provider = candidate.target.provider.name.to_string();
+            return Err(Error::Saturated { model, provider, retry_after });
+        }
+        let last = self.plan.get(0).and_then(|first| first.target.health.last_error.load_full());
+        Err(Error::Resting { model, last: last.map(|last| last.message.clone()), retry_after })
+    }
+}

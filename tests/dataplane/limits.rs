@@ -1,0 +1,141 @@
+//! What a proxy asks of a provider at most, who waits, and a second candidate for who is late.
+
+use crate::documents::{call, completion, provider, with_providers};
+use harness::http::{Answer, post_json};
+use harness::{Proxy, RawUpstream, Step, answer, eventually};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(5);
+
+async fn good(text: &str) -> RawUpstream {
+    RawUpstream::start([vec![Step::Send(answer(200, &completion(text)))]]).await
+}
+
+/// Answers each call when it is told to.
+async fn held(text: &str) -> RawUpstream {
+    RawUpstream::start([vec![Step::Hold, Step::Send(answer(200, &completion(text)))]]).await
+}
+
+fn limited(url: &str, limits: &Value) -> Value {
+    let mut provider = provider("limited", url, 0, 1);
+    provider["limits"] = limits.clone();
+    provider
+}
+
+fn text(answer: &Answer) -> String {
+    let json = answer.json();
+    json["choices"][0]["message"]["content"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+}
+
+#[tokio::test]
+async fn a_call_that_finds_no_room_goes_to_who_has_some() {
+    let (full, spare) = (held("full").await, good("spare").await);
+    let providers = [limited(full.url(), &json!({"concurrent": 1})), provider("spare", spare.url(), 1, 1)];
+    let proxy = Proxy::start(&with_providers(&providers), &[]).await;
+    let url = proxy.chat_url();
+    let first = tokio::spawn(async move { post_json(&url, &call()).await });
+    full.await_requests(1, SOON).await;
+    assert_eq!(text(&post_json(&proxy.chat_url(), &call()).await), "spare");
+    full.release();
+    assert_eq!(text(&first.await.unwrap()), "full");
+    assert_eq!((full.requests().len(), spare.requests().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn who_finds_no_room_anywhere_waits_and_who_finds_no_place_is_told_when_to_come_back() {
+    let upstream = held("held").await;
+    let limits = json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 20_000}});
+    let proxy = Proxy::start(&with_providers(&[limited(upstream.url(), &limits)]), &[]).await;
+    let post = || {
+        let url = proxy.chat_url();
+        tokio::spawn(async move { post_json(&url, &call()).await })
+    };
+    let first = post();
+    upstream.await_requests(1, SOON).await;
+    let second = post();
+    // Whether the second has its place can only be told by a third that finds none.
+    let refused = eventually("a call finds no place", SOON, async || {
+        let mut third = post();
+        let told = tokio::time::timeout(Duration::from_millis(300), &mut third).await;
+        third.abort();
+        told.map_err(|_| "it waits".to_owned())
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        (refused.status.as_u16(), &refused.json()["error"]["code"]),
+        (429, &json!("providers_saturated"))
+    );
+    assert!(refused.header("retry-after").is_some_and(|seconds| seconds != "0"), "{refused:?}");
+    assert_eq!(upstream.requests().len(), 1, "one at a time");
+    upstream.release();
+    assert_eq!(text(&first.await.unwrap()), "held");
+    upstream.release();
+    assert_eq!(text(&second.await.unwrap()), "held");
+}
+
+#[tokio::test]
+async fn a_minutes_allowance_is_not_passed() {
+    let upstream = good("ok").await;
+    let limits = json!({"requestsPerMinute": 20, "queue": {"size": 10, "timeoutMs": 100}});
+    let proxy = Proxy::start(&with_providers(&[limited(upstream.url(), &limits)]), &[]).await;
+    let mut refused = None;
+    for _ in 0..30 {
+        let answer = post_json(&proxy.chat_url(), &call()).await;
+        if !answer.status.is_success() {
+            refused = Some(answer);
+        }
+    }
+    let refused = refused.unwrap();
+    assert_eq!(refused.json()["error"]["code"], "providers_saturated");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=4).contains(&seconds), "there is room again in about three seconds: {seconds}");
+    assert!(upstream.requests().len() < 10, "a tenth at once, then one each three seconds");
+}
+
+#[tokio::test]
+async fn a_second_candidate_answers_for_a_first_that_is_late_and_both_are_paid() {
+    let (late, spare) = (RawUpstream::start([vec![Step::Stall]]).await, good("spare").await);
+    let providers = [provider("late", late.url(), 0, 1), provider("spare", spare.url(), 1, 1)];
+    let mut document = with_providers(&providers);
+    document["routes"]["ai/chat"]["rules"][0]["hedging"] = json!({"delayMs": 100});
+    let proxy = Proxy::start(&document, &[]).await;
+    let answered = post_json(&proxy.chat_url(), &call()).await;
+    assert_eq!(text(&answered), "spare");
+    assert_eq!(answered.header("x-llm-provider"), Some("ai/pool/spare"));
+    late.await_peer_closed(SOON).await;
+    let line = &proxy.await_requests(1).await[0];
+    assert_eq!((&line["provider"], &line["attempts"]), (&json!("ai/pool/spare"), &json!(2)), "{line}");
+    // The spare's 100 and 7 tokens by its prices, and what the late one has read.
+    let cost: f64 = line["cost_usd"].as_str().unwrap().parse().unwrap();
+    assert!(cost > 0.000_230 && cost < 0.000_300, "{line}");
+    let metrics = proxy.admin("/metrics").await;
+    let counted = |labels: &str| metrics.text().lines().any(|line| line.starts_with(labels));
+    assert!(
+        counted(
+            "llm_gateway_provider_attempts_total{provider=\"ai/pool/late\",model=\"large\",outcome=\"abandoned\"} 1"
+        ),
+        "{}",
+        metrics.text()
+    );
+}
+
+#[tokio::test]
+async fn a_first_that_fails_while_the_second_is_asked_leaves_the_answer_to_it() {
+    let failing =
+        RawUpstream::start([vec![Step::Hold, Step::Send(answer(500, &json!({"error": {"message": "x"}})))]])
+            .await;
+    let second = held("second").await;
+    let providers = [provider("failing", failing.url(), 0, 1), provider("second", second.url(), 1, 1)];
+    let mut document = with_providers(&providers);
+    document["routes"]["ai/chat"]["rules"][0]["hedging"] = json!({"delayMs": 50});
+    let proxy = Proxy::start(&document, &[]).await;
+    let url = proxy.chat_url();
+    let asked = tokio::spawn(async move { post_json(&url, &call()).await });
+    second.await_requests(1, SOON).await;
+    failing.release();
+    second.release();
+    assert_eq!(text(&asked.await.unwrap()), "second");
+    assert_eq!((failing.requests().len(), second.requests().len()), (1, 1));
+}
