@@ -70,6 +70,29 @@ pub struct ProviderPoolSpec {
     /// How often a call that failed is sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// Asks each provider at an interval whether it is there, by a request that costs no tokens: its
+    /// list of models, or its version. Calls tell as much where there are some; this tells it before
+    /// the first of them waits, and tries a provider that was left alone. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+}
+
+/// Requests that cost nothing, to see whether a provider answers.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// The time between two, of each proxy. Default: 30s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "check_interval")]
+    pub interval: Option<Duration>,
+}
+
+/// A Go duration from 1s to 1h.
+fn check_interval(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    crate::route::duration_schema(
+        "duration(self) >= duration('1s') && duration(self) <= duration('1h')",
+        "must be a duration from 1s to 1h, such as 30s",
+    )
 }
 
 /// When a model of a provider is left alone because it fails. It is left alone too when half of at

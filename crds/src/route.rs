@@ -347,7 +347,7 @@ pub(crate) fn short_duration(_: &mut schemars::SchemaGenerator) -> schemars::Sch
     )
 }
 
-fn duration_schema(rule: &str, message: &str) -> schemars::Schema {
+pub(crate) fn duration_schema(rule: &str, message: &str) -> schemars::Schema {
     schemars::json_schema!({
         "type": "string",
         "maxLength": 32,

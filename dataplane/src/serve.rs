@@ -14,6 +14,7 @@ use crate::{
     admin,
     request_log::{Format, Writer},
     shared::{Handle, Limits, Shared},
+    upstream::check,
     worker::Worker,
 };
 
@@ -95,7 +96,9 @@ impl Proxy {
         drop(self.listener);
         let admin =
             tokio::spawn(admin::serve(tokio::net::TcpListener::from_std(self.admin)?, self.shared.clone()));
+        let checks = tokio::spawn(check::run(self.shared.clone(), self.settings.workers));
         shutdown.await;
+        checks.abort();
         self.shared.draining.store(true, Relaxed);
         let _all_ended = stop.send(true);
         for ended in workers {

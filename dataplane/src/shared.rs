@@ -71,7 +71,8 @@ impl Shared {
             unrouted: metrics.series(&Labels::default()),
             metrics,
             healths,
-            clients: Clients::new(workers),
+            // One set is for checks.
+            clients: Clients::new(workers + 1),
             buffers: Buffers::new(limits.max_buffered_bytes),
             limits,
             log,

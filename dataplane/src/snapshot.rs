@@ -5,7 +5,10 @@ pub mod router;
 pub mod served;
 pub mod stream;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, HeaderValue, Uri};
 use llm_config::{Capability, Document, Limits, Price, Tier, pool};
@@ -18,6 +21,7 @@ use llm_routing::breaker;
 use crate::{
     metrics::{Labels, Metrics, Series},
     upstream::{
+        check::Check,
         client::{Clients, HttpClient},
         gate::Gate,
         health::{Health, Healths},
@@ -41,6 +45,8 @@ pub struct Snapshot {
     /// When it came into force.
     pub since: SystemTime,
     pub router: Router,
+    /// Providers that are checked beside the calls.
+    pub checked: Vec<Check>,
     /// The names that are known as model lists show them, by name.
     pub listed: Vec<ListedModel>,
 }
@@ -127,7 +133,9 @@ pub enum Upstream {
 pub struct Remote {
     /// What each call carries: the key, the API's version, and what the manifest adds.
     pub headers: HeaderMap,
-    /// One for each worker.
+    /// What is asked to see whether it is there.
+    pub check: Uri,
+    /// One for each worker, and one more for checks.
     pub clients: Arc<[HttpClient]>,
 }
 
@@ -161,10 +169,34 @@ impl Snapshot {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let checked = checked(&pools);
         let router = Router::build(&document, &mut Builder::new(pools, metrics, healths));
         let listed = listed(&router);
-        Ok(Self { document, since: SystemTime::now(), router, listed })
+        Ok(Self { document, since: SystemTime::now(), router, checked, listed })
     }
+
+    /// What a provider answers for: each of its models once.
+    pub fn targets_of(&self, provider: &Provider) -> Vec<&Arc<Target>> {
+        let served = self.router.names().flat_map(|(_, served)| served).flat_map(|s| &s.candidates);
+        let mut targets: Vec<&Arc<Target>> = served.map(|candidate| &candidate.target).collect();
+        targets.retain(|target| target.provider.name == provider.name);
+        targets.sort_by(|a, b| a.labels.model.cmp(&b.labels.model));
+        targets.dedup_by(|a, b| a.labels.model == b.labels.model);
+        targets
+    }
+}
+
+fn checked(pools: &Pools<'_>) -> Vec<Check> {
+    let of_pool = |pool: &ReadyPool<'_>| {
+        let interval = Duration::from_millis(pool.spec.health_check?.interval_ms);
+        Some(
+            pool.providers
+                .iter()
+                .map(move |(ready, _)| Check { provider: ready.clone(), interval })
+                .collect::<Vec<_>>(),
+        )
+    };
+    pools.values().filter_map(of_pool).flatten().collect()
 }
 
 fn listed(router: &Router) -> Vec<ListedModel> {
@@ -199,6 +231,7 @@ fn ready(
         | pool::Upstream::Ollama(remote) => (
             Upstream::Remote(Remote {
                 headers: remote::headers(kind, remote)?,
+                check: remote::check_uri(kind, remote)?,
                 clients: clients.get(remote::trust(remote))?,
             }),
             remote.responses,

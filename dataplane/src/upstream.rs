@@ -6,4 +6,5 @@ pub mod remote;
 pub mod count;
 pub mod gate;
 pub mod health;
+pub mod check;
 pub mod simulated;

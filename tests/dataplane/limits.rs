@@ -139,3 +139,34 @@ async fn a_first_that_fails_while_the_second_is_asked_leaves_the_answer_to_it() 
     assert_eq!(text(&asked.await.unwrap()), "second");
     assert_eq!((failing.requests().len(), second.requests().len()), (1, 1));
 }
+
+#[tokio::test]
+async fn checks_leave_a_dead_provider_alone_before_a_call_waits_and_try_it_again() {
+    let (mut dead, spare) = (good("alive").await, good("spare").await);
+    dead.die().await;
+    let providers = [provider("dead", dead.url(), 0, 1), provider("spare", spare.url(), 1, 1)];
+    let mut document = with_providers(&providers);
+    document["pools"]["ai/pool"]["healthCheck"] = json!({"intervalMs": 1000});
+    document["pools"]["ai/pool"]["circuitBreaker"] = json!({"failures": 1, "recoveryMs": 500});
+    let proxy = Proxy::start(&document, &[]).await;
+    let state = async |wanted: &str| {
+        let line = format!(
+            "llm_gateway_provider_breaker_state{{provider=\"ai/pool/dead\",model=\"large\"}} {wanted}"
+        );
+        let metrics = proxy.admin("/metrics").await;
+        if metrics.text().lines().any(|found| found == line) {
+            Ok(())
+        } else {
+            Err(metrics.text().to_owned())
+        }
+    };
+    eventually("the breaker opens without a call", SOON, async || state("2").await).await;
+    assert_eq!(text(&post_json(&proxy.chat_url(), &call()).await), "spare");
+    assert_eq!(proxy.await_requests(1).await[0]["attempts"], 1, "no call was sent to the dead one");
+
+    dead.revive().await;
+    eventually("the breaker closes without a call", SOON, async || state("0").await).await;
+    let check = &dead.requests()[0];
+    assert!(check.starts_with("GET /v1/models ") && check.contains("Bearer sk-of-dead"), "{check}");
+    assert_eq!(text(&post_json(&proxy.chat_url(), &call()).await), "alive");
+}

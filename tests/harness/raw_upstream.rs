@@ -4,12 +4,14 @@
 use crate::eventually;
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 /// What the upstream does next with a connection on which it has read a request.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub enum Step {
     Send(Vec<u8>),
     /// Sends byte by byte, with this pause between two.
     Drip(Vec<u8>, Duration),
+    /// Takes its time, as a model that thinks does.
+    Think(Duration),
     /// Waits until the test calls `release`.
     Hold,
     /// Sends nothing more, with the connection open.
@@ -27,15 +31,19 @@ pub enum Step {
     Reset,
 }
 
+type Script = dyn Fn(&str) -> Vec<Step> + Send + Sync;
+
 /// A listening upstream; it ends with its connections when it is dropped.
 pub struct RawUpstream {
     url: String,
+    address: SocketAddr,
     seen: Arc<Seen>,
     accepting: JoinHandle<()>,
 }
 
 struct Seen {
-    scripts: Mutex<VecDeque<Vec<Step>>>,
+    /// The script for a request, head and body.
+    script: Box<Script>,
     gate: Semaphore,
     record: Mutex<Record>,
 }
@@ -43,6 +51,7 @@ struct Seen {
 #[derive(Default)]
 struct Record {
     requests: Vec<Vec<u8>>,
+    arrivals: Vec<Instant>,
     connections: usize,
     hung_up: usize,
 }
@@ -52,17 +61,36 @@ impl RawUpstream {
     /// or `Reset` leaves the connection open for the peer's next request. For an upstream that refuses connections,
     /// point the peer at a `free_port`.
     pub async fn start(scripts: impl IntoIterator<Item = Vec<Step>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let scripts: VecDeque<_> = scripts.into_iter().collect();
         assert!(!scripts.is_empty(), "an upstream needs a script");
-        let seen = Arc::new(Seen {
-            scripts: Mutex::new(scripts),
-            gate: Semaphore::new(0),
-            record: Mutex::default(),
-        });
+        let scripts = Mutex::new(scripts);
+        Self::answering(move |_| {
+            let mut scripts = scripts.lock().unwrap();
+            if scripts.len() > 1 { scripts.pop_front().unwrap() } else { scripts[0].clone() }
+        })
+        .await
+    }
+
+    /// Plays for each request the script that `script` makes of it, head and body.
+    pub async fn answering(script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen =
+            Arc::new(Seen { script: Box::new(script), gate: Semaphore::new(0), record: Mutex::default() });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&seen)));
-        Self { url, seen, accepting }
+        Self { url: format!("http://{address}"), address, seen, accepting }
+    }
+
+    /// Breaks every connection, and refuses others until `revive`.
+    pub async fn die(&mut self) {
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
+    }
+
+    /// Listens again where it did.
+    pub async fn revive(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.accepting = tokio::spawn(accept(listener, Arc::clone(&self.seen)));
     }
 
     pub fn url(&self) -> &str {
@@ -78,6 +106,11 @@ impl RawUpstream {
     pub fn requests(&self) -> Vec<String> {
         let record = self.seen.record.lock().unwrap();
         record.requests.iter().map(|request| String::from_utf8_lossy(request).into_owned()).collect()
+    }
+
+    /// When each of them came.
+    pub fn arrivals(&self) -> Vec<Instant> {
+        self.seen.record.lock().unwrap().arrivals.clone()
     }
 
     /// How many connections it accepted so far.
@@ -137,11 +170,12 @@ enum Ended {
 async fn serve(mut socket: TcpStream, seen: &Seen) -> Ended {
     socket.set_nodelay(true).unwrap();
     while let Ok(request) = read_request(&mut socket).await {
-        let script = {
-            seen.record.lock().unwrap().requests.push(request);
-            let mut scripts = seen.scripts.lock().unwrap();
-            if scripts.len() > 1 { scripts.pop_front().unwrap() } else { scripts[0].clone() }
-        };
+        let script = (seen.script)(&String::from_utf8_lossy(&request));
+        {
+            let mut record = seen.record.lock().unwrap();
+            record.requests.push(request);
+            record.arrivals.push(Instant::now());
+        }
         for step in script {
             if let Some(ended) = play(step, &mut socket, &seen.gate).await {
                 return ended;
@@ -165,6 +199,10 @@ async fn play(step: Step, socket: &mut TcpStream, gate: &Semaphore) -> Option<En
                 }
             }
             None
+        }
+        Step::Think(how_long) => {
+            let gone = tokio::time::timeout(how_long, hung_up(socket)).await;
+            gone.ok().map(|()| Ended::ByPeer)
         }
         Step::Hold => tokio::select! {
             permit = gate.acquire() => { permit.unwrap().forget(); None }

@@ -73,6 +73,14 @@ fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![timeout("0s"), timeout("24h1ms")],
         ),
         (
+            "must be a duration from 1s to 1h, such as 30s",
+            vec![
+                with(pool(), "/spec/healthCheck", json!({"interval": "1s"})),
+                with(pool(), "/spec/healthCheck", json!({})),
+            ],
+            vec![with(pool(), "/spec/healthCheck", json!({"interval": "999ms"}))],
+        ),
+        (
             "must be a duration from 0s to 1h, such as 200ms",
             vec![settings("latency", "0s"), settings("timeToFirstToken", "1h")],
             vec![settings("latency", "61m"), settings("timeToFirstToken", "3601s")],
@@ -287,6 +295,7 @@ async fn names_numbers_and_lists_are_bounded() {
             "spec.rules[0].clientOverrides[0]",
         ),
         (with(route(), "/spec/rules/0/strategy", json!("Fastest")), "spec.rules[0].strategy"),
+        (provider("limits", json!({"requestsPerMinute": 0})), "requestsPerMinute"),
         (with(pool(), "/spec/retry", json!({"attempts": 0})), "spec.retry.attempts"),
         (with(pool(), "/spec/circuitBreaker", json!({"failureThreshold": 0})), "failureThreshold"),
         (provider("models", json!([{"name": "m", "quality": "1.1"}])), "quality"),

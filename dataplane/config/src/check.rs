@@ -111,6 +111,9 @@ impl Findings {
         if pool.retry.attempts == 0 {
             self.add(format!("{path}.retry.attempts"), "must be above 0: the first time counts");
         }
+        if pool.health_check.is_some_and(|check| check.interval_ms == 0) {
+            self.add(format!("{path}.healthCheck.intervalMs"), "must be above 0");
+        }
         let mut names = BTreeMap::new();
         for (i, provider) in pool.providers.iter().enumerate() {
             let path = format!("{path}.providers[{i}]");

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 
 pub use check::Problem;
 pub use pool::{
-    Capability, CircuitBreaker, Credential, Limits, Model, Operation, Pool, Price, Provider, Queue, Remote,
-    Retry, Simulated, Tier, Upstream,
+    Capability, CircuitBreaker, Credential, HealthCheck, Limits, Model, Operation, Pool, Price, Provider,
+    Queue, Remote, Retry, Simulated, Tier, Upstream,
 };
 pub use route::{
     Backend, Complexity, Conditions, Dialect, HeaderMatch, Hedging, Override, QueuePriority, Route, Rule,

@@ -15,6 +15,17 @@ pub struct Pool {
     pub circuit_breaker: CircuitBreaker,
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
+    /// Checks beside the calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+}
+
+/// Requests that cost nothing, to see whether a provider answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HealthCheck {
+    /// The time between two, in milliseconds.
+    pub interval_ms: u64,
 }
 
 /// When a model of a provider is left alone.

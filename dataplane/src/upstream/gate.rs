@@ -54,6 +54,12 @@ pub struct Inside {
 }
 
 impl Inside {
+    /// For what is no call, and not to be held up by any.
+    pub fn without_limits(gate: &Arc<Gate>) -> Self {
+        gate.inside.fetch_add(1, SeqCst);
+        Self { seat: Seat { gate: gate.clone(), limit: None }, per_minute: None, tokens: 0 }
+    }
+
     /// It has taken so many tokens, whatever was expected.
     pub fn took(&self, tokens: u64) {
         let (Some(per_minute), bucket) = (self.per_minute, &self.seat.gate.tokens) else { return };

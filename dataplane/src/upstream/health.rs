@@ -138,6 +138,15 @@ impl Health {
         self.per_token_ms.observe(millis(took) / f32::from(tokens), clock::now());
     }
 
+    /// A check of the provider went well, or why it did not: as a call that did nothing else.
+    pub fn checked(target: &Arc<Target>, found: &Result<(), String>) {
+        let Ok(trial) = Trial::begin(target, Inside::without_limits(&target.provider.gate)) else { return };
+        match found {
+            Ok(()) => trial.answered(None),
+            Err(problem) => trial.failed(|| problem.clone()),
+        }
+    }
+
     /// How much longer it asked to be left alone.
     pub fn rests_for(&self, now: Duration) -> Duration {
         Duration::from_millis(self.not_before.load(Relaxed)).saturating_sub(now)

@@ -78,6 +78,18 @@ pub fn uris(kind: Kind, remote: &Remote, model: &str) -> Vec<(Api, Uri)> {
     apis.iter().filter_map(|api| Some((*api, format!("{base}{}", api.path(model)).parse().ok()?))).collect()
 }
 
+/// What is asked to see whether it is there: it costs no tokens.
+pub fn check_uri(kind: Kind, remote: &Remote) -> Result<Uri, String> {
+    let base = remote.endpoint.trim_end_matches('/');
+    let path = match kind {
+        Kind::OpenAI | Kind::Simulated => "/models",
+        Kind::Anthropic => "/models?limit=1",
+        Kind::Gemini => "/models?pageSize=1",
+        Kind::Ollama => "/api/version",
+    };
+    format!("{base}{path}").parse().map_err(|error| format!("endpoint: {error}"))
+}
+
 /// Headers of the caller that any provider may see. An allow list: a header that the gateway does not
 /// know may be a secret of the platform.
 const PASSED: [HeaderName; 4] = [

@@ -19,6 +19,9 @@ use rustls::{
 use super::{PoolOutcome, accepted, millis, resolved};
 use crate::observe::{ObjectName, Observed, SecretState};
 
+/// Between two checks, where a pool asks for them and does not say.
+const CHECK_INTERVAL_MS: u64 = 30_000;
+
 /// A pool as routes meet it.
 pub struct Offered<'a> {
     pub object: &'a Arc<ProviderPool>,
@@ -57,6 +60,9 @@ pub fn compile(
         providers,
         circuit_breaker: circuit_breaker(pool.spec.circuit_breaker.as_ref()),
         retry: retry(pool.spec.retry.as_ref()),
+        health_check: pool.spec.health_check.as_ref().map(|check| config::HealthCheck {
+            interval_ms: check.interval.map_or(CHECK_INTERVAL_MS, millis),
+        }),
     };
     // Whatever the schema let through and the proxies would refuse is said here, to the one pool.
     let alone = config::Document {
