@@ -321,10 +321,16 @@ pub struct Timeouts {
     #[schemars(schema_with = "positive_duration")]
     pub request: Option<Duration>,
     /// From the start of an attempt to the first byte of its stream; then the next candidate is tried.
-    /// A reply that is not streamed has `request` alone. Default: 60s.
+    /// Default: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "positive_duration")]
     pub first_token: Option<Duration>,
+    /// From the start of an attempt to the end of a reply that is not streamed; then the next candidate
+    /// is tried. Such a reply shows nothing until it is done, which may take a model that thinks
+    /// minutes. Default: none, `request` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "positive_duration")]
+    pub attempt: Option<Duration>,
     /// The longest silence of a provider in the middle of a stream. Default: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "positive_duration")]

@@ -72,6 +72,8 @@ pub enum Error {
     Timeout { provider: String, after: Duration },
     #[error("The provider '{provider}' sent nothing of its stream within {} ms.", .after.as_millis())]
     FirstToken { provider: String, after: Duration },
+    #[error("The provider '{provider}' did not complete its reply within the {} ms of an attempt.", .after.as_millis())]
+    Attempt { provider: String, after: Duration },
     #[error("The provider '{provider}' sent a reply that can't be used: {reason}.")]
     Garbage { provider: String, reason: Cow<'static, str> },
     #[error("The provider '{provider}' failed in the middle of the reply: {}", .fault.message)]
@@ -129,6 +131,7 @@ impl Error {
             }
             Self::Timeout { .. }
             | Self::FirstToken { .. }
+            | Self::Attempt { .. }
             | Self::StreamIdle { .. }
             | Self::StreamDeadline { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::ProviderStatus { status, .. } => *status,
@@ -173,6 +176,7 @@ impl Error {
             Self::Closed { .. } => "provider_closed",
             Self::Timeout { .. } => "provider_timeout",
             Self::FirstToken { .. } => "provider_first_token_timeout",
+            Self::Attempt { .. } => "provider_attempt_timeout",
             Self::Garbage { .. } => "provider_bad_reply",
             Self::ProviderStatus { .. } => "provider_error",
             Self::StreamFailed { .. } => "stream_failed",
@@ -232,6 +236,7 @@ impl Error {
             | Self::Closed { .. }
             | Self::Timeout { .. }
             | Self::FirstToken { .. }
+            | Self::Attempt { .. }
             | Self::Garbage { .. }
             | Self::StreamFailed { .. }
             | Self::StreamBroken { .. }

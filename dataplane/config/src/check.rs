@@ -65,8 +65,8 @@ impl Findings {
         if rule.models.iter().any(String::is_empty) {
             self.add(format!("{path}.models"), "a model needs a name");
         }
-        let Timeouts { request_ms, first_token_ms, idle_ms } = rule.timeouts;
-        if [request_ms, first_token_ms, idle_ms].contains(&0) {
+        let Timeouts { request_ms, first_token_ms, attempt_ms, idle_ms } = rule.timeouts;
+        if [request_ms, first_token_ms, attempt_ms.unwrap_or(1), idle_ms].contains(&0) {
             self.add(format!("{path}.timeouts"), "must be above 0 ms");
         }
         self.conditions(&format!("{path}.when"), &rule.when);

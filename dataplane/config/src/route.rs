@@ -183,6 +183,10 @@ pub struct Timeouts {
     /// From the start of an attempt to the first byte of its stream, in milliseconds.
     #[serde(default = "first_token", skip_serializing_if = "is_first_token")]
     pub first_token_ms: u64,
+    /// From the start of an attempt to the end of a reply that is not streamed, in milliseconds; where
+    /// absent, only the call's own time bounds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_ms: Option<u64>,
     /// The longest silence in the middle of a stream, in milliseconds.
     pub idle_ms: u64,
 }
@@ -208,6 +212,11 @@ impl Timeouts {
     }
 
     #[must_use]
+    pub fn attempt(&self) -> Option<Duration> {
+        self.attempt_ms.map(Duration::from_millis)
+    }
+
+    #[must_use]
     pub fn idle(&self) -> Duration {
         Duration::from_millis(self.idle_ms)
     }
@@ -215,6 +224,6 @@ impl Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { request_ms: 300_000, first_token_ms: 60_000, idle_ms: 60_000 }
+        Self { request_ms: 300_000, first_token_ms: 60_000, attempt_ms: None, idle_ms: 60_000 }
     }
 }

@@ -105,18 +105,22 @@ pub async fn dispatch(
     walk.failed()
 }
 
-/// One attempt, within its time: the first byte of a stream has a time of its own.
+/// One attempt, within its time: the first byte of a stream has a time of its own, and so may a reply
+/// that comes whole.
 async fn within(plan: &Plan<'_>, target: &Target, sending: Sending<'_>) -> Result<Reply, Error> {
-    let provider = || target.provider.name.to_string();
     let timeouts = plan.rule.timeouts;
-    let first_token = Instant::now() + timeouts.first_token();
-    if sending.call.stream && first_token < sending.deadline {
-        let reply = timeout_at(first_token, attempt(target, sending)).await;
-        return reply
-            .map_err(|_| Error::FirstToken { provider: provider(), after: timeouts.first_token() })?;
-    }
-    let reply = timeout_at(sending.deadline, attempt(target, sending)).await;
-    reply.map_err(|_| Error::Timeout { provider: provider(), after: timeouts.request() })?
+    let own = if sending.call.stream { Some(timeouts.first_token()) } else { timeouts.attempt() };
+    let own = own.filter(|own| Instant::now() + *own < sending.deadline);
+    let until = own.map_or(sending.deadline, |own| Instant::now() + own);
+    let reply = timeout_at(until, attempt(target, sending)).await;
+    reply.map_err(|_| {
+        let provider = target.provider.name.to_string();
+        match own {
+            None => Error::Timeout { provider, after: timeouts.request() },
+            Some(after) if sending.call.stream => Error::FirstToken { provider, after },
+            Some(after) => Error::Attempt { provider, after },
+        }
+    })?
 }
 
 async fn attempt(target: &Target, sending: Sending<'_>) -> Result<Reply, Error> {

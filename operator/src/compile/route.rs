@@ -328,11 +328,12 @@ fn strategy(strategy: Strategy) -> config::Strategy {
 
 fn timeouts(given: Option<&Timeouts>) -> config::Timeouts {
     let defaults = config::Timeouts::default();
-    let millis = |duration: Option<kube::core::Duration>, default: u64| duration.map_or(default, millis);
+    let or = |duration: Option<kube::core::Duration>, default: u64| duration.map_or(default, millis);
     config::Timeouts {
-        request_ms: millis(given.and_then(|given| given.request), defaults.request_ms),
-        first_token_ms: millis(given.and_then(|given| given.first_token), defaults.first_token_ms),
-        idle_ms: millis(given.and_then(|given| given.idle), defaults.idle_ms),
+        request_ms: or(given.and_then(|given| given.request), defaults.request_ms),
+        first_token_ms: or(given.and_then(|given| given.first_token), defaults.first_token_ms),
+        attempt_ms: given.and_then(|given| given.attempt).map(millis),
+        idle_ms: or(given.and_then(|given| given.idle), defaults.idle_ms),
     }
 }
 

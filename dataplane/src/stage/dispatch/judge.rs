@@ -18,16 +18,20 @@ pub enum Judgement {
     Elsewhere { outcome: Result<Reply, Error>, failure: Failure },
 }
 
-/// Judges an attempt, and notes it in the health of its target.
-pub fn judge(outcome: Result<Reply, Error>, trial: Trial) -> Judgement {
+/// Judges an attempt, and notes it in the health of its target. `fair`: it had time enough for its
+/// running out to tell something of the provider.
+pub fn judge(outcome: Result<Reply, Error>, trial: Trial, fair: bool) -> Judgement {
     match outcome {
         Ok(reply) => judge_reply(reply, trial),
+        // There is no time left for another.
+        Err(error @ Error::Timeout { .. }) => {
+            if fair {
+                trial.failed(|| error.to_string());
+            }
+            Judgement::Final(Err(error))
+        }
         Err(error) if error.is_providers() => {
             trial.failed(|| error.to_string());
-            // There is no time left for another.
-            if matches!(error, Error::Timeout { .. }) {
-                return Judgement::Final(Err(error));
-            }
             Judgement::Elsewhere { outcome: Err(error), failure: Failure::Passing { retry_after: None } }
         }
         Err(error) => Judgement::Final(Err(error)),

@@ -9,7 +9,10 @@ use std::{
 };
 
 use futures::future::{Either, select};
-use llm_routing::attempts::{Attempts, Policy, Step};
+use llm_routing::{
+    attempts::{Attempts, Policy, Step},
+    backoff,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
@@ -41,6 +44,10 @@ pub struct Walk<'c, 'p> {
     soonest: Option<Duration>,
     /// The first candidate that had no room.
     full: Option<usize>,
+    /// The first that asked to be left alone for longer than the call has.
+    limited: Option<usize>,
+    /// The candidate that the retry budget has granted another attempt.
+    granted: Option<usize>,
     last: Option<Result<Reply, Error>>,
 }
 
@@ -49,6 +56,8 @@ pub struct Begun<'p> {
     place: usize,
     target: &'p Arc<Target>,
     trial: Trial,
+    /// It has time enough for its running out to tell something of the provider.
+    fair: bool,
 }
 
 impl<'c, 'p> Walk<'c, 'p> {
@@ -62,27 +71,40 @@ impl<'c, 'p> Walk<'c, 'p> {
         for (place, candidate) in plan.candidates().enumerate() {
             let rests = candidate.target.health.rests_for(now);
             if !rests.is_zero() {
-                attempts.hold(place, rests);
+                attempts.hold(place, spread(rests));
             }
         }
         if let Some(first) = first {
             first.target.health.retries.deposit(now);
         }
         let began = Instant::now();
-        Self { plan, sending, settlement, attempts, began, soonest: None, full: None, last: None }
+        Self {
+            plan,
+            sending,
+            settlement,
+            attempts,
+            began,
+            soonest: None,
+            full: None,
+            limited: None,
+            granted: None,
+            last: None,
+        }
     }
 
     /// The next attempt, after its pause; `None` where there is none within the deadline.
     pub async fn next(&mut self) -> Option<Begun<'p>> {
         loop {
             let step = self.attempts.next(self.began.elapsed())?;
+            let target = &self.plan.get(step.candidate)?.target;
             if Instant::now() + step.wait >= self.sending.deadline {
+                if !target.health.rests_for(clock::now()).is_zero() {
+                    self.limited.get_or_insert(step.candidate);
+                }
                 self.passed_by(Some(step.wait));
                 return None;
             }
-            let health = &self.plan.get(step.candidate)?.target.health;
-            if step.again && !health.retries.withdraw(clock::now()) {
-                health.unretried.fetch_add(1, Relaxed);
+            if step.again && !self.is_granted(step.candidate, target) {
                 self.attempts.leave_out(step.candidate);
                 continue;
             }
@@ -93,6 +115,24 @@ impl<'c, 'p> Walk<'c, 'p> {
                 return Some(begun);
             }
         }
+    }
+
+    /// Whether a candidate may be asked again. What has been granted is not paid for twice, and nothing
+    /// is paid for an attempt that the breaker would not let through.
+    fn is_granted(&mut self, place: usize, target: &Target) -> bool {
+        let (health, now) = (&target.health, clock::now());
+        if self.granted == Some(place) {
+            return true;
+        }
+        if !health.breaker.admits(now, &target.breaker) {
+            return false;
+        }
+        if !health.retries.withdraw(now) {
+            health.unretried.fetch_add(1, Relaxed);
+            return false;
+        }
+        self.granted = Some(place);
+        true
     }
 
     /// One that has not been asked, and may be at once.
@@ -112,6 +152,12 @@ impl<'c, 'p> Walk<'c, 'p> {
     /// Past the limits and the breaker of a candidate, or past it.
     fn enter(&mut self, place: usize) -> Option<Begun<'p>> {
         let target = &self.plan.get(place)?.target;
+        // Since the call was planned, another may have been told to come back later.
+        let rests = target.health.rests_for(clock::now());
+        if !rests.is_zero() {
+            self.attempts.hold(place, self.began.elapsed() + spread(rests));
+            return None;
+        }
         match target.provider.gate.enter(&target.provider.limits, self.tokens(target)) {
             Ok(inside) => self.begin(place, inside),
             Err(full) => {
@@ -127,9 +173,13 @@ impl<'c, 'p> Walk<'c, 'p> {
         let target = &self.plan.get(place)?.target;
         match Trial::begin(target, inside) {
             Ok(trial) => {
+                self.granted = None;
                 self.attempts.begin(place);
                 self.settlement.tries(target);
-                Some(Begun { place, target, trial })
+                let left = self.sending.deadline.saturating_duration_since(Instant::now());
+                // A call that has waited, or was elsewhere before, makes no provider slow.
+                let fair = left >= self.plan.rule.timeouts.request() / 2;
+                Some(Begun { place, target, trial, fair })
             }
             Err(refused) => {
                 self.attempts.leave_out(place);
@@ -224,8 +274,8 @@ impl<'c, 'p> Walk<'c, 'p> {
 
     /// The answer, or what it takes for the next one to be asked.
     fn judge(&mut self, begun: Begun<'p>, outcome: Result<Reply, Error>) -> Option<Outcome> {
-        let Begun { place, target, trial } = begun;
-        match judge(outcome, trial) {
+        let Begun { place, target, trial, fair } = begun;
+        match judge(outcome, trial, fair) {
             Judgement::Final(outcome) => Some(outcome),
             Judgement::Elsewhere { outcome, failure } => {
                 self.attempts.fail(place, failure, self.began.elapsed(), fastrand::u64(..));
@@ -255,11 +305,17 @@ impl<'c, 'p> Walk<'c, 'p> {
         }
         let model = excerpt(&self.sending.call.model);
         let retry_after = self.soonest.unwrap_or(FULL_FOR);
-        if let Some(candidate) = self.full.and_then(|place| self.plan.get(place)) {
+        if let Some(candidate) = self.full.or(self.limited).and_then(|place| self.plan.get(place)) {
             let provider = candidate.target.provider.name.to_string();
             return Err(Error::Saturated { model, provider, retry_after });
         }
         let last = self.plan.get(0).and_then(|first| first.target.health.last_error.load_full());
         Err(Error::Resting { model, last: last.map(|last| last.message.clone()), retry_after })
     }
+}
+
+/// When to come to a candidate that rests: all who wait were told the same, and the first of them may
+/// learn that it still has too much to do.
+fn spread(rests: Duration) -> Duration {
+    backoff::delay(1, Duration::ZERO, Some(rests), fastrand::u64(..))
 }
