@@ -31,6 +31,14 @@ impl Aimock {
         &self.url
     }
 
+    /// From now on these faults strike the requests that carry `x-test-id: SCOPE`.
+    pub async fn chaos(&self, scope: &str, faults: &Value) {
+        let mut request = http::json_request(&format!("{}/__aimock/chaos", self.url), faults);
+        request.headers_mut().insert("x-test-id", scope.parse().unwrap());
+        let answer = http::send(request).await.unwrap();
+        assert!(answer.status.is_success(), "{answer:?}");
+    }
+
     /// The requests that it received, oldest first. It redacts their credentials: use `RawUpstream` to see those.
     pub async fn journal(&self) -> Vec<Value> {
         let answer = http::get(&format!("{}/__aimock/journal", self.url)).await;
