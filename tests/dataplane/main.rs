@@ -11,6 +11,7 @@ mod observed;
 mod overrides;
 mod provider_faults;
 mod refusals;
+mod replies;
 mod routing;
 mod simulated;
 mod slow_clients;

@@ -95,9 +95,7 @@ pub fn relay(
         ReplyStart::Stream { first, rest, through } => {
             let Terms { timeouts, deadline, trailers: takes_trailers } = terms;
             let idle = timeouts.idle();
-            if let Some(report) = settlement.so_far() {
-                report.head(&mut headers);
-            }
+            settlement.head(&mut headers);
             if takes_trailers {
                 headers.insert(header::TRAILER, TRAILERS);
             }

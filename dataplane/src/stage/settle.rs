@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use llm_config::Price;
 use llm_dialect::{reply::Usage, surface::Task};
 use tokio::time::Instant;
@@ -137,16 +137,19 @@ impl Settlement {
         }
     }
 
-    /// What is known of it so far, for the head of its reply.
-    pub fn so_far(&self) -> Option<Report> {
-        self.open.as_ref().map(|open| Report {
+    /// Adds to the head of its reply what is known so far.
+    pub fn head(&mut self, headers: &mut HeaderMap) {
+        let Some(open) = &mut self.open else { return };
+        let report = Report {
             request_id: open.id,
             target: open.target.clone(),
             attempts: open.attempts,
             took: open.started.elapsed(),
             cost: None,
-            explanation: None,
-        })
+            explanation: open.explanation.take(),
+        };
+        report.head(headers);
+        open.explanation = report.explanation;
     }
 
     /// It is sent to a target.
