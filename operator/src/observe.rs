@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod environment;
 pub mod files;
+pub mod offline;
 pub mod secrets;
 
 use std::{
