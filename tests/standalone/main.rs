@@ -1,8 +1,9 @@
-//! `kubectl-llm run` as a person uses it: what is typed, what is shown, what is answered.
+//! `kubectl-llm` as a person uses it: what is typed, what is shown, what is answered.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod environment;
+mod explain;
 mod gateway;
 mod quickstart;
 mod refusals;

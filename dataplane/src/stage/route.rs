@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-pub use decision::Decision;
+pub use decision::{Considered, Decision};
 use fitness::Fitness;
 use weigh::{Exclusion, Scales};
 

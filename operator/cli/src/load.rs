@@ -9,6 +9,7 @@ use llm_operator::{
         ObjectName,
         environment::{self, Variables},
         files::{Manifests, Problem},
+        offline::do_without_secrets,
     },
 };
 
@@ -63,6 +64,17 @@ pub fn load(paths: &[PathBuf], variables: Variables<'_>) -> Result<Loaded, LoadE
     };
     let mut notes = environment::fill_secrets(&mut manifests.observed, variables);
     notes.extend(manifests.passed_over.iter().map(|object| format!("passed over: {object}")));
+    served(manifests, notes)
+}
+
+/// The same of files for who calls no provider: a Secret that is missing is no problem then.
+pub fn load_without_keys(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
+    let mut manifests = Manifests::read(paths).map_err(LoadError::Manifests)?;
+    do_without_secrets(&mut manifests.observed);
+    served(manifests, Vec::new())
+}
+
+fn served(mut manifests: Manifests, notes: Vec<String>) -> Result<Loaded, LoadError> {
     manifests.observed.gateways.insert(GATEWAY.to_owned());
     let compiled = compile(&manifests.observed);
     let problems = problems(&manifests, &compiled);

@@ -5,10 +5,12 @@ mod run;
 mod load;
 mod watch;
 mod greeting;
+mod explain;
+mod table;
 
-use std::process::ExitCode;
+use std::{fmt::Display, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// LLM Gateway, from the command line.
 #[derive(Debug, Parser)]
@@ -20,13 +22,27 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a gateway from manifests, without a cluster.
     Run(run::RunArgs),
+    Explain(explain::ExplainArgs),
+}
+
+/// The form of what is shown.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Output {
+    Text,
+    Json,
 }
 
 fn main() -> ExitCode {
-    let Command::Run(args) = Cli::parse().command;
-    match run::run(&args) {
+    match Cli::parse().command {
+        Command::Run(args) => told(run::run(&args)),
+        Command::Explain(args) => told(explain::explain(&args)),
+    }
+}
+
+/// An error is what its person reads.
+fn told(outcome: Result<(), impl Display>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
