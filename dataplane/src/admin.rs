@@ -1,4 +1,7 @@
-//! The admin port: `/metrics`, `/livez`, `/readyz`, and `/debug/config` with credentials blotted out.
+//! The admin port: `/metrics`, `/livez`, `/readyz`, `/debug/config` with credentials blotted out, and
+//! `/debug/providers`, what is known of each provider.
+
+pub mod providers;
 
 use std::{
     convert::Infallible,
@@ -10,6 +13,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::{shared::Shared, worker::ACCEPT_PAUSE};
@@ -54,12 +58,23 @@ fn answer(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<Full<By
         },
         "/debug/config" => match shared.snapshot.load().as_ref() {
             None => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration yet\n"),
-            Some(snapshot) => match serde_json::to_string_pretty(&snapshot.document.redacted()) {
-                Ok(document) => typed("application/json", document + "\n"),
-                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-            },
+            Some(snapshot) => json(&snapshot.document.redacted()),
         },
-        _ => text(StatusCode::NOT_FOUND, "here are /metrics, /livez, /readyz and /debug/config\n"),
+        "/debug/providers" => match shared.snapshot.load().as_ref() {
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration yet\n"),
+            Some(_) => json(&providers::providers(&shared.healths)),
+        },
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "here are /metrics, /livez, /readyz, /debug/config and /debug/providers\n",
+        ),
+    }
+}
+
+fn json(told: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_string_pretty(told) {
+        Ok(told) => typed("application/json", told + "\n"),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Args {
     /// Where applications call.
     #[arg(long, default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
-    /// Where /metrics, /livez, /readyz and /debug/config are.
+    /// Where /metrics, /livez, /readyz, /debug/config and /debug/providers are.
     #[arg(long, default_value = "0.0.0.0:9090")]
     admin: SocketAddr,
     /// The operator's config stream, such as https://llm-operator.llm-gateway.svc:8443.

@@ -120,6 +120,11 @@ impl Health {
         self.first_token_ms.get()
     }
 
+    /// From one token of a reply to the next.
+    pub fn per_token_ms(&self) -> Option<f32> {
+        self.per_token_ms.get()
+    }
+
     /// How long a reply of so many tokens takes; `None` before the first.
     pub fn expected_ms(&self, tokens: f32) -> Option<f32> {
         let per_token = self.per_token_ms.get()?;

@@ -38,7 +38,7 @@ pub struct RunArgs {
     /// Where applications call.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Where /metrics, /livez, /readyz and /debug/config are.
+    /// Where /metrics, /livez, /readyz, /debug/config and /debug/providers are.
     #[arg(long, default_value = "127.0.0.1:9090")]
     admin: SocketAddr,
     /// Print the manifests that would be used, ready for kubectl apply, and end.
