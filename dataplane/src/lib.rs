@@ -21,7 +21,8 @@
 //! the caller's dialect. What the stages decide on is a [`Snapshot`](snapshot::Snapshot): the
 //! document in force, swapped whole, never changed.
 //!
-//! One thing needs no call: [`explain`](fn@explain) tells what would become of one.
+//! Two things need no call: [`explain`](fn@explain) tells what would become of one, and [`fleet`] what
+//! running proxies know of their providers.
 //!
 //! Each worker is a thread with a runtime of its own and its own connections to the providers:
 //! nothing on the path of a request is shared but atomics.
@@ -46,6 +47,7 @@ mod metrics;
 pub mod request_log;
 mod admin;
 pub mod explain;
+pub mod fleet;
 
 pub use error::Error;
 pub use explain::explain;

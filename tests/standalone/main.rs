@@ -5,6 +5,7 @@
 mod environment;
 mod explain;
 mod gateway;
+mod health;
 mod quickstart;
 mod refusals;
 mod reload;

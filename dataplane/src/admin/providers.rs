@@ -1,4 +1,5 @@
-//! `/debug/providers`: what this proxy knows of each model of each provider that it may call.
+//! `/debug/providers`: what this proxy knows of each model of each provider that it may call. The same
+//! types are what [`fleet`](crate::fleet) reads, so that the two can't drift apart.
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -131,6 +132,11 @@ impl Attempts {
             *place = count.load(Relaxed);
         }
         attempts
+    }
+
+    /// How many told whether the provider works.
+    pub fn telling(&self) -> u64 {
+        self.answered + self.failed
     }
 }
 

@@ -6,6 +6,7 @@ mod load;
 mod watch;
 mod greeting;
 mod explain;
+mod health;
 mod table;
 
 use std::{fmt::Display, process::ExitCode};
@@ -24,6 +25,7 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Explain(explain::ExplainArgs),
+    Health(health::HealthArgs),
 }
 
 /// The form of what is shown.
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => told(run::run(&args)),
         Command::Explain(args) => told(explain::explain(&args)),
+        Command::Health(args) => told(health::health(&args)),
     }
 }
 
