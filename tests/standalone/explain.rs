@@ -30,6 +30,8 @@ async fn the_plan_names_the_rule_the_order_the_scores_and_why_others_are_left_ou
         fs::write(&file, &shown).unwrap();
     }
     assert_eq!(shown, fs::read_to_string(&file).unwrap(), "UPDATE_GOLDEN=1 rewrites what is expected");
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    assert!(readme.contains(&shown), "README.md shows another plan than\n{shown}");
 
     let (code, shown, said) = explain(&[&given[..], &["-o", "json"]].concat()).await;
     assert_eq!(code, Some(0), "{said}");
