@@ -6,9 +6,9 @@
 //! before it made, so that skipping one does not compile:
 //!
 //! ```text
-//!  connection ─► identify ─► decode ─► route ─► dispatch ─► relay ─► settle
-//!   (serve)       Caller      Call      Plan      Reply      bytes    metrics, log
-//!                                                  │ ▲
+//!  connection ─► identify ─► wish, decode ─► route ─► dispatch ─► relay ─► settle ─► report
+//!   (serve)       Caller     Wishes, Call     Plan      Reply     bytes    metrics,   headers
+//!                                                        │ ▲                 log
 //!                                        provider ◄┘ └─ another candidate, or the same again, until
 //!                                                       a byte has reached the client
 //! ```

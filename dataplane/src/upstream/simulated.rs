@@ -111,7 +111,7 @@ impl Simulated {
         sleep_until(headers_at).await;
         let first_at = headers_at + self.time_to_first_token;
         if streamed {
-            return Ok(Answer::Stream(timed(composed, first_at, self.tokens_per_second)));
+            return Ok(Answer::Stream(timed(&composed, first_at, self.tokens_per_second)));
         }
         sleep_until(first_at + pace(composed.tokens().saturating_sub(1), self.tokens_per_second)).await;
         let context = composed.context();
@@ -130,7 +130,7 @@ fn pace(tokens: usize, per_second: u32) -> Duration {
 }
 
 /// The events with their times, sent as the times come.
-fn timed(composed: Composed, first_at: Instant, per_second: u32) -> BoxStream<'static, Bytes> {
+fn timed(composed: &Composed, first_at: Instant, per_second: u32) -> BoxStream<'static, Bytes> {
     let mut writer = openai::Chat.stream_writer(Context { include_usage: true, ..composed.context() });
     let mut frames = VecDeque::new();
     let mut tokens = 0;

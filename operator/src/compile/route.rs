@@ -6,9 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt as _};
 use llm_config as config;
 use llm_crds::{
-    Backend, Complexity, ConditionType, DecimalError, Dialect, FromNamespaces, LLMRoute, Override,
-    QueuePriority, Reason, RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts, Verdict,
-    unit_interval_ppm,
+    Backend, Complexity, ConditionType, Dialect, FromNamespaces, LLMRoute, Override, QueuePriority, Reason,
+    RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts, Verdict, unit_interval_ppm,
 };
 
 use super::{RouteOutcome, accepted, millis, pool::Offered, resolved};
@@ -298,8 +297,13 @@ fn conditions(entry: &RouteMatch) -> config::Conditions {
     conditions
 }
 
-fn complexity(given: &Complexity) -> Result<config::Complexity, DecimalError> {
-    let (simple_ppm, medium_ppm) = (unit_interval_ppm(&given.simple)?, unit_interval_ppm(&given.medium)?);
+fn complexity(given: &Complexity) -> Result<config::Complexity, String> {
+    let ppm = |text: &str| unit_interval_ppm(text).map_err(|error| error.to_string());
+    let (simple_ppm, medium_ppm) = (ppm(&given.simple)?, ppm(&given.medium)?);
+    // The schema refuses it; what an older one has let through would keep all else from the proxies.
+    if simple_ppm > medium_ppm {
+        return Err("simple must be at most medium".to_owned());
+    }
     Ok(config::Complexity { simple_ppm, medium_ppm })
 }
 

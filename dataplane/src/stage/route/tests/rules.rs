@@ -131,3 +131,43 @@ fn who_is_sticky_keeps_a_choice_and_others_are_shared() {
     assert!((8..=32).contains(&on_a), "{on_a} of 40 users");
     assert_eq!(chosen(&snapshot, &call).len(), 2, "who names no user draws");
 }
+
+/// Who serves a name answers for it, who is told to stand in does so behind it, and an alias has all.
+#[test]
+fn nobody_is_given_another_model_by_accident() {
+    let price = json!({"input": 0, "cachedInput": 0, "cacheWrite": 0, "output": 0});
+    let pool = |models: &[&str]| {
+        let mut provider = provider("p", "OpenAI", 0);
+        provider["models"] =
+            models.iter().map(|name| json!({"name": name, "upstreamName": name, "price": price})).collect();
+        json!({"providers": [provider]})
+    };
+    let backend = |pool: &str, models: &[&str], stands_in: bool| json!({"pool": pool, "models": models, "weight": 1, "standsIn": stands_in});
+    let document = json!({
+        "routes": {"ai/chat": {"rules": [{
+            "models": ["a1", "both", "alias"], "strategy": "Ordered",
+            "backends": [backend("ai/a", &["a1", "a2", "both"], false), backend("ai/b", &["b1", "both"], true)],
+            "timeouts": {"requestMs": 1000, "idleMs": 1000},
+        }]}},
+        "pools": {"ai/a": pool(&["a1", "a2", "both"]), "ai/b": pool(&["b1", "both"])},
+    });
+    let document = serde_json::from_value(document).unwrap();
+    let snapshot =
+        Snapshot::build(document, &Metrics::default(), &Clients::new(1), &Healths::default()).unwrap();
+    for (name, expected) in [
+        ("a1", vec!["a/a1", "b/b1", "b/both"]),
+        ("both", vec!["a/both", "b/both", "b/b1"]),
+        ("alias", vec!["a/a1", "a/a2", "a/both", "b/b1", "b/both"]),
+    ] {
+        let mut body = asked(&json!({}));
+        body["model"] = json!(name);
+        let body = bytes::Bytes::from(body.to_string()).into();
+        let call = decode(Api::ChatCompletions, None, body, &mut Wishes::default()).unwrap();
+        let plan = planned(&snapshot, &call, 1).unwrap();
+        let answers: Vec<String> = plan
+            .candidates()
+            .map(|c| format!("{}/{}", &c.target.provider.name["ai/".len()..][..1], c.target.labels.model))
+            .collect();
+        assert_eq!(answers, expected, "{name}");
+    }
+}
