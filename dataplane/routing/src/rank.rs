@@ -1,6 +1,8 @@
 //! Candidates to an order: who is asked first, and who takes over. Pure: what is known of each comes
 //! in, chance is a number, and the scores come out, so that a choice can be explained.
 
+use std::cmp::Ordering;
+
 use smallvec::SmallVec;
 
 /// Rules have this many candidates at most without an allocation.
@@ -146,7 +148,11 @@ pub fn rank(strategy: Strategy, candidates: &[Facts], draw: u64) -> Order {
 }
 
 fn sort<K: PartialOrd>(order: &mut Order, key: impl Fn(usize) -> Option<K>) {
-    order.sort_by(|a, b| key(a.index).partial_cmp(&key(b.index)).unwrap_or(std::cmp::Ordering::Equal));
+    // A key is made once: its logarithms cost more than the whole of the sorting.
+    let mut keyed: SmallVec<[(Option<K>, Ranked); INLINE]> =
+        order.iter().map(|ranked| (key(ranked.index), *ranked)).collect();
+    keyed.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal));
+    order.iter_mut().zip(keyed).for_each(|(place, (_, ranked))| *place = ranked);
 }
 
 /// The backend that is drawn, and its model that stands first.
@@ -154,7 +160,7 @@ fn lead(candidates: &[Facts], draw: u64) -> (u16, u16) {
     let turn = |facts: &Facts| (facts.wish(), backend_turn(facts, draw), facts.model);
     candidates
         .iter()
-        .min_by(|a, b| turn(a).partial_cmp(&turn(b)).unwrap_or(std::cmp::Ordering::Equal))
+        .min_by(|a, b| turn(a).partial_cmp(&turn(b)).unwrap_or(Ordering::Equal))
         .map(|facts| (facts.backend, facts.model))
         .unwrap_or_default()
 }
