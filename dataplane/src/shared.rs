@@ -113,6 +113,10 @@ impl Handle {
         }
     }
 
+    pub(crate) fn healths(&self) -> &Healths {
+        &self.0.healths
+    }
+
     /// Counts an update that could not even be read.
     pub(crate) fn refused(&self) {
         self.0.metrics.config_refused.inc();

@@ -1,6 +1,7 @@
 //! What the other replicas' proxies hold: proxies attach to any replica and the leader alone writes
 //! status, so every follower leaves a summary in a ConfigMap of its own, on change and as a sign of
-//! life. One that has given no sign for a while, on the clock of the one who watches, is not counted
+//! life. What the proxies say of breakers goes along with the next of these: a provider that fails
+//! makes no writes. One that has given no sign for a while, on the clock of the one who watches, is not counted
 //! any more, and the leader removes what it left.
 
 use std::{

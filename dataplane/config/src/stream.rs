@@ -5,6 +5,9 @@
 //! at once (an empty one where nothing differs) and one for each later change. The proxy answers each
 //! with `Ack` or `Refuse`; the operator sends the next only then, computed against what was last
 //! acknowledged. So a refused update leaves both sides with the last good state.
+//!
+//! Whenever breakers change, the proxy says so with [`FromProxy::Health`], between updates or while one
+//! waits for its answer. Messages that an operator does not know are of newer proxies and mean no harm.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +19,59 @@ use crate::section::{Digest, Key};
 pub const PATH: &str = "/v1alpha1/config";
 /// The audience that a proxy's ServiceAccount token must be made for.
 pub const AUDIENCE: &str = "llmgateway.dev";
+/// Breakers that a message lists, at most: by provider and model, the first.
+pub const MOST_OPEN: usize = 256;
+/// Characters of an error that a message carries, at most.
+const LONGEST_ERROR: usize = 200;
 
 /// What a proxy says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum FromProxy {
-    /// First, once: who it is, which gateway it is part of, and what it holds already.
-    Hello { proxy: String, gateway: String, version: String, holds: BTreeMap<Key, Digest> },
+    /// First, once: who it is, which gateway it is part of, what it holds already, and its breakers as
+    /// `Health` tells them: an operator must at no time take a proxy that is new to it for a healthy one.
+    Hello {
+        proxy: String,
+        gateway: String,
+        version: String,
+        holds: BTreeMap<Key, Digest>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        open: Vec<Open>,
+    },
     /// It runs on the update now.
     Ack { generation: u64 },
     /// It goes on without the update.
     Refuse { generation: u64, problems: Vec<String> },
+    /// These breakers are not closed; all others are.
+    Health { open: Vec<Open> },
+    /// What a newer proxy says.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A model of a provider that is left alone because it fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Open {
+    /// `namespace/pool/provider`.
+    pub provider: String,
+    /// The pool's name of the model.
+    pub model: String,
+    /// The last failure's text.
+    pub error: String,
+}
+
+/// The same within the bounds of a message, and sorted.
+#[must_use]
+pub fn bounded(mut open: Vec<Open>) -> Vec<Open> {
+    open.sort_by(|a, b| (&a.provider, &a.model).cmp(&(&b.provider, &b.model)));
+    open.truncate(MOST_OPEN);
+    for open in &mut open {
+        if let Some((end, _)) = open.error.char_indices().nth(LONGEST_ERROR) {
+            open.error.truncate(end);
+        }
+    }
+    open
 }
 
 /// A line of a stream.
@@ -91,6 +136,8 @@ fn beginning(line: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
     use super::*;
 
     fn cut(text: &[u8], every: usize, limit: usize) -> Vec<Line> {
@@ -115,6 +162,27 @@ mod tests {
                 "cut every {every}"
             );
         }
+    }
+
+    #[test]
+    fn a_message_of_another_version_is_read() {
+        let read = |text: &str| serde_json::from_str::<FromProxy>(text).unwrap();
+        assert_eq!(read(r#"{"type":"greeting","of":["a",{"newer":1}]}"#), FromProxy::Unknown);
+        let hello = read(r#"{"type":"hello","proxy":"a","gateway":"g","version":"1","holds":{}}"#);
+        assert!(matches!(hello, FromProxy::Hello { open, .. } if open.is_empty()));
+    }
+
+    #[test]
+    fn breakers_are_told_within_bounds() {
+        let open = |i: usize| Open {
+            provider: format!("ai/pool/{i:03}"),
+            model: "m".to_owned(),
+            error: "\u{e9}".repeat(LONGEST_ERROR + 1),
+        };
+        let told = bounded((0..MOST_OPEN + 9).rev().map(open).collect());
+        assert_eq!((told.len(), told[0].provider.as_str()), (MOST_OPEN, "ai/pool/000"));
+        assert_eq!(told[0].error.chars().count(), LONGEST_ERROR);
+        assert_eq!(bounded(told.clone()), told);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! checked, swapped in and acknowledged, or refused with its problems. When the stream breaks, the
 //! proxy goes on with what it holds and connects again, with backoff and jitter.
 
+mod breakers;
+
 use std::{convert::Infallible, io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use llm_config::{
     section::{Held, Update},
-    stream::{FromProxy, Line, Lines, PATH},
+    stream::{FromProxy, Line, Lines, Open, PATH},
 };
 use rustls::{
     RootCertStore,
@@ -24,6 +26,7 @@ use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::{shared::Handle, tls};
+use breakers::Breakers;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
@@ -114,25 +117,34 @@ type Lines2Operator = mpsc::Sender<Bytes>;
 
 impl Follower<'_> {
     async fn connection(&mut self) -> Result<Infallible, StreamError> {
-        let (mut updates, answers) =
+        let (mut updates, answers, open) =
             timeout(CONNECT_TIMEOUT, self.open()).await.map_err(|_| StreamError::Connect {
                 operator: self.settings.operator.to_string(),
                 error: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
             })??;
         let mut lines = Lines::new(self.settings.max_config_bytes);
-        while let Some(frame) = updates.frame().await {
-            let Ok(bytes) = frame?.into_data() else { continue };
+        let mut breakers = Breakers::told(open);
+        loop {
+            let frame = tokio::select! {
+                frame = updates.frame() => frame.ok_or(StreamError::Closed)??,
+                () = breakers.due(self.handle.healths()) => {
+                    // What does not fit in waits: it must not keep an answer waiting.
+                    let send = |told: &FromProxy| answers.try_send(message(told)).is_ok();
+                    breakers.tell(self.handle.healths(), send);
+                    continue;
+                }
+            };
+            let Ok(bytes) = frame.into_data() else { continue };
             lines.push(&bytes);
             while let Some(line) = lines.next_line() {
                 let answer = self.answer(line)?;
                 answers.send(message(&answer)).await.map_err(|_| StreamError::Closed)?;
             }
         }
-        Err(StreamError::Closed)
     }
 
-    /// Opens the stream and says hello.
-    async fn open(&self) -> Result<(Incoming, Lines2Operator), StreamError> {
+    /// Opens the stream and says hello, with the breakers that are given back.
+    async fn open(&self) -> Result<(Incoming, Lines2Operator, Vec<Open>), StreamError> {
         let settings = self.settings;
         let authority = settings.operator.authority().ok_or(StreamError::Address)?;
         let failed = |error: String| StreamError::Connect { operator: settings.operator.to_string(), error };
@@ -173,11 +185,13 @@ impl Follower<'_> {
         tokio::spawn(connection);
 
         let (answers, body) = mpsc::channel::<Bytes>(4);
+        let open = breakers::open(self.handle.healths());
         let hello = FromProxy::Hello {
             proxy: settings.proxy.clone(),
             gateway: settings.gateway.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             holds: self.held.digests(),
+            open: open.clone(),
         };
         answers.send(message(&hello)).await.map_err(|_| StreamError::Closed)?;
         let request = Request::post(format!("https://{authority}{PATH}"))
@@ -192,7 +206,7 @@ impl Follower<'_> {
             let message = String::from_utf8_lossy(&message).trim().to_owned();
             return Err(StreamError::Refused { status: parts.status, message });
         }
-        Ok((body, answers))
+        Ok((body, answers, open))
     }
 
     /// Puts an update in force, or says why not.

@@ -19,6 +19,7 @@ use llm_routing::{
     quantiles::Quantiles,
     retry_budget::RetryBudget,
 };
+use tokio::sync::Notify;
 
 use super::gate::{Gate, Inside};
 use crate::{clock, snapshot::Target};
@@ -88,10 +89,12 @@ pub struct Health {
     begins: [Quantiles; 2],
     /// Until when it asked to be left alone, in milliseconds.
     not_before: AtomicU64,
+    /// Who follows all breakers.
+    changed: Arc<Notify>,
 }
 
-impl Default for Health {
-    fn default() -> Self {
+impl Health {
+    fn new(changed: Arc<Notify>) -> Self {
         Self {
             breaker: Breaker::default(),
             retries: RetryBudget::default(),
@@ -105,11 +108,10 @@ impl Default for Health {
             per_token_ms: Decaying::new(HALF_LIFE),
             begins: [Quantiles::new(BEGINS_HALF_LIFE), Quantiles::new(BEGINS_HALF_LIFE)],
             not_before: AtomicU64::default(),
+            changed,
         }
     }
-}
 
-impl Health {
     /// The share of calls that went well lately, from 0 to 1.
     pub fn share_well(&self) -> f32 {
         1.0 - self.failures.get().unwrap_or(0.0)
@@ -172,13 +174,15 @@ pub type Key = (Arc<str>, Arc<str>);
 pub struct Healths {
     models: Mutex<BTreeMap<Key, (Arc<Health>, Settings)>>,
     gates: Mutex<BTreeMap<Arc<str>, Arc<Gate>>>,
+    changed: Arc<Notify>,
 }
 
 impl Healths {
     /// The same each time.
     pub fn of(&self, provider: &Arc<str>, model: &Arc<str>, settings: Settings) -> Arc<Health> {
         let mut all = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        let (health, in_force) = all.entry((provider.clone(), model.clone())).or_default();
+        let make = || (Arc::new(Health::new(self.changed.clone())), settings);
+        let (health, in_force) = all.entry((provider.clone(), model.clone())).or_insert_with(make);
         *in_force = settings;
         health.clone()
     }
@@ -198,9 +202,19 @@ impl Healths {
     /// Forgets those that no snapshot holds.
     pub fn forget_unused(&self) {
         let mut all = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.len();
         all.retain(|_, (health, _)| Arc::strong_count(health) > 1);
+        if all.len() < before {
+            self.changed.notify_one();
+        }
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+    }
+
+    /// Returns when a breaker has opened or closed since it last did; what happens while nobody waits
+    /// is kept, as one. That time makes a breaker half-open is no change: it is still not closed.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 }
 
@@ -306,8 +320,9 @@ impl Trial {
             Some(Change::Closed) => {
                 tracing::info!(provider = %provider.name, model = %labels.model, "breaker closed");
             }
-            None => {}
+            None => return,
         }
+        health.changed.notify_one();
     }
 }
 

@@ -1,10 +1,11 @@
-//! The proxies that are attached to this replica, and what each has acknowledged.
+//! The proxies that are attached to this replica, what each has acknowledged, and its breakers.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use llm_config::stream::{MOST_OPEN, Open, bounded};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
@@ -26,6 +27,8 @@ struct Proxy {
     connection: u64,
     holds: Arc<Digests>,
     refused: Option<Vec<String>>,
+    /// Its breakers that are not closed.
+    open: Vec<Open>,
     _replaced: oneshot::Sender<()>,
 }
 
@@ -33,6 +36,9 @@ struct Proxy {
 pub struct Attached {
     proxies: Mutex<(u64, BTreeMap<ProxyName, Proxy>)>,
     changed: watch::Sender<()>,
+    /// Apart, because breakers change on every proxy when a provider fails: who writes for each change of the other
+    /// kind must not for these.
+    breakers_changed: watch::Sender<()>,
     metrics: Arc<Metrics>,
 }
 
@@ -43,12 +49,16 @@ pub struct Place {
     connection: u64,
 }
 
-/// What the proxies of a gateway hold: those that hold the same are one group.
+/// What the proxies of a gateway hold, and whom they leave alone: those that hold the same are one
+/// group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     pub groups: Vec<Group>,
     pub refusals: Vec<Refusal>,
+    /// By provider and model.
+    #[serde(default)]
+    pub open: Vec<OpenOn>,
 }
 
 /// Proxies that hold the same.
@@ -61,6 +71,18 @@ pub struct Group {
     pub holds: Arc<Digests>,
 }
 
+/// A model of a provider that some proxies leave alone because it fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenOn {
+    /// `namespace/pool/provider`.
+    pub provider: String,
+    pub model: String,
+    pub proxies: usize,
+    /// Of their errors the first by the alphabet: which it is must not change with who is asked first.
+    pub error: String,
+}
+
 /// A proxy that goes on without the last update.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,31 +93,48 @@ pub struct Refusal {
 
 impl Attached {
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { proxies: Mutex::default(), changed: watch::Sender::default(), metrics }
+        Self {
+            proxies: Mutex::default(),
+            changed: watch::Sender::default(),
+            breakers_changed: watch::Sender::default(),
+            metrics,
+        }
     }
 
     /// Takes a proxy's place. The receiver ends when a later connection of the same proxy takes it.
-    pub fn attach(self: &Arc<Self>, name: ProxyName, holds: Digests) -> (Place, oneshot::Receiver<()>) {
+    pub fn attach(
+        self: &Arc<Self>,
+        name: ProxyName,
+        holds: Digests,
+        open: Vec<Open>,
+    ) -> (Place, oneshot::Receiver<()>) {
         let (replaced, until_replaced) = oneshot::channel();
         let mut proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
         proxies.0 += 1;
         let connection = proxies.0;
-        let proxy = Proxy { connection, holds: Arc::new(holds), refused: None, _replaced: replaced };
+        let (holds, open) = (Arc::new(holds), bounded(open));
+        let proxy = Proxy { connection, holds, refused: None, open, _replaced: replaced };
         proxies.1.insert(name.clone(), proxy);
         self.metrics.streams.set(i64::try_from(proxies.1.len()).unwrap_or(i64::MAX));
         self.changed.send_replace(());
         (Place { attached: self.clone(), name, connection }, until_replaced)
     }
 
-    /// To be told of every change.
+    /// To be told of every change but those of breakers.
     pub fn subscribe(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// What the proxies hold, by gateway.
+    /// To be told when breakers change.
+    pub fn subscribe_to_breakers(&self) -> watch::Receiver<()> {
+        self.breakers_changed.subscribe()
+    }
+
+    /// What the proxies hold and whom they leave alone, by gateway.
     pub fn summaries(&self) -> BTreeMap<String, Summary> {
         let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
         let mut summaries: BTreeMap<String, Summary> = BTreeMap::new();
+        let mut open: BTreeMap<&str, Vec<OpenOn>> = BTreeMap::new();
         for (name, proxy) in &proxies.1 {
             let summary = summaries.entry(name.gateway.clone()).or_default();
             let same =
@@ -118,8 +157,34 @@ impl Attached {
             {
                 summary.refusals.push(Refusal { proxy: name.proxy.clone(), problems: problems.clone() });
             }
+            open.entry(&name.gateway).or_default().extend(proxy.open.iter().map(OpenOn::one));
+        }
+        for (gateway, open) in open {
+            let Some(summary) = summaries.get_mut(gateway) else { continue };
+            summary.open = OpenOn::merged(open);
+            summary.open.truncate(MOST_OPEN);
         }
         summaries
+    }
+}
+
+impl OpenOn {
+    fn one(open: &Open) -> Self {
+        let Open { provider, model, error } = open.clone();
+        Self { provider, model, proxies: 1, error }
+    }
+
+    /// One for each model, by provider and model.
+    pub fn merged(mut all: Vec<Self>) -> Vec<Self> {
+        all.sort_by(|a, b| (&a.provider, &a.model, &a.error).cmp(&(&b.provider, &b.model, &b.error)));
+        all.dedup_by(|next, kept| {
+            let same = next.provider == kept.provider && next.model == kept.model;
+            if same {
+                kept.proxies += next.proxies;
+            }
+            same
+        });
+        all
     }
 }
 
@@ -138,13 +203,23 @@ impl Place {
         self.update(|proxy| proxy.refused = Some(problems));
     }
 
+    /// The proxy leaves these alone, and no others.
+    pub fn breakers(&self, open: Vec<Open>) {
+        self.change(|proxy| proxy.open = bounded(open));
+        self.attached.breakers_changed.send_replace(());
+    }
+
     fn update(&self, change: impl FnOnce(&mut Proxy)) {
+        self.change(change);
+        self.attached.changed.send_replace(());
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Proxy)) {
         let mut proxies = self.attached.proxies.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(proxy) = proxies.1.get_mut(&self.name).filter(|proxy| proxy.connection == self.connection)
         {
             change(proxy);
         }
-        self.attached.changed.send_replace(());
     }
 }
 

@@ -85,8 +85,10 @@ impl Streams {
         let identity = self.admission.identify(&parts.headers).await.map_err(refused)?;
         let mut messages = Messages { body, lines: Lines::new(LONGEST_MESSAGE) };
         let hello = timeout(HELLO_TIMEOUT, messages.next()).await;
-        let (proxy, gateway, version, holds) = match hello {
-            Ok(Ok(FromProxy::Hello { proxy, gateway, version, holds })) => (proxy, gateway, version, holds),
+        let (proxy, gateway, version, holds, open) = match hello {
+            Ok(Ok(FromProxy::Hello { proxy, gateway, version, holds, open })) => {
+                (proxy, gateway, version, holds, open)
+            }
             Ok(Ok(_)) => {
                 return Err((StatusCode::BAD_REQUEST, "the first message must be a hello".to_owned()));
             }
@@ -98,7 +100,7 @@ impl Streams {
         let proxy = identity.pod.unwrap_or(proxy);
         tracing::info!(proxy, gateway, version, "a proxy is attached");
         let name = ProxyName { gateway, proxy };
-        let (place, replaced) = self.attached.attach(name.clone(), holds.clone());
+        let (place, replaced) = self.attached.attach(name.clone(), holds.clone(), open);
         let (updates, body) = mpsc::channel(1);
         let conversation = Conversation {
             targets: self.targets.clone(),
@@ -149,10 +151,10 @@ impl Conversation {
             tokio::select! {
                 changed = self.targets.changed() => changed.map_err(|_| Ended::Ending)?,
                 _ = &mut replaced => return Err(Ended::Replaced),
-                // Between updates a proxy says nothing; that it hangs up is heard here.
-                message = self.messages.next() => {
-                    let message = message?;
-                    return Err(Ended::NoMessage(format!("{message:?} out of turn")));
+                // Between updates a proxy answers nothing; that it hangs up is heard here.
+                answer = self.messages.answer(&self.place) => {
+                    let answer = answer?;
+                    return Err(Ended::NoMessage(format!("{answer:?} out of turn")));
                 }
             }
         }
@@ -165,7 +167,7 @@ impl Conversation {
         let mut line = serde_json::to_vec(update).unwrap_or_default();
         line.push(b'\n');
         self.updates.send(line.into()).await.map_err(|_| Ended::HungUp)?;
-        let answer = timeout(ANSWER_TIMEOUT, self.messages.next())
+        let answer = timeout(ANSWER_TIMEOUT, self.messages.answer(&self.place))
             .await
             .map_err(|_| Ended::NoAnswer { generation })??;
         match answer {
@@ -190,6 +192,17 @@ struct Messages {
 }
 
 impl Messages {
+    /// The next that answers an update; what comes in between is taken in. Cancel safe.
+    async fn answer(&mut self, place: &Place) -> Result<FromProxy, Ended> {
+        loop {
+            match self.next().await? {
+                FromProxy::Health { open } => place.breakers(open),
+                FromProxy::Unknown => tracing::debug!("a proxy says what this operator does not know"),
+                answer => return Ok(answer),
+            }
+        }
+    }
+
     /// Cancel safe: what has been read stays.
     async fn next(&mut self) -> Result<FromProxy, Ended> {
         loop {
