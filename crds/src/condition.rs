@@ -17,6 +17,8 @@ pub enum ConditionType {
     PartiallyInvalid,
     /// Every proxy that should hold it does.
     Programmed,
+    /// All providers of a pool take calls, as far as the proxies know.
+    Healthy,
 }
 
 impl ConditionType {
@@ -28,6 +30,7 @@ impl ConditionType {
             Self::ResolvedRefs => "ResolvedRefs",
             Self::PartiallyInvalid => "PartiallyInvalid",
             Self::Programmed => "Programmed",
+            Self::Healthy => "Healthy",
         }
     }
 }
@@ -66,6 +69,10 @@ pub enum Reason {
     Unused,
     /// Not accepted or not resolved, so not sent.
     NotShipped,
+    /// No proxy leaves a provider alone.
+    AllClosed,
+    /// Some proxy leaves a model of a provider alone, because it fails.
+    BreakerOpen,
 }
 
 impl Reason {
@@ -90,6 +97,8 @@ impl Reason {
             Self::Refused => "Refused",
             Self::Unused => "Unused",
             Self::NotShipped => "NotShipped",
+            Self::AllClosed => "AllClosed",
+            Self::BreakerOpen => "BreakerOpen",
         }
     }
 }

@@ -1,12 +1,16 @@
 //! `ProviderPool`: providers, the models that they serve, what these cost, and who may use them.
 
+mod status;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::{Condition, SecretKeyReference, model::Model};
+use crate::{SecretKeyReference, model::Model};
+
+pub use status::{ModelHealth, ProviderHealth, ProviderPoolStatus, ProviderPoolSummary};
 
 /// Where kind `OpenAI` calls when no endpoint is given.
 pub const DEFAULT_OPENAI_ENDPOINT: &str = "https://api.openai.com/v1";
@@ -51,6 +55,13 @@ pub const DEFAULT_GEMINI_ENDPOINT: &str = "https://generativelanguage.googleapis
         type_ = "string",
         json_path = ".status.summary.programmed",
         description = "Proxies that run the pool, of those that should.",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Healthy",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Healthy\")].status",
+        description = "Whether all providers take calls, as far as the proxies know.",
         priority = 1
     )
 )]
@@ -380,34 +391,4 @@ pub struct Simulated {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub seed: Option<i64>,
-}
-
-/// What the operator and the proxies made of the pool.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ProviderPoolStatus {
-    /// The generation that this status speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Accepted`, `ResolvedRefs` and `Programmed`.
-    #[serde(default)]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-    /// What `kubectl get` prints.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub summary: Option<ProviderPoolSummary>,
-}
-
-/// What `kubectl get providerpools` prints.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ProviderPoolSummary {
-    /// The providers, joined by commas.
-    pub providers: String,
-    /// The models, joined by commas.
-    pub models: String,
-    /// Providers that can be called, of all, as `2/2`.
-    pub ready: String,
-    /// Proxies that run the pool, of those that should, as `2/2`.
-    pub programmed: String,
 }

@@ -1,6 +1,7 @@
 //! What came of a change, to where a person looks: conditions and columns in `status`, written by the
 //! leader alone and only when they differ, and an Event where something turned.
 
+mod health;
 mod programmed;
 mod write;
 
@@ -21,7 +22,10 @@ use llm_crds::{
     Condition, LLMRoute, LLMRouteStatus, LLMRouteSummary, ProviderPool, ProviderPoolStatus,
     ProviderPoolSummary, Verdict,
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use crate::{
     compile::{Compiled, PoolOutcome, RouteOutcome},
@@ -30,6 +34,7 @@ use crate::{
     publish::{Targets, attached::Attached},
     replicas::{Replicas, Summaries},
 };
+use health::{Health, Pace};
 use write::{Write, Writer};
 
 /// What happens within this is one write: proxies answer within a few milliseconds of each other.
@@ -58,6 +63,7 @@ pub struct Reporter {
     metrics: Arc<Metrics>,
     routes: Written<LLMRouteStatus>,
     pools: Written<ProviderPoolStatus>,
+    healths: Pace,
 }
 
 /// The status that was last written, and the UID of the object: one of the same name that takes its
@@ -75,7 +81,8 @@ impl Reporter {
         let reporter =
             EventReporter { controller: "llm-operator".to_owned(), instance: Some(identity.to_owned()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, recorder, attached, replicas, metrics, routes: HashMap::new(), pools: HashMap::new() }
+        let (routes, pools, healths) = Default::default();
+        Self { client, recorder, attached, replicas, metrics, routes, pools, healths }
     }
 
     /// Reports for as long as the operator runs and leads.
@@ -86,9 +93,11 @@ impl Reporter {
         replicas_changed: Arc<Notify>,
     ) {
         let mut attached = self.attached.subscribe();
+        let mut breakers = self.attached.subscribe_to_breakers();
         loop {
             let outcome = outcomes.borrow_and_update().clone();
             attached.mark_unchanged();
+            breakers.mark_unchanged();
             let mut pause = REVIEW;
             if *leading.borrow_and_update() {
                 if let Some(outcome) = outcome
@@ -96,15 +105,20 @@ impl Reporter {
                 {
                     pause = RETRY;
                 }
+                if let Some(due) = self.healths.due() {
+                    pause = pause.min(due.duration_since(Instant::now()));
+                }
             } else {
                 self.replicas.look();
                 // What others write meanwhile is to be read again.
                 self.routes.clear();
                 self.pools.clear();
+                self.healths.clear();
             }
             tokio::select! {
                 changed = outcomes.changed() => if changed.is_err() { return },
                 _ = attached.changed() => {}
+                _ = breakers.changed() => {}
                 _ = leading.changed() => {}
                 () = replicas_changed.notified() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -120,12 +134,17 @@ impl Reporter {
         let proxies = programmed::Proxies { targets: &outcome.targets, summaries: &summaries };
         let now = Time(Timestamp::now());
         let Outcome { observed, compiled, .. } = outcome;
+        let healths = &mut self.healths;
+        healths.retain(|name| compiled.pools.contains_key(name));
 
         let routes = changes(&observed.routes, &mut self.routes, |name, route, before| {
             Some(route_status(compiled.routes.get(name)?, name, route, before, &proxies, &now))
         });
         let pools = changes(&observed.pools, &mut self.pools, |name, pool, before| {
-            Some(pool_status(compiled.pools.get(name)?, name, pool, before, &proxies, &now))
+            let outcome = compiled.pools.get(name)?;
+            let health = Health::of(name, &pool.spec, &outcome.gateways, &summaries);
+            let health = healths.paced(name, health, Instant::now());
+            Some(pool_status(outcome, (name, pool), before, &proxies, health, &now))
         });
         let writer = Writer { client: &self.client, recorder: &self.recorder, metrics: &self.metrics };
         let routes_written = writer.write_all(routes, &mut self.routes).await;
@@ -139,7 +158,7 @@ impl Reporter {
 fn changes<K>(
     objects: &[Arc<K>],
     written: &mut Written<K::Status>,
-    judge: impl Fn(&ObjectName, &K, Option<&K::Status>) -> Option<(K::Status, Vec<Event>)>,
+    mut judge: impl FnMut(&ObjectName, &K, Option<&K::Status>) -> Option<(K::Status, Vec<Event>)>,
 ) -> Vec<Write<K>>
 where
     K: Resource + HasStatus,
@@ -173,8 +192,7 @@ fn route_status(
     let summary =
         LLMRouteSummary { models: join(&outcome.models), pools: join(&outcome.pools), programmed: share };
     let (conditions, events) = judged(
-        &outcome.verdicts,
-        &verdict,
+        outcome.verdicts.iter().chain([&verdict]),
         before.map_or(&[], |b| &b.conditions),
         route.metadata.generation,
         now,
@@ -186,10 +204,10 @@ fn route_status(
 
 fn pool_status(
     outcome: &PoolOutcome,
-    name: &ObjectName,
-    pool: &ProviderPool,
+    (name, pool): (&ObjectName, &ProviderPool),
     before: Option<&ProviderPoolStatus>,
     proxies: &programmed::Proxies<'_>,
+    health: Option<Health>,
     now: &Time,
 ) -> (ProviderPoolStatus, Vec<Event>) {
     let (verdict, share) =
@@ -201,8 +219,7 @@ fn pool_status(
         programmed: share,
     };
     let (conditions, events) = judged(
-        &outcome.verdicts,
-        &verdict,
+        outcome.verdicts.iter().chain([&verdict]).chain(health.as_ref().map(|health| &health.verdict)),
         before.map_or(&[], |b| &b.conditions),
         pool.metadata.generation,
         now,
@@ -210,6 +227,7 @@ fn pool_status(
     let status = ProviderPoolStatus {
         observed_generation: pool.metadata.generation,
         conditions,
+        providers: health.map(|health| health.providers).unwrap_or_default(),
         summary: Some(summary),
     };
     (status, events)
@@ -220,16 +238,15 @@ fn join(names: &BTreeSet<String>) -> String {
 }
 
 /// Conditions with their times, and an Event for each that turned.
-fn judged(
-    verdicts: &[Verdict],
-    programmed: &Verdict,
+fn judged<'a>(
+    verdicts: impl Iterator<Item = &'a Verdict>,
     before: &[Condition],
     generation: Option<i64>,
     now: &Time,
 ) -> (Vec<Condition>, Vec<Event>) {
     let mut conditions = Vec::new();
     let mut events = Vec::new();
-    for verdict in verdicts.iter().chain([programmed]) {
+    for verdict in verdicts {
         let condition = verdict.stamped(before, generation, now);
         let old = before.iter().find(|old| old.type_ == condition.type_);
         if let Some(kind) = event_type(verdict, old) {
@@ -247,11 +264,16 @@ fn judged(
 }
 
 /// Whether a verdict is news: bad news that differs from the last, or its end. That some proxies have
-/// not answered yet is none.
+/// not answered yet is none, nor on how many of them a breaker is open.
 fn event_type(verdict: &Verdict, old: Option<&Condition>) -> Option<EventType> {
     use llm_crds::{ConditionType, Reason};
     if matches!(verdict.reason, Reason::Pending | Reason::NotShipped | Reason::Unused) {
         return None;
+    }
+    if verdict.condition == ConditionType::Healthy {
+        let was_bad = old.is_some_and(|old| old.status == "False");
+        let kind = if verdict.status { EventType::Normal } else { EventType::Warning };
+        return (verdict.status == was_bad).then_some(kind);
     }
     let bad = !verdict.status || verdict.condition == ConditionType::PartiallyInvalid;
     let told = old.is_some_and(|old| old.reason == verdict.reason.as_str() && old.message == verdict.message);

@@ -7,6 +7,7 @@ mod authority;
 mod between;
 mod failures;
 mod gate;
+mod health;
 mod installation;
 mod printed;
 mod programmed;
