@@ -127,7 +127,8 @@ pub fn request_headers(own: &HeaderMap, from_caller: &HeaderMap, same: Option<Di
 
 /// Headers of the provider that the caller may see: what its SDK reads, and nothing of the hop.
 pub fn reply_headers(from_provider: HeaderMap, provider: Dialect, caller: Dialect) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
+    // With room for what the gateway adds.
+    let mut headers = HeaderMap::with_capacity(16);
     let mut last = None;
     for (name, value) in from_provider {
         last = name.or(last);
