@@ -55,7 +55,7 @@ async fn walk(
     let (api, model) = match endpoint {
         Endpoint::Call { api, model } => (api, model),
         other => {
-            let told = tell(shared, &snapshot, dialect, other, body).await?;
+            let told = Box::pin(tell(shared, &snapshot, dialect, other, body)).await?;
             let response = respond::json(told);
             let _nothing_to_tell = settlement.hand_over().finish(response.status(), Taken::Nothing, None);
             return Ok(response);

@@ -96,7 +96,12 @@ pub async fn dispatch(
             return outcome;
         }
     }
-    // A place at one that is full is worth a wait only when all others have failed.
+    // Few calls come here: the others need not carry its room.
+    Box::pin(last_resort(walk)).await
+}
+
+/// A place at one that is full is worth a wait only when all others have failed.
+async fn last_resort(mut walk: Walk<'_, '_>) -> Result<(Reply, Option<Trial>), Error> {
     if let Some(begun) = walk.wait_for_room().await
         && let Some(outcome) = walk.attempt(begun).await
     {
@@ -125,12 +130,15 @@ async fn within(plan: &Plan<'_>, target: &Target, sending: Sending<'_>) -> Resul
 
 async fn attempt(target: &Target, sending: Sending<'_>) -> Result<Reply, Error> {
     let call = sending.call;
-    let Some(wire) = Wire::new(call, target)? else { return count_here(call, target).await };
+    let Some(wire) = Wire::new(call, target)? else {
+        // As with all that few calls do: the others need not carry its room.
+        return Box::pin(count_here(call, target)).await;
+    };
     let exchange = Exchange { wire, sending };
     let body = wire.request_body()?;
     match &target.provider.upstream {
         Upstream::Remote(remote) => exchange.remote(remote, body).await,
-        Upstream::Simulated(simulated) => exchange.simulated(simulated, body).await,
+        Upstream::Simulated(simulated) => Box::pin(exchange.simulated(simulated, body)).await,
     }
 }
 

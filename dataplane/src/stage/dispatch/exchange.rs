@@ -58,7 +58,7 @@ impl Exchange<'_> {
         let (parts, body) = response.into_parts();
         let mut headers = remote::reply_headers(parts.headers, out.dialect(), call.api.dialect());
         if !parts.status.is_success() {
-            return self.refusal(parts.status, headers, body).await;
+            return Box::pin(self.refusal(parts.status, headers, body)).await;
         }
         let body = if call.stream {
             self.stream(&headers, body).await?

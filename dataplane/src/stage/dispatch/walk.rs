@@ -109,7 +109,7 @@ impl<'c, 'p> Walk<'c, 'p> {
                 continue;
             }
             if !step.wait.is_zero() {
-                sleep(step.wait).await;
+                Box::pin(sleep(step.wait)).await;
             }
             if let Some(begun) = self.enter(step.candidate) {
                 return Some(begun);
@@ -224,7 +224,8 @@ impl<'c, 'p> Walk<'c, 'p> {
             None => sent.await,
             Some(patience) => match timeout(patience, &mut sent).await {
                 Ok(outcome) => outcome,
-                Err(_) => return self.hedge(begun, sent).await,
+                // Few calls come here: the others need not carry its room.
+                Err(_) => return Box::pin(self.hedge(begun, sent)).await,
             },
         };
         self.judge(begun, outcome)
