@@ -106,8 +106,7 @@ fn check_interval(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     )
 }
 
-/// When a model of a provider is left alone because it fails. It is left alone too when half of at
-/// least 20 calls within 10s fail.
+/// When a model of a provider is left alone because it fails.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CircuitBreaker {
@@ -115,6 +114,10 @@ pub struct CircuitBreaker {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub failure_threshold: Option<i32>,
+    /// When so many of 100 calls fail, of at least 20 within 10s. Default: 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub failure_percent: Option<i32>,
     /// How long. Then one call tries it again: when that goes well, all may. Default: 30s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::route::positive_duration")]

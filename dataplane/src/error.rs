@@ -70,6 +70,8 @@ pub enum Error {
     Closed { provider: String },
     #[error("The provider '{provider}' did not answer within {} ms.", .after.as_millis())]
     Timeout { provider: String, after: Duration },
+    #[error("The {} ms that the call may take were over before a provider could be asked.", .after.as_millis())]
+    TooLate { after: Duration },
     #[error("The provider '{provider}' sent nothing of its stream within {} ms.", .after.as_millis())]
     FirstToken { provider: String, after: Duration },
     #[error("The provider '{provider}' did not complete its reply within the {} ms of an attempt.", .after.as_millis())]
@@ -130,6 +132,7 @@ impl Error {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Timeout { .. }
+            | Self::TooLate { .. }
             | Self::FirstToken { .. }
             | Self::Attempt { .. }
             | Self::StreamIdle { .. }
@@ -175,6 +178,7 @@ impl Error {
             Self::Unreachable { .. } => "provider_unreachable",
             Self::Closed { .. } => "provider_closed",
             Self::Timeout { .. } => "provider_timeout",
+            Self::TooLate { .. } => "deadline_exceeded",
             Self::FirstToken { .. } => "provider_first_token_timeout",
             Self::Attempt { .. } => "provider_attempt_timeout",
             Self::Garbage { .. } => "provider_bad_reply",

@@ -80,7 +80,7 @@ pub fn explain(document: Document, request: &Request) -> Result<Explained, Unexp
     }
     let call = decode(api, model, Bytes::copy_from_slice(&request.body).into(), &mut wishes)?;
     // It has been asked for by this, whatever the call itself says.
-    wishes.explain = true;
+    wishes.explain = Some(true);
     let asking = Asking { headers: &parts.headers, dialect, path: parts.uri.path() };
     // The same draw each time: the same question has the same answer.
     let mut plan = route(&snapshot, &call, &wishes, asking, 0)?;

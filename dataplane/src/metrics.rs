@@ -20,7 +20,7 @@ use llm_routing::average::Decaying;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder},
-    metrics::{MetricType, counter::Counter, exemplar::Exemplar},
+    metrics::{MetricType, counter::Counter, exemplar::Exemplar, family::Family},
     registry::Registry,
 };
 
@@ -32,6 +32,8 @@ use providers::Providers;
 const BUCKETS_MS: [f64; 15] =
     [1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5];
 
+/// No reply is longer, whatever its provider counts.
+const LONGEST_OUTPUT: u64 = 10_000_000;
 /// After so long, the length of a reply counts half in what is expected of the next.
 const OUTPUT_HALF_LIFE: Duration = Duration::from_secs(3600);
 
@@ -103,7 +105,7 @@ impl Series {
         self.cost_nano_usd.fetch_add(cost_nano_usd, Relaxed);
         if usage.output > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a mean, not a bill")]
-            self.output_of_a_call.0.observe(usage.output as f32, clock::now());
+            self.output_of_a_call.0.observe(usage.output.min(LONGEST_OUTPUT) as f32, clock::now());
         }
     }
 
@@ -121,11 +123,22 @@ pub struct Metrics {
     pub config_updates: Counter,
     pub config_refused: Counter,
     pub log_dropped: Counter,
+    errors: Family<ErrorLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    code: &'static str,
 }
 
 impl Metrics {
     pub fn new(healths: Arc<Healths>) -> Self {
         Self { healths, ..Self::default() }
+    }
+
+    /// Counts a call that ended in an error; its code is one of a fixed set.
+    pub fn error(&self, code: &'static str) {
+        self.errors.get_or_create(&ErrorLabels { code }).inc();
     }
 
     /// The series of these labels, the same each time.
@@ -162,6 +175,11 @@ impl Metrics {
             "llm_gateway_request_log_dropped",
             "Request log lines dropped because their reader was too slow",
             self.log_dropped.clone(),
+        );
+        registry.register(
+            "llm_gateway_request_errors",
+            "Calls that ended in an error of the gateway, by its code, or were hung up on",
+            self.errors.clone(),
         );
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;

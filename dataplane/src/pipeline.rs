@@ -29,7 +29,7 @@ pub async fn answer(
     caller: Caller,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
-    let mut settlement = Settlement::begin(shared.log.clone(), shared.unrouted.clone(), caller);
+    let mut settlement = Settlement::begin(shared, caller);
     let (parts, body) = request.into_parts();
     let dialect = dialect(&parts);
     match walk(shared, worker, dialect, &parts, body, &mut settlement).await {
@@ -63,22 +63,23 @@ async fn walk(
     };
     let body = read(body, &shared.limits, &shared.buffers).await?;
     let call = decode(api, model, body, &mut wishes)?;
-    settlement.asks(&call);
+    settlement.asks(&call, &wishes);
     let asking = Asking { headers: &parts.headers, dialect, path: parts.uri.path() };
     let mut plan = route(&snapshot, &call, &wishes, asking, fastrand::u64(..))?;
-    if wishes.explain {
+    if wishes.explained() {
         let decision = plan.decision.take();
         settlement.explain(Explanation { decision, trace: Trace::of(&parts.headers) });
     }
     let timeouts = plan.rule.timeouts;
     let deadline = settlement.started() + timeouts.request();
-    let first_byte_by = wishes.max_latency.map_or(deadline, |most| deadline.min(settlement.started() + most));
+    let allowed = wishes.max_latency.map_or(timeouts.request(), |most| most.min(timeouts.request()));
     let sending = Sending {
         call: &call,
         headers: &parts.headers,
         buffers: &shared.buffers,
         worker,
-        deadline: first_byte_by,
+        deadline: settlement.started() + allowed,
+        allowed,
     };
     let (reply, trial) = dispatch(&plan, sending, settlement).await?;
     let terms = Terms { timeouts, deadline, trailers: takes_trailers(&parts.headers) };

@@ -47,6 +47,7 @@ pub struct Record {
     pub route: Option<Arc<str>>,
     /// The model by the name that was asked for.
     pub model: Option<Box<str>>,
+    pub labels: Labels,
     pub provider: Option<Arc<str>>,
     pub status: u16,
     pub usage: Usage,
@@ -57,6 +58,14 @@ pub struct Record {
     pub total: Duration,
     pub attempts: u8,
     pub error: Option<&'static str>,
+}
+
+/// Who called and what for, as the request said.
+#[derive(Debug, Default)]
+pub struct Labels {
+    pub user: Option<Box<str>>,
+    pub project: Option<Box<str>>,
+    pub feature: Option<Box<str>>,
 }
 
 /// Where workers hand over.
@@ -152,6 +161,12 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feature: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<&'a str>,
     status: u16,
     input_tokens: u64,
@@ -190,6 +205,9 @@ fn json(record: &Record, line: &mut String) {
         caller: record.caller,
         route: record.route.as_deref(),
         model: record.model.as_deref(),
+        user: record.labels.user.as_deref(),
+        project: record.labels.project.as_deref(),
+        feature: record.labels.feature.as_deref(),
         provider: record.provider.as_deref(),
         status: record.status,
         input_tokens: record.usage.input,

@@ -177,7 +177,7 @@ impl Snapshot {
 
     /// What a provider answers for: each of its models once.
     pub fn targets_of(&self, provider: &Provider) -> Vec<&Arc<Target>> {
-        let served = self.router.names().flat_map(|(_, served)| served).flat_map(|s| &s.candidates);
+        let served = self.router.served().flat_map(|served| &served.candidates);
         let mut targets: Vec<&Arc<Target>> = served.map(|candidate| &candidate.target).collect();
         targets.retain(|target| target.provider.name == provider.name);
         targets.sort_by(|a, b| a.labels.model.cmp(&b.labels.model));

@@ -106,3 +106,23 @@ async fn a_stream_tells_at_its_end_what_it_knows_only_there() {
     let events = harness::http::open(request).await.unwrap().events().await.unwrap();
     assert_eq!(text_of(&events), "hello", "a client of events does not see it");
 }
+
+#[tokio::test]
+async fn who_called_and_what_for_is_logged_and_errors_are_counted_by_their_code() {
+    let upstream = RawUpstream::start([vec![Step::Close]]).await;
+    let proxy = Proxy::start(&document(&[upstream.url()]), &[]).await;
+    let mut request = json_request(&proxy.chat_url(), &call());
+    request.headers_mut().insert("x-llm-user", "someone".parse().unwrap());
+    request.headers_mut().insert("x-llm-project", "search".parse().unwrap());
+    assert_eq!(send(request).await.unwrap().status, 502);
+    let line = &proxy.await_requests(1).await[0];
+    assert_eq!((&line["user"], &line["project"]), (&json!("someone"), &json!("search")), "{line}");
+    assert_eq!(line["feature"], Value::Null);
+    let metrics = proxy.admin("/metrics").await;
+    for wanted in [
+        "llm_gateway_request_errors_total{code=\"provider_closed\"} 1",
+        "llm_gateway_provider_failures_total{provider=\"ai/pool/p0\",model=\"large\",reason=\"provider_closed\"} 2",
+    ] {
+        assert!(metrics.text().lines().any(|line| line == wanted), "{wanted}\n{}", metrics.text());
+    }
+}

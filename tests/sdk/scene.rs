@@ -61,7 +61,15 @@ fn document(upstream: &str) -> Value {
             {"models": cut, "backends": backend(&cut), "timeouts": {"requestMs": allowed, "idleMs": 20_000}},
         ]);
         routes.insert(pool.clone(), json!({"rules": rules}));
-        pools.insert(pool, json!({"providers": providers}));
+        // Some of them fail at every call: each cell is to see that, and none a provider that is left alone.
+        pools.insert(
+            pool,
+            json!({
+                "providers": providers,
+                "circuitBreaker": {"failures": 1000, "failurePercent": 101, "recoveryMs": 1},
+                "retry": {"attempts": 1, "backoffMs": 1},
+            }),
+        );
     }
     json!({"routes": routes, "pools": pools})
 }

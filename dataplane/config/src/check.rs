@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    Complexity, Conditions, Document, Limits, Operation, Pool, Provider, Remote, Rule, Simulated, Timeouts,
-    Upstream,
+    CircuitBreaker, Complexity, Conditions, Document, Limits, Operation, Pool, Provider, Remote, Rule,
+    Simulated, Timeouts, Upstream,
 };
 
 /// Something that keeps a document from being run.
@@ -105,8 +105,9 @@ impl Findings {
     }
 
     fn pool(&mut self, path: &str, pool: &Pool) {
-        if pool.circuit_breaker.failures == 0 || pool.circuit_breaker.recovery_ms == 0 {
-            self.add(format!("{path}.circuitBreaker"), "failures and recoveryMs must be above 0");
+        let CircuitBreaker { failures, failure_percent, recovery_ms } = pool.circuit_breaker;
+        if failures == 0 || failure_percent == 0 || recovery_ms == 0 {
+            self.add(format!("{path}.circuitBreaker"), "must be above 0, all of it");
         }
         if pool.retry.attempts == 0 {
             self.add(format!("{path}.retry.attempts"), "must be above 0: the first time counts");

@@ -34,13 +34,20 @@ pub struct HealthCheck {
 pub struct CircuitBreaker {
     /// After so many failures in a row.
     pub failures: u32,
+    /// When so many of 100 fail, of at least 20 within ten seconds; over 100 never.
+    #[serde(default = "half")]
+    pub failure_percent: u32,
     /// How long, in milliseconds, until one call tries it again.
     pub recovery_ms: u64,
 }
 
+fn half() -> u32 {
+    50
+}
+
 impl Default for CircuitBreaker {
     fn default() -> Self {
-        Self { failures: 5, recovery_ms: 30_000 }
+        Self { failures: 5, failure_percent: half(), recovery_ms: 30_000 }
     }
 }
 

@@ -17,6 +17,7 @@ fn main() {
 fn candidates() -> Vec<Facts> {
     (0..12_u16)
         .map(|i| Facts {
+            place: i,
             backend: i / 4,
             backend_weight: u32::from(i / 4) * 10 + 1,
             model: i % 4 / 2,

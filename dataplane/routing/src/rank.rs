@@ -37,6 +37,9 @@ impl Weights {
 /// What is known of a candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Facts {
+    /// Its place among all candidates of its rule, whoever of them can answer: by it chance is drawn, so
+    /// that the same draw makes the same choice when another is left out.
+    pub place: u16,
     /// How far it is from the tier that the call is for.
     pub distance: u8,
     /// The caller prefers it.
@@ -109,7 +112,7 @@ pub fn rank(strategy: Strategy, candidates: &[Facts], draw: u64) -> Order {
     match strategy {
         Strategy::Ordered => sort(&mut order, |index| {
             let facts = candidates.get(index)?;
-            let provider = provider_turn(facts, index, draw);
+            let provider = provider_turn(facts, draw);
             Some((facts.wish(), facts.backend, facts.model, facts.priority, provider))
         }),
         Strategy::Weighted => {
@@ -121,7 +124,7 @@ pub fn rank(strategy: Strategy, candidates: &[Facts], draw: u64) -> Order {
                     false => 2 - u8::from(facts.named),
                 };
                 let backend = backend_turn(facts, draw);
-                let provider = provider_turn(facts, index, draw);
+                let provider = provider_turn(facts, draw);
                 Some((facts.wish(), class, backend, facts.model, facts.priority, provider))
             });
         }
@@ -169,8 +172,8 @@ fn backend_turn(facts: &Facts, draw: u64) -> f32 {
     turn(facts.backend_weight, draw, u64::from(facts.backend) | 1 << 32)
 }
 
-fn provider_turn(facts: &Facts, index: usize, draw: u64) -> f32 {
-    turn(facts.weight, draw, index as u64)
+fn provider_turn(facts: &Facts, draw: u64) -> f32 {
+    turn(facts.weight, draw, facts.place.into())
 }
 
 /// A moment drawn for one of many, at a rate that is its weight: it comes first as often as its weight

@@ -14,7 +14,7 @@ use prometheus_client::{
 
 use crate::{
     clock,
-    upstream::health::{Health, Healths, Outcome},
+    upstream::health::{FAILURES, Health, Healths, Outcome},
 };
 
 #[derive(Debug)]
@@ -31,6 +31,13 @@ struct AttemptLabels {
     provider: Arc<str>,
     model: Arc<str>,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    provider: Arc<str>,
+    model: Arc<str>,
+    reason: &'static str,
 }
 
 type Count = fn(&Health) -> u64;
@@ -51,6 +58,22 @@ impl Collector for Providers {
                 if count > 0 {
                     let (provider, model) = (provider.clone(), model.clone());
                     let labels = AttemptLabels { provider, model, outcome: outcome.as_str() };
+                    family.encode_family(&labels)?.encode_counter(&count, NoExemplar::None)?;
+                }
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "llm_gateway_provider_failures",
+            "Attempts that the provider failed, by the reason",
+            None,
+            MetricType::Counter,
+        )?;
+        for ((provider, model), health, _) in &all {
+            for (reason, count) in FAILURES.into_iter().zip(&health.failed_by) {
+                let count = count.load(Relaxed);
+                if count > 0 {
+                    let (provider, model) = (provider.clone(), model.clone());
+                    let labels = FailureLabels { provider, model, reason };
                     family.encode_family(&labels)?.encode_counter(&count, NoExemplar::None)?;
                 }
             }

@@ -48,7 +48,11 @@ impl Router {
         all.sort_by_cached_key(|(model, rule, _)| Reverse(precedence(model, &rule.when)));
         let mut router = Self::default();
         let named = all.iter().map(|(model, ..)| model.as_str()).filter(|model| !pattern::is_pattern(model));
-        let offered = all.iter().flat_map(|(_, rule, _)| &rule.backends).flat_map(|backend| &backend.models);
+        // A pattern stands for the models that its own rule has; another rule's are none of its names.
+        let offered = all.iter().flat_map(|(model, rule, _)| {
+            let models = rule.backends.iter().flat_map(|backend| &backend.models);
+            models.filter(|offered| pattern::is_pattern(model) && pattern::fits(model, offered))
+        });
         for name in named.chain(offered.map(String::as_str)) {
             if router.exact.contains_key(name) {
                 continue;
@@ -91,6 +95,11 @@ impl Router {
     /// The names that are known, each with what may answer for it.
     pub fn names(&self) -> impl Iterator<Item = (&str, &[Served])> {
         self.exact.iter().map(|(name, served)| (name.as_ref(), served.as_slice()))
+    }
+
+    /// All that is served, by whatever names.
+    pub fn served(&self) -> impl Iterator<Item = &Served> {
+        self.exact.values().flatten().chain(self.patterns.iter().map(|(_, served)| served))
     }
 
     pub fn is_empty(&self) -> bool {

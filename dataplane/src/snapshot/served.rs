@@ -156,6 +156,9 @@ impl<'a> Builder<'a> {
                 self.candidates(&rule, backend, model, facts, &mut candidates);
             }
         }
+        for (place, candidate) in (0..).zip(&mut candidates) {
+            candidate.facts.place = place;
+        }
         Served { rule, candidates }
     }
 
@@ -230,7 +233,7 @@ fn breaker_settings(given: config::CircuitBreaker) -> breaker::Settings {
     breaker::Settings {
         failures: given.failures,
         recovery: Duration::from_millis(given.recovery_ms),
-        ..breaker::Settings::default()
+        rate: breaker::Rate { percent: given.failure_percent, ..breaker::Rate::default() },
     }
 }
 

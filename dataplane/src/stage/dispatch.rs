@@ -6,7 +6,7 @@ mod exchange;
 mod judge;
 mod walk;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -81,7 +81,10 @@ pub struct Sending<'a> {
     pub buffers: &'a Buffers,
     /// The index of the worker that runs this.
     pub worker: usize,
+    /// By then the reply must have begun, or, where it comes whole, ended.
     pub deadline: Instant,
+    /// The time from the call's arrival to that.
+    pub allowed: Duration,
 }
 
 /// Sends the call along the plan. Beside a stream comes the attempt whose outcome its end decides.
@@ -121,7 +124,7 @@ async fn within(plan: &Plan<'_>, target: &Target, sending: Sending<'_>) -> Resul
     reply.map_err(|_| {
         let provider = target.provider.name.to_string();
         match own {
-            None => Error::Timeout { provider, after: timeouts.request() },
+            None => Error::Timeout { provider, after: sending.allowed },
             Some(after) if sending.call.stream => Error::FirstToken { provider, after },
             Some(after) => Error::Attempt { provider, after },
         }

@@ -275,7 +275,9 @@ impl Relay {
         let taken = self.taken();
         match (self.trial.take(), error) {
             (Some(trial), None) => trial.answered(taken.usage()),
-            (Some(trial), Some(error)) if error.is_providers() => trial.failed(|| error.to_string()),
+            (Some(trial), Some(error)) if error.is_providers() => {
+                trial.failed(error.code(), error.to_string());
+            }
             // The caller's patience has ended: dropped, it tells nothing of the provider.
             _ => {}
         }

@@ -78,7 +78,7 @@ pub fn route<'a>(
     wishes.check_allowed(rule)?;
     let fallback = wishes.fallback.unwrap_or(rule.fallback);
     let strategy = wishes.strategy.unwrap_or(rule.strategy);
-    let estimate = difficulty(served, call)?;
+    let estimate = difficulty(served, call);
     let scales = Scales::new(call, wishes, strategy, served, estimate)?;
     let mut fit: SmallVec<[&Candidate; 16]> = SmallVec::new();
     let mut facts = SmallVec::<[_; 16]>::new();
@@ -98,7 +98,7 @@ pub fn route<'a>(
     let user = rule.sticky.and(wishes.user.as_deref());
     let draw = user.map_or(draw, |user| sticky(&rule.route, user));
     let order = rank(ranking(strategy), &facts, draw);
-    let decision = wishes.explain.then(|| {
+    let decision = wishes.explained().then(|| {
         let asked = (call, rule, strategy, estimate);
         Box::new(Decision::new(asked, (&fit, &facts, &order), &excluded))
     });
@@ -107,14 +107,15 @@ pub fn route<'a>(
 }
 
 /// How hard a call is, where its rule wants to know: one that names its model gets that.
-fn difficulty(served: &Served, call: &Call) -> Result<Option<Estimate>, Error> {
+fn difficulty(served: &Served, call: &Call) -> Option<Estimate> {
     let asked = served.rule.complexity.is_some() && call.api.task() == Task::Chat;
     if !asked || served.candidates.iter().any(|candidate| candidate.facts.named) {
-        return Ok(None);
+        return None;
     }
-    match call.meaning().map_err(|invalid| Error::Invalid(invalid.clone()))? {
-        Meaning::Chat(request) => Ok(Some(estimate(request))),
-        Meaning::Embed(_) => Ok(None),
+    // What the gateway can't read may pass through all the same.
+    match call.meaning() {
+        Ok(Meaning::Chat(request)) => Some(estimate(request)),
+        _ => None,
     }
 }
 

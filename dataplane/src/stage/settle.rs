@@ -13,13 +13,15 @@ use tokio::time::Instant;
 
 use crate::{
     error::Error,
-    metrics::Series,
-    request_log::{Record, RequestLog},
+    metrics::{Metrics, Series},
+    request_log::{Labels, Record, RequestLog},
+    shared::Shared,
     snapshot::Target,
     stage::{
         decode::Call,
         identify::{Caller, excerpt},
         report::{Cost, Explanation, Report},
+        wish::Wishes,
     },
 };
 
@@ -62,11 +64,13 @@ pub struct Settlement {
 struct Open {
     id: u64,
     log: RequestLog,
+    metrics: Arc<Metrics>,
     unrouted: Arc<Series>,
     started: Instant,
     at: SystemTime,
     caller: Caller,
     model: Option<Box<str>>,
+    labels: Labels,
     request_bytes: u64,
     /// No provider bills it.
     free: bool,
@@ -81,16 +85,18 @@ struct Open {
 }
 
 impl Settlement {
-    /// A call has arrived. `unrouted` counts it until it has a target.
-    pub fn begin(log: RequestLog, unrouted: Arc<Series>, caller: Caller) -> Self {
+    /// A call has arrived.
+    pub fn begin(shared: &Shared, caller: Caller) -> Self {
         let open = Open {
             id: fastrand::u64(..),
-            log,
-            unrouted,
+            log: shared.log.clone(),
+            metrics: shared.metrics.clone(),
+            unrouted: shared.unrouted.clone(),
             started: Instant::now(),
             at: SystemTime::now(),
             caller,
             model: None,
+            labels: Labels::default(),
             request_bytes: 0,
             free: false,
             target: None,
@@ -120,12 +126,15 @@ impl Settlement {
     }
 
     /// What it asks for is known.
-    pub fn asks(&mut self, call: &Call) {
+    pub fn asks(&mut self, call: &Call, wishes: &Wishes) {
         if let Some(open) = &mut self.open {
             open.request_bytes = call.body.bytes.len() as u64;
             open.free = call.api.task() == Task::Count;
             if open.log.is_on() {
                 open.model = Some(excerpt(&call.model).into());
+                let Wishes { user, project, feature, .. } = wishes;
+                open.labels =
+                    Labels { user: user.clone(), project: project.clone(), feature: feature.clone() };
             }
         }
     }
@@ -228,6 +237,9 @@ impl Open {
         let mut cost = self.target.as_ref().map_or_else(Cost::default, |target| cost(target.price, usage));
         let series = self.target.as_ref().map_or(&self.unrouted, |target| &target.series);
         series.call(status, total);
+        if let Some(code) = error {
+            self.metrics.error(code);
+        }
         series.usage(usage, cost.total);
         cost.input = cost.input.saturating_add(self.elsewhere);
         cost.total = cost.total.saturating_add(self.elsewhere);
@@ -249,6 +261,7 @@ impl Open {
             caller: self.caller.address,
             route: target.map(|target| target.labels.route.clone()),
             model: self.model,
+            labels: self.labels,
             provider: target.map(|target| target.provider.name.clone()),
             status: status.as_u16(),
             usage,

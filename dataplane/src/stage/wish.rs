@@ -36,7 +36,7 @@ pub struct Wishes {
     pub project: Option<Box<str>>,
     pub feature: Option<Box<str>>,
     /// The reply shall say how it came about.
-    pub explain: bool,
+    pub explain: Option<bool>,
     /// What was wished that a rule must allow, with the name by which it was.
     asked: Vec<Asked>,
 }
@@ -68,7 +68,7 @@ const NAMES: [(&str, &str); 12] = [
 ];
 
 /// What gateways add to replies: one behind another gateway may be sent them back.
-const OF_REPLIES: [&str; 8] = [
+const OF_REPLIES: [&str; 9] = [
     "x-llm-provider",
     "x-llm-model",
     "x-llm-cost-usd",
@@ -77,9 +77,15 @@ const OF_REPLIES: [&str; 8] = [
     "x-llm-request-id",
     "x-llm-routing",
     "x-llm-left-out",
+    "x-llm-tokens",
 ];
 
 impl Wishes {
+    /// Whether the reply shall say how it came about.
+    pub fn explained(&self) -> bool {
+        self.explain == Some(true)
+    }
+
     /// The wishes of the headers.
     ///
     /// # Errors
@@ -175,6 +181,7 @@ impl Wishes {
             "user" => self.user.is_some(),
             "project" => self.project.is_some(),
             "feature" => self.feature.is_some(),
+            "explain" => self.explain.is_some(),
             _ => false,
         }
     }
@@ -216,7 +223,7 @@ impl Wishes {
                 Override::Cache
             }
             "explain" => {
-                self.explain = said.switch()?;
+                self.explain = Some(said.switch()?);
                 return Ok(());
             }
             label => {

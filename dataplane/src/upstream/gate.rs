@@ -35,7 +35,14 @@ pub struct Gate {
 #[derive(Debug, Default)]
 struct Queue {
     came: u64,
-    waiting: BTreeMap<(Reverse<QueuePriority>, u64), oneshot::Sender<Seat>>,
+    waiting: BTreeMap<(Reverse<QueuePriority>, u64), Waiting>,
+}
+
+/// One of them, with the limit that it came under.
+#[derive(Debug)]
+struct Waiting {
+    limit: Option<u32>,
+    call: oneshot::Sender<Seat>,
 }
 
 /// There is no room: for so long, where that is known.
@@ -48,21 +55,17 @@ pub struct Full {
 #[derive(Debug)]
 pub struct Inside {
     seat: Seat,
-    per_minute: Option<u64>,
+    limits: Limits,
     /// Tokens that were set aside for it.
     tokens: u64,
 }
 
 impl Inside {
-    /// For what is no call, and not to be held up by any.
-    pub fn without_limits(gate: &Arc<Gate>) -> Self {
-        gate.inside.fetch_add(1, SeqCst);
-        Self { seat: Seat { gate: gate.clone(), limit: None }, per_minute: None, tokens: 0 }
-    }
-
     /// It has taken so many tokens, whatever was expected.
     pub fn took(&self, tokens: u64) {
-        let (Some(per_minute), bucket) = (self.per_minute, &self.seat.gate.tokens) else { return };
+        let (Some(per_minute), bucket) = (self.limits.tokens_per_minute, &self.seat.gate.tokens) else {
+            return;
+        };
         if tokens > self.tokens {
             bucket.charge(tokens - self.tokens, per_minute, clock::now());
         } else {
@@ -71,18 +74,27 @@ impl Inside {
     }
 }
 
+impl Inside {
+    /// It was never sent: the minute has room for another.
+    pub fn unused(self) {
+        self.took(0);
+        if let Some(per_minute) = self.limits.requests_per_minute {
+            self.seat.gate.requests.give_back(1, per_minute);
+        }
+    }
+}
+
 /// One of those inside.
 #[derive(Debug)]
 struct Seat {
     gate: Arc<Gate>,
-    limit: Option<u32>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.gate.inside.fetch_sub(1, SeqCst);
         if self.gate.waiting.load(SeqCst) > 0 {
-            self.gate.call_next(self.limit);
+            self.gate.call_next();
         }
     }
 }
@@ -175,11 +187,11 @@ impl Gate {
             let (call, called) = oneshot::channel();
             queue.came += 1;
             let place = (Reverse(priority), queue.came);
-            queue.waiting.insert(place, call);
+            queue.waiting.insert(place, Waiting { limit: limits.concurrent, call });
             (Entry { gate: self, place }, called)
         };
         // One that left between the look and the lock saw nobody waiting.
-        self.call_next(limits.concurrent);
+        self.call_next();
         match timeout_at(until, called).await {
             Ok(Ok(seat)) => Ok(seat),
             _ => Err(Full { room_in: None }),
@@ -194,7 +206,7 @@ impl Gate {
         let most = limit.unwrap_or(u32::MAX);
         let one_more = |inside: u32| (inside < most).then_some(inside + 1);
         self.inside.fetch_update(SeqCst, SeqCst, one_more).ok()?;
-        Some(Seat { gate: self.clone(), limit })
+        Some(Seat { gate: self.clone() })
     }
 
     /// What the minute allows; the seat is given up where it does not.
@@ -211,23 +223,21 @@ impl Gate {
             }
             return Err(Full { room_in: Some(room_in) });
         }
-        Ok(Inside { seat, per_minute: limits.tokens_per_minute, tokens })
+        // More than a minute allows was taken as all of it, and is given back as that.
+        let tokens = tokens.min(limits.tokens_per_minute.unwrap_or(u64::MAX));
+        Ok(Inside { seat, limits: *limits, tokens })
     }
 
-    /// Calls in those that wait, as long as there is room.
-    fn call_next(self: &Arc<Self>, limit: Option<u32>) {
+    /// Calls in those that wait, as long as there is room by the limit that each came under.
+    fn call_next(self: &Arc<Self>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = None;
-        while !queue.waiting.is_empty() {
-            let Some(seat) = left.take().or_else(|| self.seat_under(limit)) else { return };
-            let next = queue.waiting.pop_first();
+        while let Some(next) = queue.waiting.first_entry() {
+            let Some(seat) = left.take().or_else(|| self.seat_under(next.get().limit)) else { return };
             // Who has waited for too long is gone, and the seat is the next one's.
-            left = match next {
-                Some((_, call)) => call.send(seat).err(),
-                None => Some(seat),
-            };
+            left = next.remove().call.send(seat).err();
         }
-        // Its drop looks into the queue.
+        // A seat that is left looks into the queue when it is dropped.
         drop(queue);
     }
 }

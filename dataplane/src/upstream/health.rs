@@ -32,6 +32,10 @@ const BEGINS_HALF_LIFE: Duration = Duration::from_secs(300);
 /// An answer that is later than so many of all is late.
 const USUAL: f32 = 0.95;
 
+/// With less weight than this, in calls, a time is not known any more: an eighth of one call, which is
+/// three minutes after it.
+const KNOWN: f32 = 0.125;
+
 /// How an attempt ended, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -62,6 +66,22 @@ impl Outcome {
     }
 }
 
+/// Why attempts fail: codes of errors, and what a provider or a check says.
+pub const FAILURES: [&str; 12] = [
+    "provider_unreachable",
+    "provider_closed",
+    "provider_timeout",
+    "provider_first_token_timeout",
+    "provider_attempt_timeout",
+    "provider_bad_reply",
+    "provider_error",
+    "provider_refuses_key",
+    "stream_failed",
+    "stream_broken",
+    "stream_idle",
+    "check_failed",
+];
+
 /// The last failure.
 #[derive(Debug)]
 pub struct LastError {
@@ -80,6 +100,8 @@ pub struct Health {
     /// How often the breaker opened.
     pub opened: AtomicU64,
     pub outcomes: [AtomicU64; Outcome::ALL.len()],
+    /// Failures by their reason.
+    pub failed_by: [AtomicU64; FAILURES.len()],
     pub in_flight: AtomicU32,
     pub last_error: ArcSwapOption<LastError>,
     failures: Decaying,
@@ -101,6 +123,7 @@ impl Health {
             unretried: AtomicU64::default(),
             opened: AtomicU64::default(),
             outcomes: Default::default(),
+            failed_by: Default::default(),
             in_flight: AtomicU32::default(),
             last_error: ArcSwapOption::empty(),
             failures: Decaying::new(HALF_LIFE),
@@ -112,9 +135,11 @@ impl Health {
         }
     }
 
-    /// The share of calls that went well lately, from 0 to 1.
-    pub fn share_well(&self) -> f32 {
-        1.0 - self.failures.get().unwrap_or(0.0)
+    /// The share of calls that went well lately, from 0 to 1. What was seen long ago counts for little:
+    /// who failed then and was not asked since shall be asked again.
+    pub fn share_well(&self, now: Duration) -> f32 {
+        let weight = self.failures.weight(now);
+        1.0 - self.failures.get().unwrap_or(0.0) * weight / (weight + 1.0)
     }
 
     /// From the start of an attempt to the first byte of its stream.
@@ -127,9 +152,9 @@ impl Health {
         self.per_token_ms.get()
     }
 
-    /// How long a reply of so many tokens takes; `None` before the first.
-    pub fn expected_ms(&self, tokens: f32) -> Option<f32> {
-        let per_token = self.per_token_ms.get()?;
+    /// How long a reply of so many tokens takes; `None` where none was seen lately.
+    pub fn expected_ms(&self, tokens: f32, now: Duration) -> Option<f32> {
+        let per_token = self.per_token_ms.get().filter(|_| self.per_token_ms.weight(now) >= KNOWN)?;
         Some(self.first_token_ms.get().unwrap_or(0.0) + per_token * tokens)
     }
 
@@ -147,10 +172,13 @@ impl Health {
 
     /// A check of the provider went well, or why it did not: as a call that did nothing else.
     pub fn checked(target: &Arc<Target>, found: &Result<(), String>) {
-        let Ok(trial) = Trial::begin(target, Inside::without_limits(&target.provider.gate)) else { return };
+        let Ok(mut trial) = Trial::start(target) else { return };
+        trial.is_check = true;
         match found {
-            Ok(()) => trial.answered(None),
-            Err(problem) => trial.failed(|| problem.clone()),
+            // That a server is there does not undo what its models fail.
+            Ok(()) if trial.permit.is_probe() => trial.answered(None),
+            Ok(()) => {}
+            Err(problem) => trial.failed("check_failed", problem.clone()),
         }
     }
 
@@ -225,7 +253,9 @@ impl Healths {
 pub struct Trial {
     target: Arc<Target>,
     permit: Permit,
-    inside: Inside,
+    inside: Option<Inside>,
+    /// It is no call, and counted as none.
+    is_check: bool,
     began: Duration,
     first_token: Option<Duration>,
     outcome: Outcome,
@@ -237,11 +267,32 @@ impl Trial {
     /// # Errors
     /// When the breaker is open.
     pub fn begin(target: &Arc<Target>, inside: Inside) -> Result<Self, Refused> {
+        match Self::start(target) {
+            Ok(mut trial) => {
+                trial.inside = Some(inside);
+                Ok(trial)
+            }
+            Err(refused) => {
+                inside.unused();
+                Err(refused)
+            }
+        }
+    }
+
+    fn start(target: &Arc<Target>) -> Result<Self, Refused> {
         let (health, now) = (&target.health, clock::now());
         let permit = health.breaker.enter(now, &target.breaker)?;
         health.in_flight.fetch_add(1, Relaxed);
         let target = target.clone();
-        Ok(Self { target, permit, inside, began: now, first_token: None, outcome: Outcome::Abandoned })
+        Ok(Self {
+            target,
+            permit,
+            inside: None,
+            is_check: false,
+            began: now,
+            first_token: None,
+            outcome: Outcome::Abandoned,
+        })
     }
 
     /// The first byte of a stream is here. A probe has succeeded by that: the end of the stream may be
@@ -266,11 +317,12 @@ impl Trial {
         self.outcome = Outcome::Answered;
         let (health, now) = (&self.target.health, clock::now());
         health.failures.observe(0.0, now);
-        if self.first_token.is_none() && usage.is_some() {
+        // What counts tokens writes nothing, and is no measure of what does.
+        if self.first_token.is_none() && usage.is_some_and(|usage| usage.input > 0 || usage.output > 0) {
             health.begins[0].observe(millis(now.saturating_sub(self.began)), now);
         }
-        if let Some(usage) = usage {
-            self.inside.took(usage.input.saturating_add(usage.output));
+        if let (Some(usage), Some(inside)) = (usage, &self.inside) {
+            inside.took(usage.input.saturating_add(usage.output));
         }
         if let Some(tokens) = usage.map(|usage| usage.output).filter(|tokens| *tokens > 0) {
             let took = match self.first_token {
@@ -286,12 +338,16 @@ impl Trial {
         self.changed(health.breaker.succeed(self.permit, now, &self.target.breaker));
     }
 
-    /// The provider failed.
-    pub fn failed(mut self, message: impl FnOnce() -> String) {
+    /// The provider failed, by one of [`FAILURES`].
+    pub fn failed(mut self, reason: &str, message: String) {
         self.outcome = Outcome::Failed;
         let (health, now) = (&self.target.health, clock::now());
+        let counts = FAILURES.iter().zip(&health.failed_by);
+        if let Some((_, count)) = counts.into_iter().find(|(known, _)| **known == reason) {
+            count.fetch_add(1, Relaxed);
+        }
         health.failures.observe(1.0, now);
-        health.last_error.store(Some(Arc::new(LastError { at: SystemTime::now(), message: message() })));
+        health.last_error.store(Some(Arc::new(LastError { at: SystemTime::now(), message })));
         self.changed(health.breaker.fail(self.permit, now, &self.target.breaker));
     }
 
@@ -306,6 +362,12 @@ impl Trial {
     /// It refused what another may take.
     pub fn refused(mut self) {
         self.outcome = Outcome::Refused;
+    }
+
+    /// Another was first: that it would have been later is known.
+    pub fn outrun(self, streamed: bool) {
+        let now = clock::now();
+        self.target.health.begins[usize::from(streamed)].observe(millis(now.saturating_sub(self.began)), now);
     }
 
     fn changed(&self, change: Option<Change>) {
@@ -330,7 +392,15 @@ impl Drop for Trial {
     fn drop(&mut self) {
         let health = &self.target.health;
         health.in_flight.fetch_sub(1, Relaxed);
-        health.outcomes[self.outcome as usize].fetch_add(1, Relaxed);
+        if !self.is_check {
+            health.outcomes[self.outcome as usize].fetch_add(1, Relaxed);
+        }
+        // A provider that has not answered has counted no tokens.
+        if matches!(self.outcome, Outcome::Failed | Outcome::RateLimited | Outcome::Refused)
+            && let Some(inside) = &self.inside
+        {
+            inside.took(0);
+        }
         if !matches!(self.outcome, Outcome::Answered | Outcome::Failed) {
             health.breaker.abandon(self.permit);
         }

@@ -92,6 +92,9 @@ fn circuit_breaker(given: Option<&CircuitBreaker>) -> config::CircuitBreaker {
     let failures = given.and_then(|given| given.failure_threshold?.try_into().ok());
     config::CircuitBreaker {
         failures: failures.unwrap_or(defaults.failures),
+        failure_percent: given
+            .and_then(|given| given.failure_percent?.try_into().ok())
+            .unwrap_or(defaults.failure_percent),
         recovery_ms: given.and_then(|given| given.recovery_time).map_or(defaults.recovery_ms, millis),
     }
 }

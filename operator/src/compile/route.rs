@@ -80,7 +80,12 @@ fn claim(
         for rule in rules {
             let mut rule = rule.clone();
             rule.models.retain(|model| {
-                let holder = claims.entry((gateway.clone(), model.clone())).or_insert_with(|| name.clone());
+                // Two stars say what one does.
+                let said = std::iter::successors(Some(model.clone()), |said| {
+                    said.contains("**").then(|| said.replace("**", "*"))
+                });
+                let said = said.last().unwrap_or_default();
+                let holder = claims.entry((gateway.clone(), said)).or_insert_with(|| name.clone());
                 if holder != name {
                     lost.push(format!(
                         "model `{model}` is served on gateway `{gateway}` by the older LLMRoute {holder}: remove it from one of them"

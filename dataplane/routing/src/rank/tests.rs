@@ -89,6 +89,7 @@ fn any_facts() -> impl proptest::strategy::Strategy<Value = Facts> {
                 (cost, latency, quality, health, in_flight),
             )| {
                 Facts {
+                    place: model,
                     distance: u8::from(named),
                     preferred: weight > 50,
                     backend,

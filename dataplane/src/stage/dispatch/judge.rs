@@ -26,12 +26,12 @@ pub fn judge(outcome: Result<Reply, Error>, trial: Trial, fair: bool) -> Judgeme
         // There is no time left for another.
         Err(error @ Error::Timeout { .. }) => {
             if fair {
-                trial.failed(|| error.to_string());
+                trial.failed(error.code(), error.to_string());
             }
             Judgement::Final(Err(error))
         }
         Err(error) if error.is_providers() => {
-            trial.failed(|| error.to_string());
+            trial.failed(error.code(), error.to_string());
             Judgement::Elsewhere { outcome: Err(error), failure: Failure::Passing { retry_after: None } }
         }
         Err(error) => Judgement::Final(Err(error)),
@@ -60,7 +60,7 @@ fn judge_reply(reply: Reply, mut trial: Trial) -> Judgement {
         }
         // The key is the platform's, and so is the account: no caller can do anything about them.
         FaultKind::Authentication | FaultKind::Billing => {
-            trial.failed(|| format!("it refuses its key (status {})", status.as_u16()));
+            trial.failed("provider_refuses_key", format!("it refuses its key (status {})", status.as_u16()));
             Failure::Lasting
         }
         // A caller may have brought it about: it says nothing of calls of others.
@@ -73,7 +73,7 @@ fn judge_reply(reply: Reply, mut trial: Trial) -> Judgement {
             Failure::Lasting
         }
         FaultKind::Timeout | FaultKind::Overloaded | FaultKind::Server => {
-            trial.failed(|| format!("it answered with status {}", status.as_u16()));
+            trial.failed("provider_error", format!("it answered with status {}", status.as_u16()));
             Failure::Passing { retry_after: retry_after(&reply.headers) }
         }
         FaultKind::InvalidRequest | FaultKind::TooLarge => {

@@ -12,6 +12,7 @@ use futures::future::{Either, select};
 use llm_routing::{
     attempts::{Attempts, Policy, Step},
     backoff,
+    breaker::State,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -97,7 +98,10 @@ impl<'c, 'p> Walk<'c, 'p> {
         loop {
             let step = self.attempts.next(self.began.elapsed())?;
             let target = &self.plan.get(step.candidate)?.target;
-            if Instant::now() + step.wait >= self.sending.deadline {
+            // A rest that is longer than a place in a queue may be is not slept out.
+            let patience = Duration::from_millis(target.provider.limits.queue.timeout_ms);
+            let rests_long = !step.again && step.wait > patience;
+            if rests_long || Instant::now() + step.wait >= self.sending.deadline {
                 if !target.health.rests_for(clock::now()).is_zero() {
                     self.limited.get_or_insert(step.candidate);
                 }
@@ -158,6 +162,10 @@ impl<'c, 'p> Walk<'c, 'p> {
             self.attempts.hold(place, self.began.elapsed() + spread(rests));
             return None;
         }
+        // A place, and a minute's allowance, are not for a call that the breaker would not let through.
+        if !target.health.breaker.admits(clock::now(), &target.breaker) {
+            return self.refused(place, target);
+        }
         match target.provider.gate.enter(&target.provider.limits, self.tokens(target)) {
             Ok(inside) => self.begin(place, inside),
             Err(full) => {
@@ -181,23 +189,43 @@ impl<'c, 'p> Walk<'c, 'p> {
                 let fair = left >= self.plan.rule.timeouts.request() / 2;
                 Some(Begun { place, target, trial, fair })
             }
-            Err(refused) => {
-                self.attempts.leave_out(place);
-                self.passed_by(Some(refused.until.saturating_sub(clock::now())));
-                None
-            }
+            Err(_) => self.refused(place, target),
         }
+    }
+
+    /// The breaker lets none through.
+    fn refused(&mut self, place: usize, target: &Target) -> Option<Begun<'p>> {
+        let now = clock::now();
+        self.attempts.leave_out(place);
+        self.passed_by(match target.health.breaker.state(now, &target.breaker) {
+            State::Open { until } => Some(until.saturating_sub(now)),
+            State::Closed | State::HalfOpen => None,
+        });
+        None
     }
 
     /// Waits for room at the first candidate that had none.
     pub async fn wait_for_room(&mut self) -> Option<Begun<'p>> {
         let place = self.full?;
         let target = &self.plan.get(place)?.target;
+        let may = |target: &Target| {
+            let (health, now) = (&target.health, clock::now());
+            health.rests_for(now).is_zero() && health.breaker.admits(now, &target.breaker)
+        };
+        if !may(target) {
+            return None;
+        }
         let (limits, priority) = (&target.provider.limits, self.plan.rule.queue_priority);
         let patience = Duration::from_millis(limits.queue.timeout_ms);
         let until = self.sending.deadline.min(Instant::now() + patience);
         match target.provider.gate.wait(limits, self.tokens(target), priority, until).await {
-            Ok(inside) => self.begin(place, inside),
+            Ok(inside) if may(target) => self.begin(place, inside),
+            // While it waited, the provider has asked to be left alone, or failed too often.
+            Ok(inside) => {
+                inside.unused();
+                self.soonest = Some(target.health.rests_for(clock::now()).max(FULL_FOR));
+                None
+            }
             Err(full) => {
                 self.soonest = full.room_in;
                 None
@@ -246,7 +274,11 @@ impl<'c, 'p> Walk<'c, 'p> {
         mut sent: Pin<&mut impl Future<Output = Result<Reply, Error>>>,
     ) -> Option<Outcome> {
         // Of the retries of the one that is late: when all are, few are asked twice.
-        let granted = first.target.health.retries.withdraw(clock::now());
+        let is_there = matches!(
+            self.attempts.next(self.began.elapsed()),
+            Some(Step { wait: Duration::ZERO, again: false, .. })
+        );
+        let granted = is_there && first.target.health.retries.withdraw(clock::now());
         let Some(second) = granted.then(|| self.another()).flatten() else {
             let outcome = sent.await;
             return self.judge(first, outcome);
@@ -263,6 +295,7 @@ impl<'c, 'p> Walk<'c, 'p> {
                 // It is cancelled here; that it has read the call is paid for all the same.
                 self.settlement.also_asked(other.target);
                 self.settlement.answers(winner);
+                other.trial.outrun(self.sending.call.stream);
                 Some(answer)
             }
             None => {
@@ -303,6 +336,9 @@ impl<'c, 'p> Walk<'c, 'p> {
     pub fn failed(self) -> Outcome {
         if let Some(last) = self.last {
             return last.map(|reply| (reply, None));
+        }
+        if Instant::now() >= self.sending.deadline {
+            return Err(Error::TooLate { after: self.sending.allowed });
         }
         let model = excerpt(&self.sending.call.model);
         let retry_after = self.soonest.unwrap_or(FULL_FOR);

@@ -1,9 +1,10 @@
 //! One candidate after the other against what the call asks, what it wishes, and what is known of the
 //! candidate now: its facts, or why it is left out.
 
-use std::{fmt, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{fmt, sync::atomic::Ordering::Relaxed};
 
 use llm_config::{Capability, Strategy, Tier};
+use llm_dialect::surface::Task;
 use llm_routing::{
     complexity::{Class, Estimate, Thresholds},
     rank::Facts,
@@ -11,6 +12,7 @@ use llm_routing::{
 
 use super::Fitness;
 use crate::{
+    clock,
     error::Error,
     money,
     snapshot::{
@@ -29,8 +31,8 @@ pub enum Exclusion {
     Lacks(Capability),
     /// It is expected to cost so much, in nano-USD.
     TooDear(f32),
-    /// It is expected to take so long.
-    TooSlow(Duration),
+    /// It is expected to take so long, in milliseconds.
+    TooSlow(f32),
 }
 
 impl fmt::Display for Exclusion {
@@ -40,7 +42,7 @@ impl fmt::Display for Exclusion {
             Self::ByCaller => f.write_str("the caller excludes it"),
             Self::Lacks(capability) => write!(f, "it lacks the capability {capability:?}"),
             Self::TooDear(nano) => write!(f, "it is expected to cost {} USD", money::expected_usd(*nano)),
-            Self::TooSlow(time) => write!(f, "it is expected to take {} ms", time.as_millis()),
+            Self::TooSlow(time) => write!(f, "it is expected to take {time:.0} ms"),
         }
     }
 }
@@ -70,7 +72,7 @@ impl<'c> Scales<'c> {
         let bounded = wishes.max_cost.is_some() || wishes.max_latency.is_some();
         let tier = estimate.and_then(|estimate| tier(served, estimate));
         let fitness = Fitness::new(call);
-        let scales = Self { call, wishes, fitness, tier, live: scored || bounded || wishes.explain };
+        let scales = Self { call, wishes, fitness, tier, live: scored || bounded || wishes.explained() };
         if !wishes.prefer.is_empty()
             && !served.candidates.iter().any(|candidate| scales.prefers(&candidate.target))
         {
@@ -112,19 +114,21 @@ impl<'c> Scales<'c> {
         #[expect(clippy::cast_precision_loss, reason = "an expectation, not a bill")]
         let (input_price, output_price) = (price.input as f32, price.output as f32);
         facts.cost = (input * input_price + output * output_price) / 1e6;
-        facts.latency = health.expected_ms(output);
-        facts.health = health.share_well();
+        let now = clock::now();
+        facts.latency = health.expected_ms(output, now);
+        facts.health = health.share_well(now);
         facts.in_flight = health.in_flight.load(Relaxed);
     }
 
     fn bound(&self, facts: &Facts) -> Result<(), Exclusion> {
         #[expect(clippy::cast_precision_loss, reason = "against an expectation")]
-        if self.wishes.max_cost.is_some_and(|most| facts.cost > most as f32) {
+        if self.wishes.max_cost.is_some_and(|most| facts.cost > most as f32)
+            && self.call.api.task() != Task::Count
+        {
             return Err(Exclusion::TooDear(facts.cost));
         }
-        let expected = facts.latency.map(|ms| Duration::from_secs_f32(ms.max(0.0) / 1e3));
-        match (expected, self.wishes.max_latency) {
-            (Some(expected), Some(most)) if expected > most => Err(Exclusion::TooSlow(expected)),
+        match (facts.latency, self.wishes.max_latency) {
+            (Some(ms), Some(most)) if ms > most.as_secs_f32() * 1e3 => Err(Exclusion::TooSlow(ms)),
             _ => Ok(()),
         }
     }
@@ -159,7 +163,7 @@ impl<'c> Scales<'c> {
             }
             Some(Exclusion::TooSlow(_)) => {
                 let quickest = least(|why| match why {
-                    Exclusion::TooSlow(time) => Some(time.as_secs_f32() * 1e3),
+                    Exclusion::TooSlow(ms) => Some(*ms),
                     _ => None,
                 });
                 self.unmet("maxLatencyMs", format!("the call is expected to take at least {quickest:.0} ms"))

@@ -120,3 +120,27 @@ async fn no_seat_is_lost_however_they_come_and_go() {
     assert!(gate.enter(&limits, 0).is_err());
     drop(all);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_makes_room_by_the_limit_of_who_waits() {
+    let (gate, limits, none) = (Arc::new(Gate::default()), limits(1, 10), Limits::default());
+    let (seated, unlimited) = (gate.enter(&limits, 0).unwrap(), gate.enter(&none, 0).unwrap());
+    let waits = async || gate.wait(&limits, 0, QueuePriority::Normal, soon()).await;
+    let (first, second, ()) = tokio::join!(waits(), waits(), async {
+        tokio::task::yield_now().await;
+        drop(unlimited);
+        assert_eq!(inside(&gate), (1, 2), "there is one seat, and it is taken");
+    });
+    assert!(first.is_err() && second.is_err());
+    drop(seated);
+    assert_eq!(inside(&gate), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_larger_than_a_minute_takes_all_of_it_and_gives_back_what_it_did_not_use() {
+    let gate = Arc::new(Gate::default());
+    let limits = Limits { tokens_per_minute: Some(1_000), ..Limits::default() };
+    let large = gate.enter(&limits, 50_000).unwrap();
+    large.took(990);
+    assert!(gate.enter(&limits, 100).is_err(), "ten are left");
+}

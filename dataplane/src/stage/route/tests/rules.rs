@@ -171,3 +171,16 @@ fn nobody_is_given_another_model_by_accident() {
         assert_eq!(answers, expected, "{name}");
     }
 }
+
+#[test]
+fn what_only_a_pattern_leads_to_is_checked_too_and_no_rule_lists_the_models_of_another() {
+    let rules = json!([{"models": ["assist-*"], "goes": "a"}, {"models": ["*-own"], "goes": "b-own"}]);
+    let snapshot = routed(&rules, &["a", "b-own", "assist-b"]);
+    let served = snapshot.router.served().flat_map(|served| &served.candidates);
+    let provider = served.map(|candidate| candidate.target.provider.clone()).next().unwrap();
+    let models: Vec<String> =
+        snapshot.targets_of(&provider).iter().map(|target| target.labels.model.to_string()).collect();
+    assert_eq!(models, ["a", "b-own"]);
+    let names: Vec<&str> = snapshot.listed.iter().map(|model| model.name.as_str()).collect();
+    assert_eq!(names, ["b-own"]);
+}

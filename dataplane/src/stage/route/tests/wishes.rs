@@ -182,3 +182,37 @@ fn a_decision_tells_order_scores_and_reasons() {
         decision.in_a_line()
     );
 }
+
+fn targets(snapshot: &Snapshot) -> Vec<std::sync::Arc<Target>> {
+    let provider = |name: &str| {
+        let served = snapshot.router.served().flat_map(|served| &served.candidates);
+        served.map(|c| &c.target).find(|target| target.provider.name.ends_with(name)).unwrap().clone()
+    };
+    vec![provider("cheap"), provider("good")]
+}
+
+#[test]
+fn a_provider_that_counts_absurdly_does_no_harm() {
+    let open = market(&all());
+    let usage = llm_dialect::reply::Usage { output: u64::MAX, ..Default::default() };
+    for target in targets(&open) {
+        target.health.saw(Duration::from_secs(3600), 1);
+        target.series.usage(usage, 0);
+        target.series.usage(usage, 0);
+    }
+    let wishes = [("x-llm-strategy", "Balanced"), ("x-llm-explain", "true"), ("x-llm-max-latency-ms", "1")];
+    assert_eq!(order(&open, "m", &wishes), ["400", "wish_unmet", "x-llm-max-latency-ms"]);
+    assert_eq!(order(&open, "m", &wishes[..2]).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_failed_long_ago_is_asked_again() {
+    let cheapest = market(&json!({"strategy": "Balanced"}));
+    assert_eq!(order(&cheapest, "m", &[]), ["cheap", "good"]);
+    for _ in 0..4 {
+        crate::upstream::health::Health::checked(&targets(&cheapest)[0], &Err("down".to_owned()));
+    }
+    assert_eq!(order(&cheapest, "m", &[]), ["good", "cheap"]);
+    tokio::time::advance(Duration::from_secs(600)).await;
+    assert_eq!(order(&cheapest, "m", &[]), ["cheap", "good"]);
+}
