@@ -94,7 +94,7 @@ fn told(
         model: model.to_owned(),
         state,
         seconds_until_probe,
-        success_share: health.share_well(now),
+        success_share: health.success_share(),
         first_token_ms: health.first_token_ms(),
         per_token_ms: health.per_token_ms(),
         in_flight: health.in_flight.load(Relaxed),

@@ -135,7 +135,12 @@ impl Health {
         }
     }
 
-    /// The share of calls that went well lately, from 0 to 1. What was seen long ago counts for little:
+    /// The share of calls that went well of those that it had, from 0 to 1.
+    pub fn success_share(&self) -> f32 {
+        1.0 - self.failures.get().unwrap_or(0.0)
+    }
+
+    /// The share of calls that are expected to go well, from 0 to 1. What was seen long ago counts for little:
     /// who failed then and was not asked since shall be asked again.
     pub fn share_well(&self, now: Duration) -> f32 {
         let weight = self.failures.weight(now);
