@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use llm_config::{Conditions, Document, Strategy};
+use llm_dialect::Dialect;
 
 pub use crate::stage::route::{Considered, Decision};
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     metrics::Metrics,
     snapshot::{Snapshot, router::Asking},
     stage::{
-        decode::decode,
+        decode::{Call, decode},
         identify::{Endpoint, dialect, identify},
         route::{Plan, route},
         wish::Wishes,
@@ -65,29 +66,59 @@ pub enum Unexplained {
 /// # Errors
 /// When the document can't be run, or the call would be refused.
 pub fn explain(document: Document, request: &Request) -> Result<Explained, Unexplained> {
-    let parts = parts(request)?;
-    // Nobody is called: there are no workers.
-    let snapshot = Snapshot::build(document, &Metrics::default(), &Clients::new(0), &Healths::default())
-        .map_err(Unexplained::Document)?;
-    let limits = Limits::default();
-    let dialect = dialect(&parts);
-    let Endpoint::Call { api, model } = identify(&parts, dialect, &limits)? else {
-        return Err(Unexplained::NoCall { path: request.path.clone() });
-    };
-    let mut wishes = Wishes::of_headers(&parts.headers)?;
-    if request.body.len() > limits.max_body_bytes {
-        return Err(Error::BodyTooLarge { limit: limits.max_body_bytes }.into());
-    }
-    let call = decode(api, model, Bytes::copy_from_slice(&request.body).into(), &mut wishes)?;
+    let mut planner = Planner::new(document, request)?;
     // It has been asked for by this, whatever the call itself says.
-    wishes.explain = Some(true);
-    let asking = Asking { headers: &parts.headers, dialect, path: parts.uri.path() };
+    planner.wishes.explain = Some(true);
     // The same draw each time: the same question has the same answer.
-    let mut plan = route(&snapshot, &call, &wishes, asking, 0)?;
+    let mut plan = planner.plan(0)?;
     let Some(decision) = plan.decision.take() else {
         return Err(Unexplained::NoCall { path: request.path.clone() });
     };
-    Ok(explained(&snapshot, &plan, &wishes, *decision))
+    Ok(explained(&planner.snapshot, &plan, &planner.wishes, *decision))
+}
+
+/// A call at the door of the stage that plans it, with the document to plan it by. It may be planned any
+/// number of times: how long that takes is measured by this.
+pub struct Planner {
+    snapshot: Snapshot,
+    call: Call,
+    wishes: Wishes,
+    parts: Parts,
+    dialect: Dialect,
+}
+
+impl Planner {
+    /// Takes the call through the stages before.
+    ///
+    /// # Errors
+    /// When the document can't be run, or the call would be refused there.
+    pub fn new(document: Document, request: &Request) -> Result<Self, Unexplained> {
+        let parts = parts(request)?;
+        // Nobody is called: there are no workers.
+        let snapshot = Snapshot::build(document, &Metrics::default(), &Clients::new(0), &Healths::default())
+            .map_err(Unexplained::Document)?;
+        let limits = Limits::default();
+        let dialect = dialect(&parts);
+        let Endpoint::Call { api, model } = identify(&parts, dialect, &limits)? else {
+            return Err(Unexplained::NoCall { path: request.path.clone() });
+        };
+        let mut wishes = Wishes::of_headers(&parts.headers)?;
+        if request.body.len() > limits.max_body_bytes {
+            return Err(Error::BodyTooLarge { limit: limits.max_body_bytes }.into());
+        }
+        let call = decode(api, model, Bytes::copy_from_slice(&request.body).into(), &mut wishes)?;
+        Ok(Self { snapshot, call, wishes, parts, dialect })
+    }
+
+    /// Plans it; `draw` is the random number that decides among weights.
+    ///
+    /// # Errors
+    /// When no rule takes the call, or none of its candidates is left.
+    pub fn plan(&self, draw: u64) -> Result<Plan<'_>, Error> {
+        let Self { snapshot, call, wishes, parts, dialect } = self;
+        let asking = Asking { headers: &parts.headers, dialect: *dialect, path: parts.uri.path() };
+        route(snapshot, call, wishes, asking, draw)
+    }
 }
 
 fn explained(snapshot: &Snapshot, plan: &Plan<'_>, wishes: &Wishes, decision: Decision) -> Explained {
