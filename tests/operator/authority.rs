@@ -37,11 +37,7 @@ async fn a_rotation_loses_no_proxy() {
     answers(&second, "large", 200, WITHIN).await;
     drop(operator);
     let _operator = installation.operator(&rotating).await;
-    eventually("both are attached", WITHIN, async || {
-        let row = installation.row("llmroutes", "chat").await;
-        if row[3] == "2/2" { Ok(()) } else { Err(format!("{row:?}\n{}", proxy.process.stderr())) }
-    })
-    .await;
+    installation.programmed_on("chat", "2/2").await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use crate::installation::{Installation, WITHIN, answers, completion, pool, route};
 use bytes::Bytes;
-use harness::{Authority, RawUpstream, Step, answer, eventually};
+use harness::{Authority, RawUpstream, Step, answer};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::MapFrame;
 use hyper::body::{Frame, Incoming};
@@ -142,10 +142,6 @@ async fn what_a_proxy_refuses_is_told_in_status_with_its_problems() {
         between.change(None);
         installation.delete_route("later").await;
         answers(&direct, "small", 404, WITHIN).await;
-        eventually("all proxies are in step again", WITHIN, async || {
-            let row = installation.row("llmroutes", "chat").await;
-            if row[3] == "2/2" { Ok(()) } else { Err(format!("{row:?}")) }
-        })
-        .await;
+        installation.programmed_on("chat", "2/2").await;
     }
 }

@@ -154,6 +154,15 @@ impl Installation {
         let table = self.cluster.kubectl(&["get", kind, name, "-n", "ai", "--no-headers"]).await;
         table.split_whitespace().map(str::to_owned).collect()
     }
+
+    /// Waits until `kubectl get` says of a route that it is in force on so many proxies, such as `1/2`.
+    pub async fn programmed_on(&self, route: &str, share: &str) {
+        eventually(&format!("{route} is in force on {share}"), WITHIN, async || {
+            let row = self.row("llmroutes", route).await;
+            if row[3] == share { Ok(()) } else { Err(format!("{row:?}")) }
+        })
+        .await;
+    }
 }
 
 impl Operator {
