@@ -13,6 +13,7 @@ mod money;
 mod provider_pool;
 mod reference;
 mod route;
+mod schema;
 
 pub use condition::{Condition, ConditionType, Reason, Verdict};
 pub use model::{Capability, Model, Operation, Pricing, Tier};
@@ -25,9 +26,9 @@ pub use provider_pool::{
 };
 pub use reference::{PoolReference, SecretKeyReference};
 pub use route::{
-    AttachTo, Backend, Complexity, Dialect, Fallback, HeaderMatch, Hedging, LLMRoute, LLMRouteSpec,
-    LLMRouteStatus, LLMRouteSummary, Override, QueuePriority, RouteMatch, RouteRule, Sticky, StickyBy,
-    Strategy, Timeouts,
+    AttachTo, Backend, CallerMatch, Complexity, Dialect, Fallback, HeaderMatch, Hedging, LLMRoute,
+    LLMRouteSpec, LLMRouteStatus, LLMRouteSummary, Override, QueuePriority, RouteMatch, RouteRule, Sticky,
+    StickyBy, Strategy, Timeouts,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

@@ -6,9 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::{SecretKeyReference, model::Model};
+use crate::{SecretKeyReference, model::Model, schema};
 
 pub use status::{ModelHealth, ProviderHealth, ProviderPoolStatus, ProviderPoolSummary};
 
@@ -100,7 +99,7 @@ pub struct HealthCheck {
 
 /// A Go duration from 1s to 1h.
 fn check_interval(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    crate::route::duration_schema(
+    schema::duration(
         "duration(self) >= duration('1s') && duration(self) <= duration('1h')",
         "must be a duration from 1s to 1h, such as 30s",
     )
@@ -120,7 +119,7 @@ pub struct CircuitBreaker {
     pub failure_percent: Option<i32>,
     /// How long. Then one call tries it again: when that goes well, all may. Default: 30s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::route::positive_duration")]
+    #[schemars(schema_with = "schema::positive_duration")]
     pub recovery_time: Option<Duration>,
 }
 
@@ -137,7 +136,7 @@ pub struct Retry {
     /// The pause before the same candidate is tried again; it doubles each time, and varies so that
     /// callers don't come back all at once. A longer `Retry-After` of the provider counts. Default: 1s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::route::positive_duration")]
+    #[schemars(schema_with = "schema::positive_duration")]
     pub backoff: Option<Duration>,
 }
 
@@ -153,26 +152,8 @@ pub struct AllowedNamespaces {
     pub from: FromNamespaces,
     /// The labels of the namespaces, with `from: Selector`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "selector_schema")]
+    #[schemars(schema_with = "schema::selector")]
     pub selector: Option<LabelSelector>,
-}
-
-/// Kubernetes leaves a selector's expressions to each controller to refuse, which is too late for the
-/// person who applies one: here the API server refuses what could match nothing.
-fn selector_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let mut schema = LabelSelector::json_schema(generator);
-    schema.insert("nullable".to_owned(), true.into());
-    if let Some(expressions) = schema.pointer_mut("/properties/matchExpressions") {
-        // The API server wants to know how often the rule may run.
-        expressions["maxItems"] = 32.into();
-        let expression = &mut expressions["items"];
-        expression["properties"]["operator"]["enum"] = json!(["In", "NotIn", "Exists", "DoesNotExist"]);
-        expression["x-kubernetes-validations"] = json!([{
-            "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
-            "message": "operators In and NotIn need values; Exists and DoesNotExist take none",
-        }]);
-    }
-    schema
 }
 
 /// Which namespaces.
@@ -300,7 +281,7 @@ pub struct Queue {
     pub size: Option<i32>,
     /// How long. Default: 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::route::positive_duration")]
+    #[schemars(schema_with = "schema::positive_duration")]
     pub timeout: Option<Duration>,
 }
 
@@ -370,11 +351,11 @@ pub struct Tls {
 pub struct Simulated {
     /// Time before the reply's headers, as a network and a queue would take. Default: 0s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::route::short_duration")]
+    #[schemars(schema_with = "schema::short_duration")]
     pub latency: Option<Duration>,
     /// Time from the headers to the first token. Default: 200ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::route::short_duration")]
+    #[schemars(schema_with = "schema::short_duration")]
     pub time_to_first_token: Option<Duration>,
     /// Tokens a second after the first. Default: 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]

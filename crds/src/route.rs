@@ -1,10 +1,17 @@
 //! `LLMRoute`: which calls are taken on which gateways, and the pools that answer them.
 
+mod matches;
+mod status;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, PoolReference};
+use crate::{PoolReference, schema};
+
+pub use matches::{CallerMatch, Dialect, HeaderMatch, RouteMatch};
+pub use status::{LLMRouteStatus, LLMRouteSummary};
 
 /// Serves models to applications: a call that asks for one of the route's models is answered by
 /// the backends of the rule that lists it.
@@ -59,25 +66,32 @@ pub struct LLMRouteSpec {
     pub attach_to: AttachTo,
     /// The rules, each with the calls that it takes and the backends that answer. A call that several
     /// rules match goes to the most specific: an exact name before a pattern, a longer pattern before a
-    /// shorter one, then more headers, then a dialect, then a longer path; then the first in the list.
+    /// shorter one, then one for certain callers, then more headers, then a dialect, then a longer path; then the first in the list.
     /// A name or pattern belongs to one route of a gateway: the oldest that lists it.
     #[schemars(length(min = 1, max = 64))]
     pub rules: Vec<RouteRule>,
 }
 
 /// Where a route is served.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("size(self.gateways) > 0 || has(self.podSelector)").message("give at least one gateway, or a podSelector"))]
 pub struct AttachTo {
-    /// Names of gateways. Every proxy of these gateways serves the route.
+    /// Names of gateways. Every proxy of these gateways serves the route. Default: `default`; `[]` for
+    /// none.
     #[serde(default = "default_gateways")]
-    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 63)))]
+    #[schemars(default = "default_gateways", length(max = 16), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 63)))]
     pub gateways: Vec<String>,
+    /// Pods of the route's own namespace whose sidecars serve the route; `{}` selects all of them. With it
+    /// the sidecars get the credentials of the route's pools, in memory only. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::selector")]
+    pub pod_selector: Option<LabelSelector>,
 }
 
 impl Default for AttachTo {
     fn default() -> Self {
-        Self { gateways: default_gateways() }
+        Self { gateways: default_gateways(), pod_selector: None }
     }
 }
 
@@ -173,7 +187,7 @@ pub struct Hedging {
     /// How long the first one has to begin its answer. Default: as long as 95 of 100 of its answers
     /// took lately, and no hedging until there were some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "positive_duration")]
+    #[schemars(schema_with = "schema::positive_duration")]
     pub delay: Option<Duration>,
 }
 
@@ -243,55 +257,6 @@ pub enum StickyBy {
     User,
 }
 
-/// What a call must look like to be taken by the rule: all that is given.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.models) || has(self.headers) || has(self.dialects) || has(self.paths)").message("give at least one of models, headers, dialects and paths"))]
-pub struct RouteMatch {
-    /// Model names that callers ask for; a `*` stands for any text, such as `gpt-*`. A backend that
-    /// serves the name answers with that model. A backend with a list of `models` without the name
-    /// stands in with those. A name that no backend serves is an alias: every backend stands in. Default: the
-    /// models that the rule's backends serve, by their names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9*][A-Za-z0-9._:/@*-]*$")))]
-    pub models: Vec<String>,
-    /// Headers that a call must carry.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub headers: Vec<HeaderMatch>,
-    /// The APIs by which callers call; any of these.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 4), extend("x-kubernetes-list-type" = "set"))]
-    pub dialects: Vec<Dialect>,
-    /// Paths that are called, such as `/v1/embeddings`, or what they are below, such as `/v1beta`; any
-    /// of these.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 256), regex(pattern = r"^/[\x21-\x7e]*$")))]
-    pub paths: Vec<String>,
-}
-
-/// A header that a call must carry.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HeaderMatch {
-    /// The header's name; upper and lower case are the same.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9-]+$"))]
-    pub name: String,
-    /// The header's value, whole and to the letter. Default: any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
-    pub value: Option<String>,
-}
-
-/// Whose API a caller speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum Dialect {
-    OpenAI,
-    Anthropic,
-    Gemini,
-    Ollama,
-}
-
 /// A pool that answers, with some of its models or all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -318,75 +283,21 @@ fn default_weight() -> i32 {
 pub struct Timeouts {
     /// From the arrival of the call to its last byte, every attempt included. Default: 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "positive_duration")]
+    #[schemars(schema_with = "schema::positive_duration")]
     pub request: Option<Duration>,
     /// From the start of an attempt to the first byte of its stream; then the next candidate is tried.
     /// Default: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "positive_duration")]
+    #[schemars(schema_with = "schema::positive_duration")]
     pub first_token: Option<Duration>,
     /// From the start of an attempt to the end of a reply that is not streamed; then the next candidate
     /// is tried. Such a reply shows nothing until it is done, which may take a model that thinks
     /// minutes. Default: none, `request` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "positive_duration")]
+    #[schemars(schema_with = "schema::positive_duration")]
     pub attempt: Option<Duration>,
     /// The longest silence of a provider in the middle of a stream. Default: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "positive_duration")]
+    #[schemars(schema_with = "schema::positive_duration")]
     pub idle: Option<Duration>,
-}
-
-/// A Go duration from 1ms to 24h. The rule stands here by hand: a derive can't put one on a string.
-pub(crate) fn positive_duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    duration_schema(
-        "duration(self) >= duration('1ms') && duration(self) <= duration('24h')",
-        "must be a duration from 1ms to 24h, such as 30s",
-    )
-}
-
-/// A Go duration from 0s to 1h.
-pub(crate) fn short_duration(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    duration_schema(
-        "duration(self) >= duration('0s') && duration(self) <= duration('1h')",
-        "must be a duration from 0s to 1h, such as 200ms",
-    )
-}
-
-pub(crate) fn duration_schema(rule: &str, message: &str) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "string",
-        "maxLength": 32,
-        "pattern": r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$",
-        "x-kubernetes-validations": [{"rule": rule, "message": message}],
-    })
-}
-
-/// What the operator and the proxies made of the route.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LLMRouteStatus {
-    /// The generation that this status speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Accepted`, `ResolvedRefs`, `Programmed`, and `PartiallyInvalid` where models were lost to an
-    /// older route.
-    #[serde(default)]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-    /// What `kubectl get` prints.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub summary: Option<LLMRouteSummary>,
-}
-
-/// What `kubectl get llmroutes` prints.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LLMRouteSummary {
-    /// The models that the route serves, joined by commas.
-    pub models: String,
-    /// The pools that it uses, joined by commas.
-    pub pools: String,
-    /// Proxies that run the route, of those that should, as `2/2`.
-    pub programmed: String,
 }

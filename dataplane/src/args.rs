@@ -28,6 +28,10 @@ pub struct Args {
     /// The gateway that this proxy is part of.
     #[arg(long, default_value = "default")]
     gateway: String,
+    /// This proxy stands in an application's pod, and every call that it takes is that pod's: it serves the
+    /// routes that select the pod. Let it listen on 127.0.0.1 only.
+    #[arg(long, conflicts_with = "gateway", requires = "operator")]
+    sidecar: bool,
     /// The name of this proxy in status and logs. Default: the host's name.
     #[arg(long)]
     name: Option<String>,
@@ -117,7 +121,7 @@ impl Args {
                 operator,
                 ca: self.operator_ca,
                 token_file: self.token_file,
-                gateway: self.gateway,
+                gateway: (!self.sidecar).then_some(self.gateway),
                 proxy: self.name.map_or_else(host_name, Ok)?,
                 max_config_bytes: self.max_config_bytes,
             }),

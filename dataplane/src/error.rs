@@ -16,6 +16,14 @@ pub enum Error {
     UnknownPath { method: String, path: String },
     #[error("{path} does not take {method}: use {allowed}.")]
     MethodNotAllowed { method: String, path: String, allowed: &'static str },
+    /// A caller must be known here and shows nothing.
+    #[error("This gateway answers only callers that it knows. Send as the API key: {wanted}.")]
+    NoCredential { wanted: String },
+    /// What the caller shows is nothing that this gateway knows.
+    #[error("The API key is not known to this gateway. Send as the API key: {wanted}.")]
+    UnknownCredential { wanted: String },
+    #[error("The ServiceAccount token is not valid: {reason}.")]
+    InvalidCredential { reason: String },
     #[error("The content-type must be application/json, not {found}.")]
     ContentType { found: String },
     #[error("The request body is over this gateway's limit of {limit} bytes.")]
@@ -58,6 +66,10 @@ pub enum Error {
     Saturated { model: String, provider: String, retry_after: Duration },
     #[error("The model '{model}' is not served here: no LLMRoute is programmed on this gateway yet.")]
     NoRoutes { model: String },
+    #[error(
+        "The model '{model}' is not served here: no LLMRoute selects pod {pod}. The spec.attachTo.podSelector of one in its namespace must."
+    )]
+    NoRoutesForPod { model: String, pod: String },
     #[error("This gateway has no configuration yet. Try again shortly.")]
     NotReady,
     #[error(
@@ -115,7 +127,11 @@ impl Error {
             Self::UnknownPath { .. }
             | Self::UnknownModel { .. }
             | Self::NoRuleMatches { .. }
-            | Self::NoRoutes { .. } => StatusCode::NOT_FOUND,
+            | Self::NoRoutes { .. }
+            | Self::NoRoutesForPod { .. } => StatusCode::NOT_FOUND,
+            Self::NoCredential { .. } | Self::UnknownCredential { .. } | Self::InvalidCredential { .. } => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -153,6 +169,8 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownPath { .. } => "unknown_url",
+            Self::NoCredential { .. } => "missing_api_key",
+            Self::UnknownCredential { .. } | Self::InvalidCredential { .. } => "invalid_api_key",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::ContentType { .. } => "unsupported_content_type",
             Self::BodyTooLarge { .. } => "request_too_large",
@@ -167,9 +185,10 @@ impl Error {
             Self::Wish { .. } => "invalid_wish",
             Self::WishNotAllowed { .. } => "wish_not_allowed",
             Self::WishUnmet { .. } => "wish_unmet",
-            Self::UnknownModel { .. } | Self::NoRuleMatches { .. } | Self::NoRoutes { .. } => {
-                "model_not_found"
-            }
+            Self::UnknownModel { .. }
+            | Self::NoRuleMatches { .. }
+            | Self::NoRoutes { .. }
+            | Self::NoRoutesForPod { .. } => "model_not_found",
             Self::NotReady => "not_ready",
             Self::Busy => "gateway_busy",
             Self::NoProvider { .. } => "no_provider",
@@ -201,6 +220,7 @@ impl Error {
             Self::UnknownModel { .. }
             | Self::NoRuleMatches { .. }
             | Self::NoRoutes { .. }
+            | Self::NoRoutesForPod { .. }
             | Self::WrongOperation { .. } => Some("model"),
             _ => None,
         }

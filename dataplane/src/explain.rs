@@ -2,6 +2,8 @@
 //! run on a document that nobody serves. There is no history then, so what running proxies have
 //! learned of their providers is missing: how long each takes, and how often it fails.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use llm_config::{Conditions, Document, Strategy};
@@ -11,9 +13,9 @@ pub use crate::stage::route::{Considered, Decision};
 use crate::{
     Limits,
     error::Error,
-    metrics::Metrics,
-    snapshot::{Snapshot, router::Asking},
+    snapshot::{Snapshot, callers::Identity, router::Asking},
     stage::{
+        authenticate::authenticate,
         decode::{Call, decode},
         identify::{Endpoint, dialect, identify},
         route::{Plan, route},
@@ -85,6 +87,7 @@ pub struct Planner {
     wishes: Wishes,
     parts: Parts,
     dialect: Dialect,
+    identity: Option<Arc<Identity>>,
 }
 
 impl Planner {
@@ -95,19 +98,20 @@ impl Planner {
     pub fn new(document: Document, request: &Request) -> Result<Self, Unexplained> {
         let parts = parts(request)?;
         // Nobody is called: there are no workers.
-        let snapshot = Snapshot::build(document, &Metrics::default(), &Clients::new(0), &Healths::default())
+        let snapshot = Snapshot::build(document, &Arc::default(), &Clients::new(0), &Healths::default())
             .map_err(Unexplained::Document)?;
         let limits = Limits::default();
         let dialect = dialect(&parts);
         let Endpoint::Call { api, model } = identify(&parts, dialect, &limits)? else {
             return Err(Unexplained::NoCall { path: request.path.clone() });
         };
+        let identity = authenticate(&snapshot.callers, 0, &parts)?;
         let mut wishes = Wishes::of_headers(&parts.headers)?;
         if request.body.len() > limits.max_body_bytes {
             return Err(Error::BodyTooLarge { limit: limits.max_body_bytes }.into());
         }
         let call = decode(api, model, Bytes::copy_from_slice(&request.body).into(), &mut wishes)?;
-        Ok(Self { snapshot, call, wishes, parts, dialect })
+        Ok(Self { snapshot, call, wishes, parts, dialect, identity })
     }
 
     /// Plans it; `draw` is the random number that decides among weights.
@@ -115,8 +119,13 @@ impl Planner {
     /// # Errors
     /// When no rule takes the call, or none of its candidates is left.
     pub fn plan(&self, draw: u64) -> Result<Plan<'_>, Error> {
-        let Self { snapshot, call, wishes, parts, dialect } = self;
-        let asking = Asking { headers: &parts.headers, dialect: *dialect, path: parts.uri.path() };
+        let Self { snapshot, call, wishes, parts, dialect, identity } = self;
+        let asking = Asking {
+            headers: &parts.headers,
+            dialect: *dialect,
+            path: parts.uri.path(),
+            caller: identity.as_deref(),
+        };
         route(snapshot, call, wishes, asking, draw)
     }
 }

@@ -6,11 +6,12 @@
 //! before it made, so that skipping one does not compile:
 //!
 //! ```text
-//!  connection ─► identify ─► wish, decode ─► route ─► dispatch ─► relay ─► settle ─► report
-//!   (serve)       Caller     Wishes, Call     Plan      Reply     bytes    metrics,   headers
-//!                                                        │ ▲                 log
-//!                                        provider ◄┘ └─ another candidate, or the same again, until
-//!                                                       a byte has reached the client
+//!  connection ─► identify ─► authenticate ─► wish, decode ─► route ─► dispatch ─► relay ─► settle ─► report
+//!   (serve)      Endpoint      Identity      Wishes, Call    Plan      Reply      bytes   metrics,   headers
+//!                                                                      │ ▲                log
+//!                                                         provider ◄───┘ └─ another candidate, or the same
+//!                                                                       again, until a byte has reached
+//!                                                                       the client
 //! ```
 //!
 //! Four vendors' APIs come in and four go out: [`llm_dialect`] knows them, and [`wire`] says for one
@@ -43,6 +44,7 @@ mod models;
 pub mod snapshot;
 mod upstream;
 mod tls;
+mod jwt;
 mod metrics;
 pub mod request_log;
 mod admin;

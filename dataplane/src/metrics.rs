@@ -2,6 +2,7 @@
 //! request, so that their number is bounded; each combination is one [`Series`], found once when a
 //! snapshot is built and then counted on with atomics alone.
 
+mod callers;
 mod providers;
 
 use std::{
@@ -19,13 +20,15 @@ use llm_dialect::reply::Usage;
 use llm_routing::average::Decaying;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder},
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeLabelSet, LabelSetEncoder, MetricEncoder},
     metrics::{MetricType, counter::Counter, exemplar::Exemplar, family::Family},
     registry::Registry,
 };
 
 use crate::{clock, upstream::health::Healths};
 
+use callers::Callers;
+pub use callers::{CallerLabels, CallerSeries};
 use providers::Providers;
 
 /// Upper bounds of the duration buckets, in milliseconds.
@@ -77,11 +80,15 @@ impl Default for Output {
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// The place among [`CLASSES`].
+fn class(status: StatusCode) -> usize {
+    usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1
+}
+
 impl Series {
     /// Counts a call that is over.
     pub fn call(&self, status: StatusCode, took: Duration) {
-        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
-        self.requests[class].fetch_add(1, Relaxed);
+        self.requests[class(status)].fetch_add(1, Relaxed);
         let ms = took.as_secs_f64() * 1e3;
         let bucket = BUCKETS_MS.iter().position(|bound| ms <= *bound).unwrap_or(BUCKETS_MS.len());
         self.durations[bucket].fetch_add(1, Relaxed);
@@ -120,6 +127,7 @@ impl Series {
 pub struct Metrics {
     healths: Arc<Healths>,
     series: Mutex<BTreeMap<Labels, Arc<Series>>>,
+    callers: Callers,
     pub config_updates: Counter,
     pub config_refused: Counter,
     pub log_dropped: Counter,
@@ -147,6 +155,11 @@ impl Metrics {
         all.entry(labels.clone()).or_default().clone()
     }
 
+    /// The series of a caller, the same each time; those who come when there are very many share one.
+    pub fn caller(&self, labels: CallerLabels) -> Arc<CallerSeries> {
+        self.callers.series(labels)
+    }
+
     /// Forgets the series that nothing holds: those of objects that are gone.
     pub fn forget_unused(&self) {
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,6 +173,7 @@ impl Metrics {
     pub fn exposition(self: &Arc<Self>) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(SeriesCollector(self.clone())));
+        registry.register_collector(Box::new(self.callers.clone()));
         registry.register_collector(Box::new(Providers(self.healths.clone())));
         registry.register(
             "llm_gateway_config_updates",
@@ -210,13 +224,7 @@ impl Collector for SeriesCollector {
             MetricType::Counter,
         )?;
         for (labels, series) in &all {
-            for (status_class, count) in CLASSES.into_iter().zip(&series.requests) {
-                let count = count.load(Relaxed);
-                if count > 0 {
-                    let labels = (labels.clone(), StatusClass { status_class });
-                    family.encode_family(&Pair(labels))?.encode_counter(&count, NoExemplar::None)?;
-                }
-            }
+            by_class(&mut family, labels, &series.requests)?;
         }
         let mut family = encoder.encode_descriptor(
             "llm_gateway_request_duration_ms",
@@ -246,15 +254,16 @@ impl Collector for SeriesCollector {
                 |s| &s.reasoning_tokens,
             ),
         ];
+        let routed: Vec<_> = all.into_iter().filter(|(labels, _)| !labels.route.is_empty()).collect();
         for (name, help, tokens) in tokens {
-            counter(&mut encoder, &all, name, help, |series| tokens(series).load(Relaxed))?;
+            counter(&mut encoder, &routed, name, help, |series: &Series| tokens(series).load(Relaxed))?;
         }
         counter(
             &mut encoder,
-            &all,
+            &routed,
             "llm_gateway_cost_usd",
             "What calls cost by the prices of their pools",
-            usd,
+            |series: &Series| usd(&series.cost_nano_usd),
         )
     }
 }
@@ -262,21 +271,22 @@ impl Collector for SeriesCollector {
 type Count = fn(&Series) -> &AtomicU64;
 
 /// Nano-USD are counted and USD shown: a whole number of them up to 9 million USD is exact.
-fn usd(series: &Series) -> f64 {
+fn usd(nano: &AtomicU64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a display of the integer that is counted")]
-    let nano = series.cost_nano_usd.load(Relaxed) as f64;
+    let nano = nano.load(Relaxed) as f64;
     nano / 1e9
 }
 
-fn counter<V: prometheus_client::encoding::EncodeCounterValue>(
+/// A family of one counter for each of `all`.
+fn counter<L: EncodeLabelSet, S, V: EncodeCounterValue>(
     encoder: &mut DescriptorEncoder<'_>,
-    all: &[(Labels, Arc<Series>)],
+    all: &[(L, Arc<S>)],
     name: &str,
     help: &str,
-    value: impl Fn(&Series) -> V,
+    value: impl Fn(&S) -> V,
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (labels, series) in all.iter().filter(|(labels, _)| !labels.route.is_empty()) {
+    for (labels, series) in all {
         family.encode_family(labels)?.encode_counter(&value(series), NoExemplar::None)?;
     }
     Ok(())
@@ -294,13 +304,29 @@ impl Series {
     }
 }
 
+/// A counter for each class of status that there was.
+fn by_class<L: EncodeLabelSet + Clone + fmt::Debug>(
+    family: &mut MetricEncoder<'_>,
+    labels: &L,
+    counts: &[AtomicU64; CLASSES.len()],
+) -> fmt::Result {
+    for (status_class, count) in CLASSES.into_iter().zip(counts) {
+        let count = count.load(Relaxed);
+        if count > 0 {
+            let labels = WithClass(labels.clone(), StatusClass { status_class });
+            family.encode_family(&labels)?.encode_counter(&count, NoExemplar::None)?;
+        }
+    }
+    Ok(())
+}
+
 /// Two label sets as one.
 #[derive(Clone, Debug)]
-struct Pair((Labels, StatusClass));
+struct WithClass<L>(L, StatusClass);
 
-impl EncodeLabelSet for Pair {
-    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelSetEncoder<'_>) -> fmt::Result {
-        self.0.0.encode(encoder)?;
-        self.0.1.encode(encoder)
+impl<L: EncodeLabelSet + fmt::Debug> EncodeLabelSet for WithClass<L> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        self.0.encode(encoder)?;
+        self.1.encode(encoder)
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     shared::Shared,
     snapshot::{Snapshot, router::Asking},
     stage::{
+        authenticate::authenticate,
         decode::{decode, read},
         dispatch::{Sending, dispatch},
         identify::{Caller, Endpoint, dialect, identify},
@@ -52,6 +53,10 @@ async fn walk(
     let endpoint = identify(parts, dialect, &shared.limits)?;
     let mut wishes = Wishes::of_headers(&parts.headers)?;
     let snapshot = shared.snapshot.load_full().ok_or(Error::NotReady)?;
+    let identity = authenticate(&snapshot.callers, worker, parts)?;
+    if let Some(identity) = &identity {
+        settlement.is_called_by(identity);
+    }
     let (api, model) = match endpoint {
         Endpoint::Call { api, model } => (api, model),
         other => {
@@ -64,7 +69,8 @@ async fn walk(
     let body = read(body, &shared.limits, &shared.buffers).await?;
     let call = decode(api, model, body, &mut wishes)?;
     settlement.asks(&call, &wishes);
-    let asking = Asking { headers: &parts.headers, dialect, path: parts.uri.path() };
+    let asking =
+        Asking { headers: &parts.headers, dialect, path: parts.uri.path(), caller: identity.as_deref() };
     let mut plan = route(&snapshot, &call, &wishes, asking, fastrand::u64(..))?;
     if wishes.explained() {
         let decision = plan.decision.take();

@@ -18,7 +18,7 @@ use clap::ValueEnum;
 use llm_dialect::reply::Usage;
 use serde::Serialize;
 
-use crate::{metrics::Metrics, money::Usd};
+use crate::{metrics::Metrics, money::Usd, snapshot::callers::Identity};
 
 /// Records that may wait to be written.
 const WAITING: usize = 8192;
@@ -44,6 +44,7 @@ pub struct Record {
     pub id: u64,
     pub at: SystemTime,
     pub caller: IpAddr,
+    pub identity: Option<Arc<Identity>>,
     pub route: Option<Arc<str>>,
     /// The model by the name that was asked for.
     pub model: Option<Box<str>>,
@@ -157,6 +158,14 @@ struct Line<'a> {
     request_id: String,
     caller: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
+    caller_namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller_service_account: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller_pod: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
@@ -199,10 +208,15 @@ fn as_text<S: serde::Serializer>(usd: &Usd, serializer: S) -> Result<S::Ok, S::E
 }
 
 fn json(record: &Record, line: &mut String) {
+    let identity = record.identity.as_deref();
     let shown = Line {
         time: format!("{:.3}", jiff::Timestamp::try_from(record.at).unwrap_or_default()),
         request_id: format!("{:016x}", record.id),
         caller: record.caller,
+        caller_namespace: identity.and_then(|caller| caller.namespace.as_deref()),
+        caller_service_account: identity.and_then(|caller| caller.service_account.as_deref()),
+        caller_pod: identity.and_then(|caller| caller.pod.as_deref()),
+        caller_key: identity.and_then(|caller| caller.key.as_deref()),
         route: record.route.as_deref(),
         model: record.model.as_deref(),
         user: record.labels.user.as_deref(),
@@ -246,7 +260,7 @@ fn text(record: &Record, line: &mut String) {
     let _infallible = write!(
         line,
         "{time:<8} {:<15} {:<20} {:<20} {:<28} {:>6} {:>7} {:>7} {cost:>12} {first:>9} {:>9.1}",
-        record.caller.to_string(),
+        record.identity.as_ref().map_or_else(|| record.caller.to_string(), |caller| caller.to_string()),
         record.route.as_deref().unwrap_or("-"),
         record.model.as_deref().unwrap_or("-"),
         record.provider.as_deref().unwrap_or("-"),

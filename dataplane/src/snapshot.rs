@@ -1,6 +1,7 @@
 //! A document as the request path wants it: every name resolved, every header and URL made, every
 //! counter in hand. Built whole, swapped whole, never changed.
 
+pub mod callers;
 pub mod router;
 pub mod served;
 pub mod stream;
@@ -30,6 +31,7 @@ use crate::{
     },
 };
 
+use callers::Callers;
 use router::Router;
 use served::{Builder, Pools, ReadyPool, Served};
 
@@ -44,6 +46,7 @@ pub struct Snapshot {
     pub document: Document,
     /// When it came into force.
     pub since: SystemTime,
+    pub callers: Callers,
     pub router: Router,
     /// Providers that are checked beside the calls.
     pub checked: Vec<Check>,
@@ -146,7 +149,7 @@ impl Snapshot {
     /// Every problem that keeps the document from being run.
     pub fn build(
         document: Document,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
         clients: &Clients,
         healths: &Healths,
     ) -> Result<Self, Vec<String>> {
@@ -172,7 +175,8 @@ impl Snapshot {
         let checked = checked(&pools);
         let router = Router::build(&document, &mut Builder::new(pools, metrics, healths));
         let listed = listed(&router);
-        Ok(Self { document, since: SystemTime::now(), router, checked, listed })
+        let callers = Callers::new(document.callers.as_ref(), clients.workers(), metrics);
+        Ok(Self { document, since: SystemTime::now(), callers, router, checked, listed })
     }
 
     /// What a provider answers for: each of its models once.

@@ -1,6 +1,7 @@
 //! The stages of a call, in the order of its path.
 
 pub mod identify;
+pub mod authenticate;
 pub mod wish;
 pub mod decode;
 pub mod route;

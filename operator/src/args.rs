@@ -1,11 +1,14 @@
 //! The command line of `llm-operator`, to settings.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use jiff::SignedDuration;
 
-use crate::{certificates::Lifetimes, observe::ObjectName};
+use crate::{
+    certificates::Lifetimes,
+    observe::gateways::{self, Gateways},
+};
 
 /// Compiles LLMRoutes and ProviderPools, sends them to the proxies, and reports what came of it.
 #[derive(Clone, Debug, Parser)]
@@ -17,10 +20,11 @@ pub struct Args {
     /// Where /metrics, /livez and /readyz are.
     #[arg(long, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
-    /// A gateway and the ServiceAccount that its proxies run as, as NAME=NAMESPACE/SERVICEACCOUNT.
-    /// May be given several times. Default: default=<own namespace>/llm-gateway.
-    #[arg(long = "gateway", value_parser = gateway)]
-    pub gateways: Vec<(String, ObjectName)>,
+    /// The gateways (YAML): for each its name, the ServiceAccount of its proxies, and who may call there.
+    /// Default: one gateway, `default`, run by ServiceAccount llm-gateway of the own namespace, for callers
+    /// that show a ServiceAccount token.
+    #[arg(long)]
+    pub gateways: Option<PathBuf>,
     /// The operator's own namespace: its Lease, certificate and ConfigMaps are there. Default: the
     /// pod's, or that of the kubeconfig.
     #[arg(long)]
@@ -44,24 +48,15 @@ pub struct Args {
     pub ca_overlap: kube::core::Duration,
 }
 
-fn gateway(text: &str) -> Result<(String, ObjectName), String> {
-    let parts = text.split_once('=').and_then(|(gateway, account)| Some((gateway, account.split_once('/')?)));
-    match parts {
-        Some((gateway, (namespace, account))) if ![gateway, namespace, account].contains(&"") => {
-            Ok((gateway.to_owned(), ObjectName::new(namespace, account)))
-        }
-        _ => Err("expected NAME=NAMESPACE/SERVICEACCOUNT".to_owned()),
-    }
-}
-
 impl Args {
-    /// Gateways with the ServiceAccounts of their proxies.
-    #[must_use]
-    pub fn gateways(&self, namespace: &str) -> BTreeMap<String, ObjectName> {
-        if self.gateways.is_empty() {
-            return BTreeMap::from([("default".to_owned(), ObjectName::new(namespace, "llm-gateway"))]);
-        }
-        self.gateways.iter().cloned().collect()
+    /// The gateways.
+    ///
+    /// # Errors
+    /// What to change in their file.
+    pub fn gateways(&self, namespace: &str) -> Result<Gateways, String> {
+        self.gateways
+            .as_ref()
+            .map_or_else(|| Ok(gateways::alone(namespace)), |file| gateways::read(file, namespace))
     }
 
     /// The lifetimes of certificates.

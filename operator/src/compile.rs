@@ -1,8 +1,10 @@
-//! Pure: what there is, to what each gateway should hold and what to say of each object.
+//! Pure: what there is, to what each proxy should hold and what to say of each object.
 //!
 //! A bad object is left out with a False verdict and the rest ships. Where two routes want the same
-//! model on the same gateway, the older has it and the younger is told.
+//! model on the same proxies, the older has it and the younger is told.
 
+mod callers;
+pub mod fleet;
 mod pool;
 mod route;
 
@@ -15,14 +17,18 @@ use llm_config::Document;
 use llm_crds::{ConditionType, Reason, Verdict};
 
 use crate::observe::{ObjectName, Observed};
+use fleet::{Fleet, Sidecars};
 
 /// What came of everything.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Compiled {
-    /// By gateway.
-    pub documents: BTreeMap<String, Document>,
+    pub documents: BTreeMap<Fleet, Document>,
+    /// The fleet of each sidecar, by its pod.
+    pub sidecars: BTreeMap<ObjectName, Fleet>,
     pub routes: BTreeMap<ObjectName, RouteOutcome>,
     pub pools: BTreeMap<ObjectName, PoolOutcome>,
+    /// What is wrong with the gateways' settings, which have no status.
+    pub problems: Vec<String>,
 }
 
 /// What came of a route.
@@ -34,8 +40,10 @@ pub struct RouteOutcome {
     pub models: BTreeSet<String>,
     /// Pools that it uses, as `namespace/name`.
     pub pools: BTreeSet<String>,
-    /// Gateways whose documents hold it.
-    pub gateways: BTreeSet<String>,
+    /// Those whose documents hold it.
+    pub fleets: BTreeSet<Fleet>,
+    /// It is in order; that no proxy holds it is because none is there yet.
+    pub shipped: bool,
 }
 
 /// What came of a pool.
@@ -47,8 +55,8 @@ pub struct PoolOutcome {
     /// How many of them can be called.
     pub ready: usize,
     pub models: BTreeSet<String>,
-    /// Gateways whose documents hold it.
-    pub gateways: BTreeSet<String>,
+    /// Those whose documents hold it.
+    pub fleets: BTreeSet<Fleet>,
 }
 
 /// Compiles.
@@ -62,9 +70,16 @@ pub fn compile(observed: &Observed) -> Compiled {
         compiled.pools.insert(name.clone(), outcome);
         pools.insert(name, pool::Offered { object, compiled: pool });
     }
-    for gateway in &observed.gateways {
-        compiled.documents.insert(gateway.clone(), Document::default());
+    for (gateway, settings) in &observed.gateways {
+        let callers = settings.as_ref();
+        let callers =
+            callers.map(|callers| callers::compile(gateway, callers, observed, &mut compiled.problems));
+        let document = Document { callers, ..Document::default() };
+        compiled.documents.insert(Fleet::gateway(gateway), document);
     }
+    let Sidecars { fleets, routes: selecting } = Sidecars::of(observed);
+    compiled.sidecars = fleets;
+    compiled.documents.extend(selecting.keys().map(|fleet| (fleet.clone(), Document::default())));
     let mut claims = BTreeMap::new();
     let mut routes = observed.routes.clone();
     routes.sort_by_cached_key(|route| {
@@ -72,11 +87,11 @@ pub fn compile(observed: &Observed) -> Compiled {
     });
     for object in routes {
         let name = ObjectName::of(object.as_ref());
-        let (outcome, shipped) = route::compile(&name, &object, observed, &pools, &mut claims);
-        for (gateway, route) in shipped {
-            let Some(document) = compiled.documents.get_mut(&gateway) else { continue };
+        let (outcome, shipped) = route::compile(&name, &object, observed, &pools, &selecting, &mut claims);
+        for (fleet, route) in shipped {
+            let Some(document) = compiled.documents.get_mut(&fleet) else { continue };
             for backend in route.rules.iter().flat_map(|rule| &rule.backends) {
-                ship_pool(&backend.pool, &gateway, document, &pools, &mut compiled.pools);
+                ship_pool(&backend.pool, &fleet, document, &pools, &mut compiled.pools);
             }
             document.routes.insert(name.to_string(), route);
         }
@@ -88,7 +103,7 @@ pub fn compile(observed: &Observed) -> Compiled {
 /// A pool goes where a route needs it.
 fn ship_pool(
     key: &str,
-    gateway: &str,
+    fleet: &Fleet,
     document: &mut Document,
     pools: &BTreeMap<ObjectName, pool::Offered<'_>>,
     outcomes: &mut BTreeMap<ObjectName, PoolOutcome>,
@@ -98,7 +113,7 @@ fn ship_pool(
     if let (Some(offered), Some(outcome)) = (pools.get(&name), outcomes.get_mut(&name))
         && let Some(pool) = &offered.compiled
     {
-        outcome.gateways.insert(gateway.to_owned());
+        outcome.fleets.insert(fleet.clone());
         document.pools.entry(key.to_owned()).or_insert_with(|| pool.clone());
     }
 }

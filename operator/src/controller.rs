@@ -1,7 +1,7 @@
 //! The loop: something has changed, so look, compile, publish. It never asks whether something has
 //! changed; the bell rings.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, watch},
@@ -9,7 +9,11 @@ use tokio::{
 };
 
 use crate::{
-    compile::compile, metrics::Metrics, observe::cluster::Cluster, publish::Publisher, report::Outcome,
+    compile::{Compiled, compile},
+    metrics::Metrics,
+    observe::{ObjectName, Observed, cluster::Cluster},
+    publish::{Publisher, Sidecar},
+    report::Outcome,
 };
 
 /// What arrives within this is one change: `kubectl apply` of a folder is many events.
@@ -23,6 +27,7 @@ pub async fn run(
     changed: Arc<Notify>,
     metrics: Arc<Metrics>,
 ) {
+    let mut problems = Vec::new();
     loop {
         // Nothing to go by while a Secret is looked at for the first time; the bell rings after it.
         if let Some(observed) = cluster.observe() {
@@ -30,7 +35,11 @@ pub async fn run(
             let compiled = compile(&observed);
             metrics.compiles.inc();
             metrics.compile_seconds.inc_by(begun.elapsed().as_secs_f64());
-            let targets = publisher.publish(&compiled.documents);
+            if compiled.problems != problems {
+                problems.clone_from(&compiled.problems);
+                problems.iter().for_each(|problem| tracing::error!(problem, "the gateways' settings"));
+            }
+            let targets = publisher.publish(&compiled.documents, sidecars(&compiled, &observed));
             metrics.ready.set(1);
             // Our own status writes come back as events; the reporter finds nothing to write then.
             outcomes.send_replace(Some(Arc::new(Outcome { observed, compiled, targets })));
@@ -38,4 +47,12 @@ pub async fn run(
         changed.notified().await;
         tokio::time::sleep(DEBOUNCE).await;
     }
+}
+
+fn sidecars(compiled: &Compiled, observed: &Observed) -> BTreeMap<ObjectName, Sidecar> {
+    let sidecar = |(pod, fleet): (&ObjectName, &crate::compile::fleet::Fleet)| {
+        let labels = observed.sidecars.get(pod).cloned().unwrap_or_default();
+        (pod.clone(), Sidecar { fleet: fleet.clone(), labels })
+    };
+    compiled.sidecars.iter().map(sidecar).collect()
 }

@@ -50,7 +50,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let client = Client::try_from(config)?;
     let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let identity = args.identity();
-    let gateways = args.gateways(&namespace);
+    let gateways = args.gateways(&namespace)?;
     let metrics = Arc::new(Metrics::default());
     let certificate = Arc::new(ServingCertificate::default());
     let serve =
@@ -100,7 +100,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
     let changed = Arc::new(Notify::new());
     let control = async {
-        let cluster = Cluster::watch(&client, gateways.into_keys().collect(), &changed, &metrics).await;
+        let cluster = Cluster::watch(&client, &gateways, &changed, &metrics).await;
         controller::run(cluster, publisher, outcomes, changed.clone(), metrics.clone()).await;
     };
     tokio::select! {

@@ -3,6 +3,8 @@
 pub mod cluster;
 pub mod environment;
 pub mod files;
+pub mod gateways;
+pub mod issuer;
 pub mod offline;
 pub mod secrets;
 
@@ -12,6 +14,7 @@ use std::{
     sync::Arc,
 };
 
+use llm_config::TokenKey;
 use llm_crds::{LLMRoute, ProviderPool};
 
 /// Namespace and name of an object.
@@ -50,6 +53,24 @@ pub enum SecretState {
     Present(BTreeMap<String, Vec<u8>>),
 }
 
+/// Who may call at a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallerSettings {
+    /// Who shows a ServiceAccount token of our audience.
+    pub service_account_tokens: bool,
+    /// Who shows nothing.
+    pub anonymous: bool,
+    /// Secrets whose every value is a key, by the name of its caller.
+    pub keys: Vec<ObjectName>,
+}
+
+/// Who signs the tokens of ServiceAccounts, and by which keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Issuer {
+    pub name: String,
+    pub keys: Vec<TokenKey>,
+}
+
 /// All that compile looks at.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
@@ -58,15 +79,21 @@ pub struct Observed {
     /// Labels by namespace.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
     pub secrets: BTreeMap<ObjectName, SecretState>,
-    /// Gateways that this operator serves.
-    pub gateways: BTreeSet<String>,
+    /// Gateways that this operator serves, each with who may call there. Where that is not said, anyone may
+    /// and nobody is known.
+    pub gateways: BTreeMap<String, Option<CallerSettings>>,
+    /// Who signs the tokens of ServiceAccounts; `None` where the API server does not say.
+    pub issuer: Option<Issuer>,
+    /// Labels of the pods that have a sidecar.
+    pub sidecars: BTreeMap<ObjectName, BTreeMap<String, String>>,
 }
 
 impl Observed {
-    /// The Secrets that the pools refer to.
+    /// The Secrets that the pools and the gateways refer to.
     #[must_use]
     pub fn wanted_secrets(&self) -> BTreeSet<ObjectName> {
-        let mut wanted = BTreeSet::new();
+        let callers = self.gateways.values().flatten();
+        let mut wanted: BTreeSet<ObjectName> = callers.flat_map(|callers| callers.keys.clone()).collect();
         for pool in &self.pools {
             let namespace = ObjectName::of(pool.as_ref()).namespace;
             for provider in &pool.spec.providers {

@@ -1,8 +1,9 @@
-//! Compiled documents, out to the proxies: what is in force for each gateway, cut into sections, for
+//! Compiled documents, out to the proxies: what is in force for each fleet, cut into sections, for
 //! the streams to send and the report to compare with.
 
 pub mod attached;
 pub mod admit;
+pub mod member;
 pub mod server;
 pub mod stream;
 
@@ -15,10 +16,12 @@ use llm_config::{
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
+use crate::{compile::fleet::Fleet, observe::ObjectName};
+
 /// Keys and digests that a proxy holds or should hold.
 pub type Digests = BTreeMap<Key, Digest>;
 
-/// What a gateway should hold.
+/// What a fleet should hold.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
     pub sections: Arc<Sections>,
@@ -26,13 +29,25 @@ pub struct Target {
     pub digests: Arc<Digests>,
 }
 
-/// Targets by gateway.
-pub type Targets = Arc<BTreeMap<String, Target>>;
+/// What all proxies should hold.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    pub fleets: BTreeMap<Fleet, Target>,
+    /// The sidecars that are known, by pod.
+    pub sidecars: BTreeMap<ObjectName, Sidecar>,
+}
+
+/// A pod with a sidecar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sidecar {
+    pub fleet: Fleet,
+    pub labels: BTreeMap<String, String>,
+}
 
 /// Where targets are published.
 #[derive(Debug)]
 pub struct Publisher {
-    targets: watch::Sender<Option<Targets>>,
+    targets: watch::Sender<Option<Arc<Targets>>>,
 }
 
 impl Default for Publisher {
@@ -44,11 +59,15 @@ impl Default for Publisher {
 impl Publisher {
     /// Puts documents in force. A document that its own validator refuses stays behind, and the one
     /// before it in force: compile should have told the object at fault.
-    pub fn publish(&self, documents: &BTreeMap<String, Document>) -> Targets {
+    pub fn publish(
+        &self,
+        documents: &BTreeMap<Fleet, Document>,
+        sidecars: BTreeMap<ObjectName, Sidecar>,
+    ) -> Arc<Targets> {
         let before = self.targets.borrow().clone().unwrap_or_default();
-        let mut targets = BTreeMap::new();
-        for (gateway, document) in documents {
-            let old = before.get(gateway);
+        let mut fleets = BTreeMap::new();
+        for (fleet, document) in documents {
+            let old = before.fleets.get(fleet);
             let problems = document.check();
             let sections = section::cut(document, digest);
             let digests = section::digests(&sections);
@@ -60,35 +79,36 @@ impl Publisher {
             if !problems.is_empty() {
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 tracing::error!(
-                    gateway,
+                    %fleet,
                     ?problems,
                     "the compiled document is not valid; the last good one stays"
                 );
             }
-            targets.insert(gateway.clone(), target);
+            fleets.insert(fleet.clone(), target);
         }
-        let unchanged = targets.len() == before.len()
-            && targets.iter().all(|(gateway, target)| {
-                before.get(gateway).is_some_and(|old| Arc::ptr_eq(&old.digests, &target.digests))
+        let unchanged = sidecars == before.sidecars
+            && fleets.len() == before.fleets.len()
+            && fleets.iter().all(|(fleet, target)| {
+                before.fleets.get(fleet).is_some_and(|old| Arc::ptr_eq(&old.digests, &target.digests))
             });
         // What has not changed must not be sent again to a proxy that has refused it.
-        if unchanged && !targets.is_empty() {
+        if unchanged && !fleets.is_empty() {
             return before;
         }
-        let targets = Arc::new(targets);
+        let targets = Arc::new(Targets { fleets, sidecars });
         self.targets.send_replace(Some(targets.clone()));
         targets
     }
 
     /// To follow what is in force; none before the first compile.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Option<Targets>> {
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Targets>>> {
         self.targets.subscribe()
     }
 }
 
 /// 64 bits of SHA-256: enough to tell versions of one object apart.
-fn digest(section: &Section) -> Digest {
+pub fn digest(section: &Section) -> Digest {
     // Strings and numbers only: it can't fail.
     let bytes = serde_json::to_vec(section).unwrap_or_default();
     Sha256::digest(&bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()

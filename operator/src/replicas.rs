@@ -5,7 +5,7 @@
 //! any more, and the leader removes what it left.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -26,7 +26,7 @@ use crate::{
     FIELD_MANAGER,
     metrics::Metrics,
     observe::cluster::reflect_with,
-    publish::attached::{Attached, Summary},
+    publish::attached::{Attached, Summaries},
 };
 
 const LABEL: &str = "llmgateway.dev/replica-summary";
@@ -38,9 +38,6 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Changes within this are one write.
 const GATHER: Duration = Duration::from_millis(50);
-
-/// Summaries by gateway.
-pub type Summaries = BTreeMap<String, Summary>;
 
 /// The summaries of all other replicas.
 pub struct Replicas {

@@ -31,8 +31,11 @@ use crate::{
     compile::{Compiled, PoolOutcome, RouteOutcome},
     metrics::Metrics,
     observe::{ObjectName, Observed},
-    publish::{Targets, attached::Attached},
-    replicas::{Replicas, Summaries},
+    publish::{
+        Targets,
+        attached::{Attached, Summaries},
+    },
+    replicas::Replicas,
 };
 use health::{Health, Pace};
 use write::{Write, Writer};
@@ -51,7 +54,7 @@ const LONGEST_NOTE: usize = 1000;
 pub struct Outcome {
     pub observed: Observed,
     pub compiled: Compiled,
-    pub targets: Targets,
+    pub targets: Arc<Targets>,
 }
 
 /// Writes.
@@ -142,7 +145,7 @@ impl Reporter {
         });
         let pools = changes(&observed.pools, &mut self.pools, |name, pool, before| {
             let outcome = compiled.pools.get(name)?;
-            let health = Health::of(name, &pool.spec, &outcome.gateways, &summaries);
+            let health = Health::of(name, &pool.spec, &outcome.fleets, &summaries);
             let health = healths.paced(name, health, Instant::now());
             Some(pool_status(outcome, (name, pool), before, &proxies, health, &now))
         });
@@ -188,7 +191,9 @@ fn route_status(
 ) -> (LLMRouteStatus, Vec<Event>) {
     let mut sections = vec![format!("route/{name}")];
     sections.extend(outcome.pools.iter().map(|pool| format!("pool/{pool}")));
-    let (verdict, share) = proxies.programmed(&outcome.gateways, &sections, programmed::Absent::NotShipped);
+    let absent =
+        if outcome.shipped { programmed::Absent::NoSidecars } else { programmed::Absent::NotShipped };
+    let (verdict, share) = proxies.programmed(&outcome.fleets, &sections, absent);
     let summary =
         LLMRouteSummary { models: join(&outcome.models), pools: join(&outcome.pools), programmed: share };
     let (conditions, events) = judged(
@@ -211,7 +216,7 @@ fn pool_status(
     now: &Time,
 ) -> (ProviderPoolStatus, Vec<Event>) {
     let (verdict, share) =
-        proxies.programmed(&outcome.gateways, &[format!("pool/{name}")], programmed::Absent::Unused);
+        proxies.programmed(&outcome.fleets, &[format!("pool/{name}")], programmed::Absent::Unused);
     let summary = ProviderPoolSummary {
         providers: outcome.providers.join(","),
         models: join(&outcome.models),

@@ -2,7 +2,7 @@
 
 use crate::documents::{call, completion, provider, with_providers};
 use harness::http::{Answer, post_json};
-use harness::{Proxy, RawUpstream, Step, answer};
+use harness::{Proxy, RawUpstream, Step, answer, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 

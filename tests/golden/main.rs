@@ -6,10 +6,11 @@
 mod generated;
 
 use harness::workspace;
-use llm_operator::compile::{Compiled, compile};
-use llm_operator::observe::Observed;
+use llm_operator::compile::{Compiled, compile, fleet::Fleet};
 use llm_operator::observe::files::Manifests;
+use llm_operator::observe::{ObjectName, Observed};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -63,7 +64,7 @@ fn the_examples_compile_without_a_complaint() {
         for verdict in routes.chain(pools) {
             assert!(verdict.status, "{}: {verdict:?}", file.display());
         }
-        assert!(!compiled.documents["default"].routes.is_empty(), "{}", file.display());
+        assert!(!compiled.documents[&Fleet::gateway("default")].routes.is_empty(), "{}", file.display());
     }
 }
 
@@ -79,11 +80,14 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// The gateways of every case are `default` and `edge`.
+/// The gateways of every case are `default` and `edge`; two pods have a sidecar.
 fn observed(file: &Path) -> Observed {
     let manifests = Manifests::read(&[file.to_owned()]);
     let mut observed = manifests.unwrap_or_else(|problems| panic!("{problems:#?}")).observed;
-    observed.gateways = ["default", "edge"].map(str::to_owned).into();
+    observed.sidecars = [("web-1", "web"), ("job-1", "job")]
+        .map(|(pod, app)| (ObjectName::new("default", pod), [("app".to_owned(), app.to_owned())].into()))
+        .into();
+    observed.gateways = ["default", "edge"].map(|gateway| (gateway.to_owned(), None)).into();
     observed
 }
 
@@ -105,7 +109,7 @@ fn shown(compiled: &Compiled) -> Value {
             "conditions": verdicts(&outcome.verdicts),
             "models": outcome.models,
             "pools": outcome.pools,
-            "gateways": outcome.gateways,
+            "fleets": outcome.fleets,
         });
         (name.to_string(), value)
     });
@@ -114,14 +118,18 @@ fn shown(compiled: &Compiled) -> Value {
             "conditions": verdicts(&outcome.verdicts),
             "ready": format!("{}/{}", outcome.ready, outcome.providers.len()),
             "models": outcome.models,
-            "gateways": outcome.gateways,
+            "fleets": outcome.fleets,
         });
         (name.to_string(), value)
     });
     json!({
         "routes": routes.collect::<serde_json::Map<_, _>>(),
         "pools": pools.collect::<serde_json::Map<_, _>>(),
-        "documents": compiled.documents,
+        "sidecars": compiled.sidecars.iter().map(|(pod, fleet)| (pod.to_string(), fleet.to_string())).collect::<BTreeMap<_, _>>(),
+        // A fleet that holds nothing shows nothing.
+        "documents": compiled.documents.iter().filter(|(fleet, document)| {
+            matches!(fleet, Fleet::Gateway(_)) || !document.routes.is_empty()
+        }).collect::<BTreeMap<_, _>>(),
     })
 }
 

@@ -5,8 +5,8 @@
 
 use crate::certificates::{Authority, token_keys};
 use crate::{Process, Scratch, eventually, free_port, tool, workspace};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
@@ -148,12 +148,36 @@ impl Cluster {
 
     /// A token of an existing service account, for one audience.
     pub async fn token(&self, namespace: &str, service_account: &str, audience: &str) -> String {
-        self.token_for(namespace, service_account, vec![audience.to_owned()]).await
+        self.token_for(namespace, service_account, vec![audience.to_owned()], None).await
     }
 
-    async fn token_for(&self, namespace: &str, service_account: &str, audiences: Vec<String>) -> String {
+    /// The same bound to a pod that there is, as the kubelet projects it into the pod.
+    pub async fn pod_token(
+        &self,
+        namespace: &str,
+        service_account: &str,
+        pod: &str,
+        audience: &str,
+    ) -> String {
+        let pods: Api<Pod> = Api::namespaced(self.client().await, namespace);
+        let bound = BoundObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: Some(pod.to_owned()),
+            uid: pods.get(pod).await.unwrap().metadata.uid,
+        };
+        self.token_for(namespace, service_account, vec![audience.to_owned()], Some(bound)).await
+    }
+
+    async fn token_for(
+        &self,
+        namespace: &str,
+        service_account: &str,
+        audiences: Vec<String>,
+        bound_object_ref: Option<BoundObjectReference>,
+    ) -> String {
         let api: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
-        let spec = TokenRequestSpec { audiences, ..TokenRequestSpec::default() };
+        let spec = TokenRequestSpec { audiences, bound_object_ref, ..TokenRequestSpec::default() };
         let request = TokenRequest { spec, ..TokenRequest::default() };
         let answer =
             api.create_token_request(service_account, &PostParams::default(), &request).await.unwrap();
@@ -162,7 +186,7 @@ impl Cluster {
 
     /// A kubeconfig that may do what RBAC grants an existing service account.
     pub async fn kubeconfig_for(&self, namespace: &str, service_account: &str) -> PathBuf {
-        let token = self.token_for(namespace, service_account, Vec::new()).await;
+        let token = self.token_for(namespace, service_account, Vec::new(), None).await;
         let text = kubeconfig(&self.url, &self.ca, &json!({ "token": token }), namespace);
         self.scratch.write(&format!("{namespace}-{service_account}.kubeconfig"), text)
     }

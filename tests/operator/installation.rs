@@ -7,6 +7,7 @@ use kube::api::{Api, DeleteParams, PostParams};
 use llm_config::stream::AUDIENCE;
 use llm_crds::{Condition, LLMRoute, ProviderPool};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct Installation {
     pub port: u16,
     /// With no more rights than the operator needs.
     pub kubeconfig: String,
+    /// The operator's file of gateways.
+    gateways: PathBuf,
 }
 
 pub struct Operator {
@@ -39,7 +42,19 @@ impl Installation {
         let kubeconfig = cluster.kubeconfig_for(NAMESPACE, "llm-operator").await;
         let client = cluster.client().await;
         let kubeconfig = kubeconfig.to_str().unwrap().to_owned();
-        Self { cluster, client, scratch: Scratch::new("installation"), port: free_port(), kubeconfig }
+        let scratch = Scratch::new("installation");
+        let gateways = scratch.path().join("gateways.yaml");
+        let installation = Self { cluster, client, scratch, port: free_port(), kubeconfig, gateways };
+        // Most tests are about other things than who calls.
+        installation.callers(&json!({"anonymous": true}));
+        installation
+    }
+
+    /// Says who may call at gateway `default`, to operators that are started from now on.
+    pub fn callers(&self, callers: &Value) {
+        let account = json!({"namespace": NAMESPACE, "name": "llm-gateway"});
+        let gateway = json!({"name": "default", "serviceAccount": account, "callers": callers});
+        std::fs::write(&self.gateways, json!({"gateways": [gateway]}).to_string()).unwrap();
     }
 
     /// Starts an operator where the proxies look for it, and waits until it is ready.
@@ -58,14 +73,26 @@ impl Installation {
 
     /// Starts an operator that reaches its API server by a kubeconfig; it need not be ready yet.
     pub async fn operator_by(&self, kubeconfig: &str, port: u16, name: &str, arguments: &[&str]) -> Operator {
-        let mut command = Command::new(program("llm-operator"));
-        command.args(["--serve", &format!("127.0.0.1:{port}"), "--admin", "127.0.0.1:0"]);
-        command.args(["--namespace", NAMESPACE, "--name", name, "--lease-duration-seconds", "2"]);
-        command.args(arguments).env("KUBECONFIG", kubeconfig);
-        let process = Process::start(&command);
+        let process = self.operator_process(kubeconfig, port, name, arguments);
         let line = process.await_line(WITHIN, |line| line.contains("\"listening\"")).await;
         let line: Value = serde_json::from_str(&line).unwrap();
         Operator { process, admin: format!("http://{}", line["admin"].as_str().unwrap()) }
+    }
+
+    /// Starts an operator that must end at once, and gives what it complains of.
+    pub async fn operator_fails(&self) -> String {
+        let process = self.operator_process(&self.kubeconfig, self.port, "operator", &[]);
+        let status = process.exited(WITHIN).await;
+        assert!(!status.success(), "{}", process.output());
+        process.stderr()
+    }
+
+    fn operator_process(&self, kubeconfig: &str, port: u16, name: &str, arguments: &[&str]) -> Process {
+        let mut command = Command::new(program("llm-operator"));
+        command.args(["--serve", &format!("127.0.0.1:{port}"), "--admin", "127.0.0.1:0"]);
+        command.args(["--namespace", NAMESPACE, "--name", name, "--lease-duration-seconds", "2"]);
+        command.arg("--gateways").arg(&self.gateways).args(arguments).env("KUBECONFIG", kubeconfig);
+        Process::start(&command)
     }
 
     /// As the kubelet does: the ConfigMap of the bundle to a file.

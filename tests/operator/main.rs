@@ -5,6 +5,7 @@
 mod admin;
 mod authority;
 mod between;
+mod callers;
 mod failures;
 mod gate;
 mod health;
@@ -14,4 +15,5 @@ mod programmed;
 mod replicas;
 mod schema;
 mod secrets;
+mod sidecars;
 mod verdicts;

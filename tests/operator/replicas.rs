@@ -70,8 +70,7 @@ async fn the_leader_writes_what_the_proxies_of_both_hold() {
 /// What a replica leaves that was killed while proxy `ghost` was attached to it. The finalizer keeps the object there
 /// when it is deleted, so that it is seen who wants to.
 fn ghost() -> String {
-    let summary =
-        json!({"default": {"groups": [{"proxies": 1, "names": ["ghost"], "holds": {}}], "refusals": []}});
+    let summary = json!({"gateway/default": {"groups": [{"proxies": 1, "names": ["ghost"], "holds": {}}], "refusals": []}});
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {

@@ -51,7 +51,7 @@ fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![weights(&[0]), weights(&[0, 0])],
         ),
         (
-            "give at least one of models, headers, dialects and paths",
+            "give at least one of models, callers, headers, dialects and paths",
             vec![
                 with(route(), "/spec/rules/0/matches", json!([{"headers": [{"name": "x-team"}]}])),
                 with(route(), "/spec/rules/0/matches", json!([{"models": ["gpt-*", "*"]}])),
@@ -182,6 +182,46 @@ fn rules_of_kinds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
 }
 
 /// The same of the namespaces that a pool admits.
+fn rules_of_callers() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
+    let attach = |attach_to: Value| with(route(), "/spec/attachTo", attach_to);
+    let caller = |caller: Value| with(route(), "/spec/rules/0/matches", json!([{"callers": [caller]}]));
+    vec![
+        (
+            "give at least one gateway, or a podSelector",
+            vec![
+                attach(json!({"podSelector": {}})),
+                attach(json!({"gateways": [], "podSelector": {"matchLabels": {"app": "chat"}}})),
+            ],
+            vec![attach(json!({"gateways": []}))],
+        ),
+        (
+            "give at least one of namespaces, labels and keys",
+            vec![
+                caller(json!({"namespaces": ["shop"]})),
+                caller(json!({"labels": {"app": "chat"}})),
+                caller(json!({"keys": ["partner"]})),
+            ],
+            vec![caller(json!({}))],
+        ),
+        (
+            "serviceAccounts need namespaces: others may have some of the same names",
+            vec![caller(
+                json!({"namespaces": ["shop"], "serviceAccounts": ["web"], "labels": {"app": "chat"}}),
+            )],
+            vec![caller(json!({"serviceAccounts": ["web"], "labels": {"app": "chat"}}))],
+        ),
+        (
+            "callers by keys have no namespace and no labels: give them an entry of their own",
+            vec![with(
+                route(),
+                "/spec/rules/0/matches",
+                json!([{"callers": [{"keys": ["partner"]}, {"namespaces": ["shop"]}]}]),
+            )],
+            vec![caller(json!({"keys": ["partner"], "namespaces": ["shop"]}))],
+        ),
+    ]
+}
+
 fn rules_of_selection() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
     let allow = |allowed: Value| with(pool(), "/spec/allowedNamespaces", allowed);
     let selector = json!({"matchLabels": {"a": "b"}});
@@ -238,7 +278,9 @@ async fn every_rule_admits_and_refuses() {
     cluster.install_crds().await;
     let namespace = cluster.namespace("rules").await;
     let mut covered = BTreeSet::new();
-    for (message, good, bad) in rules().into_iter().chain(rules_of_kinds()).chain(rules_of_selection()) {
+    for (message, good, bad) in
+        rules().into_iter().chain(rules_of_kinds()).chain(rules_of_selection()).chain(rules_of_callers())
+    {
         covered.insert(message.to_owned());
         for manifest in good {
             cluster.apply(&with(manifest, "/metadata/namespace", json!(namespace)).to_string()).await;
@@ -281,7 +323,7 @@ async fn names_numbers_and_lists_are_bounded() {
         (provider("endpont", json!("https://a")), "unknown field"),
         (with(pool(), "/spec/providers", json!([])), "spec.providers"),
         (with(route(), "/spec/rules", json!([])), "spec.rules"),
-        (with(route(), "/spec/attachTo", json!({"gateways": []})), "spec.attachTo.gateways"),
+        (with(route(), "/spec/attachTo", json!({"gateways": ["a", "a"]})), "spec.attachTo.gateways"),
         (
             with(route(), "/spec/rules/0/matches", json!([{"models": ["a b"]}])),
             "spec.rules[0].matches[0].models[0]",

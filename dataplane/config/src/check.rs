@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    CircuitBreaker, Complexity, Conditions, Document, Limits, Operation, Pool, Provider, Remote, Rule,
-    Simulated, Timeouts, Upstream,
+    CallerMatch, Callers, CircuitBreaker, Complexity, Conditions, Credentials, Document, Limits, Operation,
+    Pool, Provider, Remote, Rule, Simulated, Timeouts, Upstream,
 };
 
 /// Something that keeps a document from being run.
@@ -46,6 +46,9 @@ pub(crate) fn document(document: &Document) -> Vec<Problem> {
     }
     for (key, pool) in &document.pools {
         found.pool(&format!("pools[{key}]"), pool);
+    }
+    if let Some(Callers::Shown(credentials)) = &document.callers {
+        found.credentials("callers", credentials);
     }
     found.0
 }
@@ -99,8 +102,29 @@ impl Findings {
                 );
             }
         }
+        if when.callers.contains(&CallerMatch::default()) {
+            self.add(format!("{path}.callers"), "an entry must say something of the caller");
+        }
         if when.paths.iter().any(|path| !path.starts_with('/')) {
             self.add(format!("{path}.paths"), "must start with `/`");
+        }
+    }
+
+    fn credentials(&mut self, path: &str, credentials: &Credentials) {
+        if let Some(tokens) = &credentials.tokens
+            && (tokens.issuer.is_empty() || tokens.audience.is_empty())
+        {
+            self.add(format!("{path}.tokens"), "needs an issuer and an audience");
+        }
+        for (i, key) in credentials.keys.iter().enumerate() {
+            let path = format!("{path}.keys[{i}]");
+            if key.name.is_empty() {
+                self.add(format!("{path}.name"), "must not be empty");
+            }
+            let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+            if key.sha256.len() != 64 || !key.sha256.bytes().all(digit) {
+                self.add(format!("{path}.sha256"), "must be 64 hexadecimal digits in lower case");
+            }
         }
     }
 

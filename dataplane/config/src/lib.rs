@@ -7,12 +7,14 @@
 //!
 //! - [`route`]: models, and the backends that answer for them.
 //! - [`pool`]: providers with their endpoints, keys, models and prices.
+//! - [`caller`]: who may call, and how that is known.
 //! - [`check`]: the one validator; it lists every problem.
 //! - [`section`]: the document cut into parts with digests, so that a change costs what changed.
 //! - [`stream`]: the messages between operator and proxy.
 
 pub mod route;
 pub mod pool;
+pub mod caller;
 pub mod check;
 pub mod section;
 pub mod stream;
@@ -21,6 +23,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use caller::{CallerMatch, Callers, Credentials, StaticKey, TokenKey, Tokens, Workload};
 pub use check::Problem;
 pub use pool::{
     Capability, CircuitBreaker, Credential, HealthCheck, Limits, Model, Operation, Pool, Price, Provider,
@@ -39,6 +42,9 @@ pub struct Document {
     pub routes: BTreeMap<String, Route>,
     #[serde(default)]
     pub pools: BTreeMap<String, Pool>,
+    /// Where absent, anyone may call and nobody is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callers: Option<Callers>,
 }
 
 impl Document {

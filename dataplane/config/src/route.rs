@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::CallerMatch;
+
 /// One LLMRoute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -108,6 +110,9 @@ pub enum Sticky {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Conditions {
+    /// Made by one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<CallerMatch>,
     /// Each of these headers with its value; names in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<HeaderMatch>,
@@ -122,7 +127,8 @@ pub struct Conditions {
 impl Conditions {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.headers.is_empty() && self.dialects.is_empty() && self.paths.is_empty()
+        let Self { callers, headers, dialects, paths } = self;
+        callers.is_empty() && headers.is_empty() && dialects.is_empty() && paths.is_empty()
     }
 }
 

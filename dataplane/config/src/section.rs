@@ -6,19 +6,23 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Document, Pool, Route};
+use crate::{Callers, Document, Pool, Route};
 
-/// `route/namespace/name` or `pool/namespace/name`.
+/// `route/namespace/name`, `pool/namespace/name`, or [`CALLERS`].
 pub type Key = String;
 /// A digest of a section's bytes as the operator serialized them; opaque to the proxy.
 pub type Digest = String;
 
-/// One route or one pool.
+/// The key of the one section that says who may call.
+pub const CALLERS: &str = "callers";
+
+/// One route, one pool, or who may call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Section {
     Route(Route),
     Pool(Pool),
+    Callers(Callers),
 }
 
 /// A section with its digest.
@@ -37,8 +41,11 @@ pub fn cut(document: &Document, digest: impl Fn(&Section) -> Digest) -> Sections
     let routes =
         document.routes.iter().map(|(key, route)| (format!("route/{key}"), Section::Route(route.clone())));
     let pools = document.pools.iter().map(|(key, pool)| (format!("pool/{key}"), Section::Pool(pool.clone())));
+    let callers =
+        document.callers.iter().map(|callers| (CALLERS.to_owned(), Section::Callers(callers.clone())));
     routes
         .chain(pools)
+        .chain(callers)
         .map(|(key, section)| (key, Stamped { digest: digest(&section), section: Arc::new(section) }))
         .collect()
 }
@@ -56,17 +63,27 @@ pub struct Update {
 }
 
 impl Update {
-    /// What leads from `holds` to `target`.
+    /// What leads from `holds` to `target`, which many proxies share, and `own`, which is this one's.
     #[must_use]
-    pub fn between(generation: u64, holds: &BTreeMap<Key, Digest>, target: &Sections) -> Self {
+    pub fn between(
+        generation: u64,
+        holds: &BTreeMap<Key, Digest>,
+        target: &Sections,
+        own: &Sections,
+    ) -> Self {
         Self {
             generation,
             put: target
                 .iter()
+                .chain(own)
                 .filter(|(key, stamped)| holds.get(*key) != Some(&stamped.digest))
                 .map(|(key, stamped)| (key.clone(), stamped.clone()))
                 .collect(),
-            remove: holds.keys().filter(|key| !target.contains_key(*key)).cloned().collect(),
+            remove: holds
+                .keys()
+                .filter(|key| !target.contains_key(*key) && !own.contains_key(*key))
+                .cloned()
+                .collect(),
         }
     }
 
@@ -108,6 +125,7 @@ impl Held {
             match stamped.section.as_ref() {
                 Section::Route(route) => drop(document.routes.insert(name, route.clone())),
                 Section::Pool(pool) => drop(document.pools.insert(name, pool.clone())),
+                Section::Callers(callers) => document.callers = Some(callers.clone()),
             }
         }
         document
@@ -123,7 +141,7 @@ pub fn digests(sections: &Sections) -> BTreeMap<Key, Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Timeouts;
+    use crate::{Credentials, Timeouts};
 
     fn document(routes: &[(&str, u64)]) -> Document {
         let route = |ms| Route {
@@ -135,6 +153,7 @@ mod tests {
         Document {
             routes: routes.iter().map(|(key, ms)| ((*key).to_owned(), route(*ms))).collect(),
             pools: [("ns/p".to_owned(), Pool::default())].into(),
+            callers: Some(Callers::Shown(Credentials::default())),
         }
     }
 
@@ -145,15 +164,15 @@ mod tests {
     #[test]
     fn a_change_costs_what_changed_and_leads_to_the_target() {
         let before = sections(&[("ns/a", 1), ("ns/b", 1), ("ns/c", 1)]);
-        let held = Held::default().updated(Update::between(1, &BTreeMap::new(), &before));
+        let held = Held::default().updated(Update::between(1, &BTreeMap::new(), &before, &Sections::new()));
         assert_eq!(held.document(), document(&[("ns/a", 1), ("ns/b", 1), ("ns/c", 1)]));
 
         let after = sections(&[("ns/a", 1), ("ns/b", 2), ("ns/d", 1)]);
-        let update = Update::between(2, &held.digests(), &after);
+        let update = Update::between(2, &held.digests(), &after, &Sections::new());
         assert_eq!(update.put.keys().collect::<Vec<_>>(), ["route/ns/b", "route/ns/d"]);
         assert_eq!(update.remove, ["route/ns/c"]);
         let held = held.updated(update);
         assert_eq!(held.document(), document(&[("ns/a", 1), ("ns/b", 2), ("ns/d", 1)]));
-        assert!(Update::between(3, &held.digests(), &after).is_empty());
+        assert!(Update::between(3, &held.digests(), &after, &Sections::new()).is_empty());
     }
 }

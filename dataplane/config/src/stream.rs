@@ -30,9 +30,11 @@ const LONGEST_ERROR: usize = 200;
 pub enum FromProxy {
     /// First, once: who it is, which gateway it is part of, what it holds already, and its breakers as
     /// `Health` tells them: an operator must at no time take a proxy that is new to it for a healthy one.
+    /// A sidecar is part of no gateway: it is part of its pod, and its token says which that is.
     Hello {
         proxy: String,
-        gateway: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gateway: Option<String>,
         version: String,
         holds: BTreeMap<Key, Digest>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -7,7 +7,10 @@ use llm_config::{self as config, Conditions, Document};
 use llm_dialect::Dialect;
 use llm_routing::pattern;
 
-use super::served::{Builder, Rule, Served};
+use super::{
+    callers::Identity,
+    served::{Builder, Rule, Served},
+};
 
 /// What of a call decides among rules, besides the model.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +18,8 @@ pub struct Asking<'a> {
     pub headers: &'a HeaderMap,
     pub dialect: Dialect,
     pub path: &'a str,
+    /// Who calls, where that is known.
+    pub caller: Option<&'a Identity>,
 }
 
 /// All rules in force, by the names that they serve.
@@ -108,12 +113,14 @@ impl Router {
 }
 
 /// Greater goes first: an exact name before a pattern, a longer pattern before a shorter one, then
-/// more headers, then a dialect, then a longer path. Equals keep the order of the document.
-fn precedence(model: &str, when: &Conditions) -> (bool, usize, usize, bool, usize) {
+/// one for certain callers, then more headers, then a dialect, then a longer path. Equals keep the order of the
+/// document. Callers come before headers: what is meant for a caller is not escaped by sending a header.
+fn precedence(model: &str, when: &Conditions) -> (bool, usize, bool, usize, bool, usize) {
     let path = when.paths.iter().map(String::len).max().unwrap_or(0);
     (
         !pattern::is_pattern(model),
         pattern::literal_len(model),
+        !when.callers.is_empty(),
         when.headers.len(),
         !when.dialects.is_empty(),
         path,
@@ -133,7 +140,9 @@ pub fn holds(when: &Conditions, asking: Asking<'_>) -> bool {
         let rest = asking.path.strip_prefix(path.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
     };
-    when.headers.iter().all(header)
+    let known = |wanted: &config::CallerMatch| asking.caller.is_some_and(|caller| caller.is(wanted));
+    (when.callers.is_empty() || when.callers.iter().any(known))
+        && when.headers.iter().all(header)
         && (when.dialects.is_empty() || when.dialects.iter().any(|wanted| same(*wanted, asking.dialect)))
         && (when.paths.is_empty() || when.paths.iter().any(below))
 }

@@ -44,7 +44,8 @@ pub struct StreamSettings {
     pub ca: PathBuf,
     /// A ServiceAccount token.
     pub token_file: PathBuf,
-    pub gateway: String,
+    /// `None` for a sidecar.
+    pub gateway: Option<String>,
     pub proxy: String,
     pub max_config_bytes: usize,
 }

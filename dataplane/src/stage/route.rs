@@ -133,7 +133,10 @@ fn otherwise(call: &Call, rule: &Rule) -> Error {
 pub fn unknown(snapshot: &Snapshot, model: &str) -> Error {
     let asked = excerpt(model);
     if snapshot.router.is_empty() {
-        return Error::NoRoutes { model: asked };
+        return match snapshot.callers.pod() {
+            Some(pod) => Error::NoRoutesForPod { model: asked, pod },
+            None => Error::NoRoutes { model: asked },
+        };
     }
     let lower = asked.to_lowercase();
     let mut near: Vec<(f64, &str)> = snapshot

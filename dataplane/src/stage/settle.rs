@@ -16,7 +16,7 @@ use crate::{
     metrics::{Metrics, Series},
     request_log::{Labels, Record, RequestLog},
     shared::Shared,
-    snapshot::Target,
+    snapshot::{Target, callers::Identity},
     stage::{
         decode::Call,
         identify::{Caller, excerpt},
@@ -69,6 +69,7 @@ struct Open {
     started: Instant,
     at: SystemTime,
     caller: Caller,
+    identity: Option<Arc<Identity>>,
     model: Option<Box<str>>,
     labels: Labels,
     request_bytes: u64,
@@ -95,6 +96,7 @@ impl Settlement {
             started: Instant::now(),
             at: SystemTime::now(),
             caller,
+            identity: None,
             model: None,
             labels: Labels::default(),
             request_bytes: 0,
@@ -123,6 +125,13 @@ impl Settlement {
     /// When the call arrived.
     pub fn started(&self) -> Instant {
         self.open.as_ref().map_or_else(Instant::now, |open| open.started)
+    }
+
+    /// Who calls is known.
+    pub fn is_called_by(&mut self, identity: &Arc<Identity>) {
+        if let Some(open) = &mut self.open {
+            open.identity = Some(identity.clone());
+        }
     }
 
     /// What it asks for is known.
@@ -243,6 +252,9 @@ impl Open {
         series.usage(usage, cost.total);
         cost.input = cost.input.saturating_add(self.elsewhere);
         cost.total = cost.total.saturating_add(self.elsewhere);
+        if let Some(identity) = &self.identity {
+            identity.series.call(status, usage, cost.total);
+        }
         let report = Report {
             request_id: self.id,
             target: self.target,
@@ -259,6 +271,7 @@ impl Open {
             id: self.id,
             at: self.at,
             caller: self.caller.address,
+            identity: self.identity,
             route: target.map(|target| target.labels.route.clone()),
             model: self.model,
             labels: self.labels,

@@ -53,6 +53,11 @@ impl Clients {
         Self { workers, by_trust: Mutex::default() }
     }
 
+    /// How many may ask.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
     /// The clients that trust these roots, the same each time, one for each worker.
     pub fn get(&self, trust: Trust) -> Result<Arc<[HttpClient]>, String> {
         let mut by_trust = self.by_trust.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::Args;
+use llm_config::{Callers, Workload};
 use llm_proxy::explain::{Request, Unexplained};
 
 use crate::{
@@ -34,6 +35,12 @@ pub struct ExplainArgs {
     /// A header of the call, such as 'x-llm-strategy: CostOptimized'. May be repeated.
     #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
     header: Vec<(String, String)>,
+    /// The ServiceAccount that calls, as NAMESPACE/NAME. Default: nobody known.
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = account)]
+    caller: Option<(String, String)>,
+    /// A label of the caller's pod. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = label, requires = "caller")]
+    caller_label: Vec<(String, String)>,
     /// For a person, or for a program.
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
@@ -53,7 +60,11 @@ pub enum ExplainError {
 }
 
 pub fn explain(args: &ExplainArgs) -> Result<(), ExplainError> {
-    let document = load_without_keys(&args.paths)?.document();
+    let mut document = load_without_keys(&args.paths)?.document();
+    document.callers = args.caller.clone().map(|(namespace, service_account)| {
+        let labels = args.caller_label.iter().cloned().collect();
+        Callers::Pod(Workload { namespace, service_account, labels, ..Workload::default() })
+    });
     let body =
         body(&args.request).map_err(|error| ExplainError::Body { path: args.request.clone(), error })?;
     let request = Request { path: args.path.clone(), headers: args.header.clone(), body };
@@ -78,4 +89,17 @@ fn body(path: &Path) -> io::Result<Vec<u8>> {
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("it must be NAME: VALUE")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn account(text: &str) -> Result<(String, String), String> {
+    pair(text, '/').ok_or_else(|| "it must be NAMESPACE/NAME".to_owned())
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    pair(text, '=').ok_or_else(|| "it must be NAME=VALUE".to_owned())
+}
+
+fn pair(text: &str, between: char) -> Option<(String, String)> {
+    let (left, right) = text.split_once(between)?;
+    (!left.is_empty() && !right.is_empty()).then(|| (left.to_owned(), right.to_owned()))
 }

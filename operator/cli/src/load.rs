@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use llm_config::Document;
 use llm_operator::{
-    compile::{Compiled, compile},
+    compile::{Compiled, compile, fleet::Fleet},
     observe::{
         ObjectName,
         environment::{self, Variables},
@@ -40,7 +40,7 @@ pub struct Loaded {
 impl Loaded {
     /// What the proxy should run.
     pub fn document(&self) -> Document {
-        self.compiled.documents.get(GATEWAY).cloned().unwrap_or_default()
+        self.compiled.documents.get(&Fleet::gateway(GATEWAY)).cloned().unwrap_or_default()
     }
 }
 
@@ -75,7 +75,7 @@ pub fn load_without_keys(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
 }
 
 fn served(mut manifests: Manifests, notes: Vec<String>) -> Result<Loaded, LoadError> {
-    manifests.observed.gateways.insert(GATEWAY.to_owned());
+    manifests.observed.gateways.insert(GATEWAY.to_owned(), None);
     let compiled = compile(&manifests.observed);
     let problems = problems(&manifests, &compiled);
     if !problems.is_empty() {

@@ -81,7 +81,7 @@ pub fn compile(
         providers: pool.spec.providers.iter().map(|provider| provider.name.clone()).collect(),
         ready: if invalid.is_empty() { compiled.providers.len() } else { 0 },
         models: pool.spec.providers.iter().flat_map(|p| &p.models).map(|model| model.name.clone()).collect(),
-        gateways: Default::default(),
+        fleets: Default::default(),
     };
     let compiled = invalid.is_empty().then_some(compiled);
     (outcome, compiled)

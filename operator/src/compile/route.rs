@@ -2,28 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::{Selector, SelectorExt as _};
 use llm_config as config;
 use llm_crds::{
-    Backend, Complexity, ConditionType, Dialect, FromNamespaces, LLMRoute, Override, QueuePriority, Reason,
-    RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts, Verdict, unit_interval_ppm,
+    Backend, CallerMatch, Complexity, ConditionType, Dialect, FromNamespaces, LLMRoute, Override,
+    QueuePriority, Reason, RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts, Verdict,
+    unit_interval_ppm,
 };
 
-use super::{RouteOutcome, accepted, millis, pool::Offered, resolved};
+use super::{
+    RouteOutcome, accepted,
+    fleet::{Fleet, matches},
+    millis,
+    pool::Offered,
+    resolved,
+};
 use crate::observe::{ObjectName, Observed};
 
 type Pools<'a> = BTreeMap<ObjectName, Offered<'a>>;
-/// Which route serves a model on a gateway.
-pub type Claims = BTreeMap<(String, String), ObjectName>;
-/// By gateway.
-type Shipped = Vec<(String, config::Route)>;
+/// Which route serves a model on a fleet.
+pub type Claims = BTreeMap<(Fleet, String), ObjectName>;
+type Shipped = Vec<(Fleet, config::Route)>;
 
 pub fn compile(
     name: &ObjectName,
     route: &LLMRoute,
     observed: &Observed,
     pools: &Pools<'_>,
+    selecting: &BTreeMap<Fleet, BTreeSet<ObjectName>>,
     claims: &mut Claims,
 ) -> (RouteOutcome, Shipped) {
     let joined = Joined { name, observed, pools };
@@ -46,11 +51,18 @@ pub fn compile(
         outcome.verdicts = vec![accepted(reason, &[invalid, unknown].concat()), resolved];
         return (outcome, Vec::new());
     }
-    let (shipped, lost) = claim(name, route, &rules, claims);
-    outcome.gateways = shipped.iter().map(|(gateway, _)| gateway.clone()).collect();
-    outcome.models =
-        shipped.iter().flat_map(|(_, r)| &r.rules).flat_map(|rule| rule.models.clone()).collect();
-    outcome.verdicts = if shipped.is_empty() {
+    let gateways = route.spec.attach_to.gateways.iter().map(|gateway| Fleet::gateway(gateway));
+    let sidecars =
+        selecting.iter().filter(|(_, routes)| routes.contains(name)).map(|(fleet, _)| fleet.clone());
+    let (shipped, lost) = claim(name, gateways.chain(sidecars), &rules, claims);
+    outcome.fleets = shipped.iter().map(|(fleet, _)| fleet.clone()).collect();
+    // Where no pod is selected yet, there is nobody to have lost against.
+    outcome.shipped = !shipped.is_empty() || lost.is_empty();
+    if !shipped.is_empty() {
+        outcome.models =
+            shipped.iter().flat_map(|(_, r)| &r.rules).flat_map(|rule| rule.models.clone()).collect();
+    }
+    outcome.verdicts = if !outcome.shipped {
         vec![accepted(Reason::ModelConflict, &lost), resolved]
     } else {
         vec![accepted(Reason::Accepted, &[]), resolved]
@@ -66,16 +78,16 @@ pub fn compile(
     (outcome, shipped)
 }
 
-/// Takes the models that no older route has, gateway by gateway.
+/// Takes the models that no older route has, fleet by fleet.
 fn claim(
     name: &ObjectName,
-    route: &LLMRoute,
+    fleets: impl Iterator<Item = Fleet>,
     rules: &[config::Rule],
     claims: &mut Claims,
 ) -> (Shipped, Vec<String>) {
     let mut lost = Vec::new();
     let mut shipped = Vec::new();
-    for gateway in &route.spec.attach_to.gateways {
+    for fleet in fleets {
         let mut kept = Vec::new();
         for rule in rules {
             let mut rule = rule.clone();
@@ -85,11 +97,19 @@ fn claim(
                     said.contains("**").then(|| said.replace("**", "*"))
                 });
                 let said = said.last().unwrap_or_default();
-                let holder = claims.entry((gateway.clone(), said)).or_insert_with(|| name.clone());
+                let holder = claims.entry((fleet.clone(), said)).or_insert_with(|| name.clone());
                 if holder != name {
-                    lost.push(format!(
-                        "model `{model}` is served on gateway `{gateway}` by the older LLMRoute {holder}: remove it from one of them"
-                    ));
+                    let on = match &fleet {
+                        Fleet::Gateway(gateway) => format!("on gateway `{gateway}`"),
+                        Fleet::Sidecars { .. } => "to pods that both select".to_owned(),
+                    };
+                    let problem = format!(
+                        "model `{model}` is served {on} by the older LLMRoute {holder}: remove it from one of them"
+                    );
+                    // Several fleets of sidecars say the same.
+                    if !lost.contains(&problem) {
+                        lost.push(problem);
+                    }
                 }
                 holder == name
             });
@@ -98,7 +118,7 @@ fn claim(
             }
         }
         if !kept.is_empty() {
-            shipped.push((gateway.clone(), config::Route { rules: kept }));
+            shipped.push((fleet, config::Route { rules: kept }));
         }
     }
     (shipped, lost)
@@ -121,9 +141,9 @@ fn repeated(rules: &[Vec<config::Rule>]) -> Vec<String> {
 }
 
 fn unknown_gateways(route: &LLMRoute, observed: &Observed) -> Vec<String> {
-    let known = observed.gateways.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let known = observed.gateways.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     let unknown =
-        route.spec.attach_to.gateways.iter().filter(|gateway| !observed.gateways.contains(*gateway));
+        route.spec.attach_to.gateways.iter().filter(|gateway| !observed.gateways.contains_key(*gateway));
     unknown
         .map(|gateway| format!("spec.attachTo.gateways: there is no gateway `{gateway}`; there are: {known}"))
         .collect()
@@ -291,15 +311,25 @@ fn conditions(entry: &RouteMatch) -> config::Conditions {
         Dialect::Ollama => config::Dialect::Ollama,
     });
     let mut conditions = config::Conditions {
+        callers: entry.callers.iter().map(caller).collect(),
         headers: headers.collect(),
         dialects: dialects.collect(),
         paths: entry.paths.clone(),
     };
     // The order in which they are given means nothing: the same conditions are told as the same.
+    conditions.callers.sort();
     conditions.headers.sort();
     conditions.dialects.sort();
     conditions.paths.sort();
     conditions
+}
+
+fn caller(wanted: &CallerMatch) -> config::CallerMatch {
+    let CallerMatch { mut namespaces, mut service_accounts, labels, mut keys } = wanted.clone();
+    for list in [&mut namespaces, &mut service_accounts, &mut keys] {
+        list.sort();
+    }
+    config::CallerMatch { namespaces, service_accounts, labels, keys }
 }
 
 fn complexity(given: &Complexity) -> Result<config::Complexity, String> {
@@ -348,10 +378,4 @@ fn timeouts(given: Option<&Timeouts>) -> config::Timeouts {
 
 fn callable(pool: &config::Pool, model: &str) -> bool {
     pool.providers.iter().any(|provider| provider.models.iter().any(|offered| offered.name == model))
-}
-
-/// The schema admits no selector that can't be read; one that came by another way must not open a pool.
-fn matches(selector: Option<&LabelSelector>, labels: Option<&BTreeMap<String, String>>) -> bool {
-    let (Some(selector), Some(labels)) = (selector, labels) else { return false };
-    Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
 }

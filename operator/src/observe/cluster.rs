@@ -1,12 +1,12 @@
 //! The cluster as reflector stores: routes, pools and the labels of namespaces are watched whole, the
 //! Secrets one by one. Whatever changes rings one bell.
 
-use std::{collections::BTreeSet, fmt::Debug, hash::Hash, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc};
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Resource, ResourceExt as _,
     core::PartialObjectMeta,
     runtime::{
         WatchStreamExt as _,
@@ -18,16 +18,26 @@ use llm_crds::{LLMRoute, ProviderPool};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use super::{Observed, secrets::SecretWatches};
+use super::{
+    CallerSettings, ObjectName, Observed, gateways::Gateways, issuer::IssuerWatch, secrets::SecretWatches,
+};
 use crate::metrics::Metrics;
+
+/// The label of pods that have a sidecar: the injection puts it, and no other pod's labels are read.
+pub const SIDECAR: &str = "llmgateway.dev/sidecar";
+
+/// What `kubectl apply` leaves: the whole object once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The watches.
 pub struct Cluster {
     routes: Store<LLMRoute>,
     pools: Store<ProviderPool>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
+    pods: Store<PartialObjectMeta<Pod>>,
     secrets: SecretWatches,
-    gateways: BTreeSet<String>,
+    issuer: IssuerWatch,
+    gateways: BTreeMap<String, Option<CallerSettings>>,
 }
 
 impl Cluster {
@@ -35,21 +45,34 @@ impl Cluster {
     /// not take what it has not seen yet for deleted.
     pub async fn watch(
         client: &Client,
-        gateways: BTreeSet<String>,
+        gateways: &Gateways,
         changed: &Arc<Notify>,
         metrics: &Arc<Metrics>,
     ) -> Self {
         let routes = reflect(Api::<LLMRoute>::all(client.clone()), changed, metrics);
         let pools = reflect(Api::<ProviderPool>::all(client.clone()), changed, metrics);
         let namespaces = reflect(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), changed, metrics);
+        let pods = reflect_with(
+            Api::<PartialObjectMeta<Pod>>::all(client.clone()),
+            watcher::Config::default().labels(&format!("{SIDECAR}=true")),
+            changed,
+            metrics,
+        );
+        let issuer = IssuerWatch::start(client.clone(), changed.clone(), metrics.clone());
         let secrets = SecretWatches::new(client.clone(), changed.clone(), metrics.clone());
         // A store is ready once its first listing is in; the writer that could say otherwise lives on.
-        let _ready =
-            tokio::join!(routes.wait_until_ready(), pools.wait_until_ready(), namespaces.wait_until_ready());
-        Self { routes, pools, namespaces, secrets, gateways }
+        let _ready = tokio::join!(
+            routes.wait_until_ready(),
+            pools.wait_until_ready(),
+            namespaces.wait_until_ready(),
+            pods.wait_until_ready()
+        );
+        let gateways =
+            gateways.iter().map(|(name, gateway)| (name.clone(), Some(gateway.callers.clone()))).collect();
+        Self { routes, pools, namespaces, pods, secrets, issuer, gateways }
     }
 
-    /// What there is now, once every Secret that is wanted has been looked at.
+    /// What there is now, once every Secret that is wanted and the keys of tokens have been looked at.
     pub fn observe(&mut self) -> Option<Observed> {
         let mut observed = Observed {
             routes: self.routes.state(),
@@ -64,6 +87,13 @@ impl Cluster {
                 })
                 .collect(),
             gateways: self.gateways.clone(),
+            issuer: self.issuer.get()?,
+            sidecars: self
+                .pods
+                .state()
+                .iter()
+                .map(|pod| (ObjectName::of(pod.as_ref()), pod.labels().clone()))
+                .collect(),
             ..Observed::default()
         };
         observed.secrets = self.secrets.follow(&observed.wanted_secrets())?;
@@ -105,7 +135,12 @@ async fn follow<K>(
     K: Resource + Clone + Send + Sync + 'static,
     K::DynamicType: Default + Eq + Hash + Clone + Send + Sync,
 {
-    let mut events = std::pin::pin!(events.default_backoff().reflect(writer));
+    // Who manages which field, and what others note, is nobody's business here, and most of an object's size.
+    let events = events.default_backoff().modify(|object| {
+        object.managed_fields_mut().clear();
+        object.annotations_mut().remove(LAST_APPLIED);
+    });
+    let mut events = std::pin::pin!(events.reflect(writer));
     while let Some(event) = events.next().await {
         match event {
             // The pages of a listing change nothing until it is complete.

@@ -82,7 +82,7 @@ stringData: {key: sk-1}
         if without {
             do_without_secrets(&mut read.observed);
         }
-        read.observed.gateways.insert("default".to_owned());
+        read.observed.gateways.insert("default".to_owned(), None);
         let compiled = compile(&read.observed);
         let pools = compiled.documents.values().flat_map(|document| document.pools.values());
         let names = pools.flat_map(|pool| &pool.providers).map(|provider| provider.name.clone()).collect();

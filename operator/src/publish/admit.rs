@@ -1,15 +1,13 @@
-//! Who may hold a gateway's configuration, credentials included: a proxy shows a ServiceAccount token
-//! made for our audience, the API server says whose it is, and the operator's own settings say which
-//! ServiceAccount runs which gateway.
-
-use std::collections::BTreeMap;
+//! Who may hold configuration, credentials included: a proxy shows a ServiceAccount token made for our
+//! audience, and the API server says whose it is. Which ServiceAccount runs which gateway, the operator's
+//! own settings say; a sidecar is its pod, whatever it says of itself.
 
 use http::{HeaderMap, StatusCode, header};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use kube::{Api, Client, api::PostParams};
 use llm_config::stream::AUDIENCE;
 
-use crate::observe::ObjectName;
+use crate::observe::{ObjectName, cluster::SIDECAR, gateways::Gateways};
 
 /// The claim in a projected token that names its pod.
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
@@ -22,9 +20,13 @@ pub enum Refusal {
     #[error("the token is not valid for the audience `{AUDIENCE}`: {0}")]
     InvalidToken(String),
     #[error(
-        "{user} may not serve gateway `{gateway}`: start the operator with --gateway {gateway}=NAMESPACE/SERVICEACCOUNT of its proxies"
+        "{user} may not serve gateway `{gateway}`: name the ServiceAccount of its proxies in the operator's --gateways file"
     )]
     NotAllowed { user: String, gateway: String },
+    #[error("{0} runs in no pod: a sidecar shows a token that is bound to its pod")]
+    NoPod(String),
+    #[error("pod {0} is not known as one with a sidecar: it needs the label `{SIDECAR}: \"true\"`")]
+    NotASidecar(ObjectName),
     #[error("the API server can't review the token now: {0}")]
     Unavailable(String),
 }
@@ -33,7 +35,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoToken | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
-            Self::NotAllowed { .. } => StatusCode::FORBIDDEN,
+            Self::NotAllowed { .. } | Self::NoPod(_) | Self::NotASidecar(_) => StatusCode::FORBIDDEN,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -41,19 +43,46 @@ impl Refusal {
 
 /// Whom the API server says the token is.
 pub struct Identity {
-    pub service_account: String,
+    user: String,
     /// The pod that the token is bound to, where it is.
     pub pod: Option<String>,
+}
+
+/// A pod and who it runs as.
+pub struct PodIdentity {
+    pub pod: ObjectName,
+    pub service_account: String,
+}
+
+impl Identity {
+    /// Who it is, where it is a ServiceAccount.
+    fn service_account(&self) -> Option<ObjectName> {
+        let (namespace, name) = self.user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+        Some(ObjectName::new(namespace, name))
+    }
+
+    /// The pod that it is.
+    ///
+    /// # Errors
+    /// Where the token is bound to none.
+    pub fn of_pod(&self) -> Result<PodIdentity, Refusal> {
+        let account = self.service_account();
+        let (Some(account), Some(pod)) = (account, &self.pod) else {
+            return Err(Refusal::NoPod(self.user.clone()));
+        };
+        let pod = ObjectName::new(account.namespace, pod.clone());
+        Ok(PodIdentity { pod, service_account: account.name })
+    }
 }
 
 /// Checks proxies.
 pub struct Admission {
     client: Client,
-    gateways: BTreeMap<String, ObjectName>,
+    gateways: Gateways,
 }
 
 impl Admission {
-    pub fn new(client: Client, gateways: BTreeMap<String, ObjectName>) -> Self {
+    pub fn new(client: Client, gateways: Gateways) -> Self {
         Self { client, gateways }
     }
 
@@ -81,18 +110,15 @@ impl Admission {
         }
         let UserInfo { username, extra, .. } = status.user.unwrap_or_default();
         let pod = extra.and_then(|mut extra| extra.remove(POD_NAME)?.into_iter().next());
-        Ok(Identity { service_account: username.unwrap_or_default(), pod })
+        Ok(Identity { user: username.unwrap_or_default(), pod })
     }
 
     /// Whether this identity runs the gateway.
     pub fn authorize(&self, identity: &Identity, gateway: &str) -> Result<(), Refusal> {
-        let allowed = self.gateways.get(gateway).is_some_and(|account| {
-            identity.service_account
-                == format!("system:serviceaccount:{}:{}", account.namespace, account.name)
-        });
-        if allowed {
+        let account = self.gateways.get(gateway).map(|gateway| &gateway.service_account);
+        if account.is_some() && account == identity.service_account().as_ref() {
             return Ok(());
         }
-        Err(Refusal::NotAllowed { user: identity.service_account.clone(), gateway: gateway.to_owned() })
+        Err(Refusal::NotAllowed { user: identity.user.clone(), gateway: gateway.to_owned() })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -10,19 +11,32 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use super::Digests;
-use crate::metrics::Metrics;
+use crate::{compile::fleet::Fleet, metrics::Metrics, observe::ObjectName};
 
 /// Names and reasons that a summary carries, at most.
 const TOLD: usize = 5;
 
-/// Gateway and name of a proxy.
+/// Which proxy it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ProxyName {
-    pub gateway: String,
-    pub proxy: String,
+pub enum ProxyName {
+    /// By the name of its pod, or the one that it gives itself.
+    OfGateway { gateway: String, proxy: String },
+    /// By its pod.
+    Sidecar(ObjectName),
+}
+
+impl fmt::Display for ProxyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OfGateway { proxy, .. } => f.write_str(proxy),
+            Self::Sidecar(pod) => write!(f, "{pod}"),
+        }
+    }
 }
 
 struct Proxy {
+    /// What it is part of, once that is known.
+    fleet: Option<Fleet>,
     /// Tells this connection from a later one of the same proxy.
     connection: u64,
     holds: Arc<Digests>,
@@ -49,7 +63,7 @@ pub struct Place {
     connection: u64,
 }
 
-/// What the proxies of a gateway hold, and whom they leave alone: those that hold the same are one
+/// What the proxies of a fleet hold, and whom they leave alone: those that hold the same are one
 /// group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,6 +74,9 @@ pub struct Summary {
     #[serde(default)]
     pub open: Vec<OpenOn>,
 }
+
+/// Summaries by fleet.
+pub type Summaries = BTreeMap<Fleet, Summary>;
 
 /// Proxies that hold the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +122,7 @@ impl Attached {
     pub fn attach(
         self: &Arc<Self>,
         name: ProxyName,
+        fleet: Option<Fleet>,
         holds: Digests,
         open: Vec<Open>,
     ) -> (Place, oneshot::Receiver<()>) {
@@ -113,7 +131,7 @@ impl Attached {
         proxies.0 += 1;
         let connection = proxies.0;
         let (holds, open) = (Arc::new(holds), bounded(open));
-        let proxy = Proxy { connection, holds, refused: None, open, _replaced: replaced };
+        let proxy = Proxy { fleet, connection, holds, refused: None, open, _replaced: replaced };
         proxies.1.insert(name.clone(), proxy);
         self.metrics.streams.set(i64::try_from(proxies.1.len()).unwrap_or(i64::MAX));
         self.changed.send_replace(());
@@ -130,37 +148,38 @@ impl Attached {
         self.breakers_changed.subscribe()
     }
 
-    /// What the proxies hold and whom they leave alone, by gateway.
-    pub fn summaries(&self) -> BTreeMap<String, Summary> {
+    /// What the proxies hold and whom they leave alone.
+    pub fn summaries(&self) -> Summaries {
         let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut summaries: BTreeMap<String, Summary> = BTreeMap::new();
-        let mut open: BTreeMap<&str, Vec<OpenOn>> = BTreeMap::new();
+        let mut summaries = Summaries::new();
+        let mut open: BTreeMap<&Fleet, Vec<OpenOn>> = BTreeMap::new();
         for (name, proxy) in &proxies.1 {
-            let summary = summaries.entry(name.gateway.clone()).or_default();
+            let Some(fleet) = &proxy.fleet else { continue };
+            let summary = summaries.entry(fleet.clone()).or_default();
             let same =
                 |group: &&mut Group| Arc::ptr_eq(&group.holds, &proxy.holds) || group.holds == proxy.holds;
             match summary.groups.iter_mut().find(same) {
                 Some(group) => {
                     group.proxies += 1;
                     if group.names.len() < TOLD {
-                        group.names.push(name.proxy.clone());
+                        group.names.push(name.to_string());
                     }
                 }
                 None => summary.groups.push(Group {
                     proxies: 1,
-                    names: vec![name.proxy.clone()],
+                    names: vec![name.to_string()],
                     holds: proxy.holds.clone(),
                 }),
             }
             if let Some(problems) = &proxy.refused
                 && summary.refusals.len() < TOLD
             {
-                summary.refusals.push(Refusal { proxy: name.proxy.clone(), problems: problems.clone() });
+                summary.refusals.push(Refusal { proxy: name.to_string(), problems: problems.clone() });
             }
-            open.entry(&name.gateway).or_default().extend(proxy.open.iter().map(OpenOn::one));
+            open.entry(fleet).or_default().extend(proxy.open.iter().map(OpenOn::one));
         }
-        for (gateway, open) in open {
-            let Some(summary) = summaries.get_mut(gateway) else { continue };
+        for (fleet, open) in open {
+            let Some(summary) = summaries.get_mut(fleet) else { continue };
             summary.open = OpenOn::merged(open);
             summary.open.truncate(MOST_OPEN);
         }
@@ -189,6 +208,11 @@ impl OpenOn {
 }
 
 impl Place {
+    /// The proxy is part of this fleet now.
+    pub fn belongs_to(&self, fleet: &Fleet) {
+        self.update(|proxy| proxy.fleet = Some(fleet.clone()));
+    }
+
     /// The proxy runs on this now.
     pub fn acknowledged(&self, holds: Arc<Digests>) {
         self.update(|proxy| {

@@ -9,7 +9,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::Incoming;
 use llm_config::{
-    section::Update,
+    section::{CALLERS, Digest, Stamped, Update},
     stream::{FromProxy, Line, Lines, PATH},
 };
 use tokio::{
@@ -18,15 +18,18 @@ use tokio::{
 };
 
 use super::{
-    Digests, Targets,
+    Digests, Target, Targets,
     admit::{Admission, Refusal},
-    attached::{Attached, Place, ProxyName},
+    attached::{Attached, Place},
+    member::Member,
 };
-use crate::metrics::Metrics;
+use crate::{compile::fleet::Fleet, metrics::Metrics, observe::ObjectName};
 
 /// A hello names every section that a proxy holds, at some 100 bytes each.
 const LONGEST_MESSAGE: usize = 16 * 1024 * 1024;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// The watch of pods tells of one within milliseconds; one without the label never.
+const KNOWN_WITHIN: Duration = Duration::from_secs(3);
 /// A proxy that does not answer an update for so long is hung up on.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -38,7 +41,7 @@ pub type ReplyBody = Either<Full<Bytes>, Updates>;
 pub struct Streams {
     pub admission: Admission,
     pub attached: Arc<Attached>,
-    pub targets: watch::Receiver<Option<Targets>>,
+    pub targets: watch::Receiver<Option<Arc<Targets>>>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -95,17 +98,32 @@ impl Streams {
             Ok(Err(error)) => return Err((StatusCode::BAD_REQUEST, error.to_string())),
             Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "no hello came".to_owned())),
         };
-        self.admission.authorize(&identity, &gateway).map_err(refused)?;
-        // The API server's word for the pod counts for more than the proxy's own.
-        let proxy = identity.pod.unwrap_or(proxy);
-        tracing::info!(proxy, gateway, version, "a proxy is attached");
-        let name = ProxyName { gateway, proxy };
-        let (place, replaced) = self.attached.attach(name.clone(), holds.clone(), open);
+        let member = match gateway {
+            Some(gateway) => {
+                self.admission.authorize(&identity, &gateway).map_err(refused)?;
+                // The API server's word for the pod counts for more than the proxy's own.
+                Member::OfGateway { gateway, proxy: identity.pod.unwrap_or(proxy) }
+            }
+            None => {
+                let pod = identity.of_pod().map_err(refused)?;
+                self.known(&pod.pod).await.map_err(refused)?;
+                Member::Sidecar(pod)
+            }
+        };
+        let name = member.name();
+        let fleet = member.fleet(&self.targets.borrow());
+        tracing::info!(proxy = %name, fleet = fleet.as_ref().map(tracing::field::display), version, "a proxy is attached");
+        // What is the proxy's alone is told apart: what it shares is compared by one allocation.
+        let mut shared = holds;
+        let own = member.pod().and_then(|_| shared.remove(CALLERS));
+        let (place, replaced) = self.attached.attach(name.clone(), fleet.clone(), shared.clone(), open);
         let (updates, body) = mpsc::channel(1);
         let conversation = Conversation {
             targets: self.targets.clone(),
-            gateway: name.gateway.clone(),
-            holds: Arc::new(holds),
+            member,
+            fleet,
+            holds: Arc::new(shared),
+            holds_of_own: own,
             generation: 0,
             messages,
             updates,
@@ -113,20 +131,35 @@ impl Streams {
         };
         tokio::spawn(async move {
             let Err(why) = conversation.run(replaced).await;
-            tracing::info!(proxy = name.proxy, gateway = name.gateway, %why, "a proxy is detached");
+            tracing::info!(proxy = %name, %why, "a proxy is detached");
         });
         let frames = stream::unfold(body, async |mut body: mpsc::Receiver<Bytes>| {
             Some((Ok(Frame::data(body.recv().await?)), body))
         });
         Ok(StreamBody::new(frames.boxed()))
     }
+
+    /// Waits until a pod is known as one with a sidecar: it may have started faster than the watch told of it.
+    async fn known(&self, pod: &ObjectName) -> Result<(), Refusal> {
+        let mut targets = self.targets.clone();
+        let known = targets
+            .wait_for(|targets| targets.as_ref().is_some_and(|targets| targets.sidecars.contains_key(pod)));
+        match timeout(KNOWN_WITHIN, known).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Refusal::NotASidecar(pod.clone())),
+        }
+    }
 }
 
 struct Conversation {
-    targets: watch::Receiver<Option<Targets>>,
-    gateway: String,
-    /// What the proxy has last acknowledged.
+    targets: watch::Receiver<Option<Arc<Targets>>>,
+    member: Member,
+    /// What the proxy was part of when it was last looked at.
+    fleet: Option<Fleet>,
+    /// What the proxy has last acknowledged, of what it shares with its fleet.
     holds: Arc<Digests>,
+    /// And of what is its own.
+    holds_of_own: Option<Digest>,
     generation: u64,
     messages: Messages,
     updates: mpsc::Sender<Bytes>,
@@ -136,17 +169,17 @@ struct Conversation {
 impl Conversation {
     async fn run(mut self, mut replaced: oneshot::Receiver<()>) -> Result<Infallible, Ended> {
         loop {
-            let target = self.targets.borrow_and_update().clone();
-            if let Some(targets) = target {
-                let target = targets.get(&self.gateway).cloned().unwrap_or_default();
-                // The first update is sent though it be empty: the proxy is ready by it.
-                let update = Update::between(self.generation + 1, &self.holds, &target.sections);
-                if self.generation == 0 || !update.is_empty() {
-                    self.send(&update, &target.digests).await?;
-                } else {
-                    self.holds = target.digests.clone();
-                    self.place.acknowledged(target.digests);
+            let targets = self.targets.borrow_and_update().clone();
+            // A pod that is gone keeps what it has to the end.
+            let fleet = self.member.fleet(&targets);
+            if let (Some(targets), Some(fleet)) = (targets, fleet) {
+                if self.fleet.as_ref() != Some(&fleet) {
+                    self.place.belongs_to(&fleet);
                 }
+                let target = targets.fleets.get(&fleet).cloned().unwrap_or_default();
+                self.fleet = Some(fleet);
+                let own = self.member.own(&targets);
+                self.lead_to(&target, own).await?;
             }
             tokio::select! {
                 changed = self.targets.changed() => changed.map_err(|_| Ended::Ending)?,
@@ -160,7 +193,24 @@ impl Conversation {
         }
     }
 
-    async fn send(&mut self, update: &Update, digests: &Arc<Digests>) -> Result<(), Ended> {
+    /// Leads the proxy to what it should hold.
+    async fn lead_to(&mut self, target: &Target, own: Option<Stamped>) -> Result<(), Ended> {
+        let own_digest = own.as_ref().map(|own| own.digest.clone());
+        let own = own.filter(|_| own_digest != self.holds_of_own).map(|own| (CALLERS.to_owned(), own));
+        let update =
+            Update::between(self.generation + 1, &self.holds, &target.sections, &own.into_iter().collect());
+        // The first update is sent though it be empty: the proxy is ready by it.
+        let taken = if self.generation == 0 || !update.is_empty() { self.send(&update).await? } else { true };
+        if taken {
+            self.holds = target.digests.clone();
+            self.holds_of_own = own_digest;
+            self.place.acknowledged(target.digests.clone());
+        }
+        Ok(())
+    }
+
+    /// Sends an update, and tells whether the proxy has taken it.
+    async fn send(&mut self, update: &Update) -> Result<bool, Ended> {
         self.generation = update.generation;
         let generation = update.generation;
         // Strings and numbers only: it can't fail.
@@ -171,14 +221,10 @@ impl Conversation {
             .await
             .map_err(|_| Ended::NoAnswer { generation })??;
         match answer {
-            FromProxy::Ack { generation: answered } if answered == generation => {
-                self.holds = digests.clone();
-                self.place.acknowledged(digests.clone());
-                Ok(())
-            }
+            FromProxy::Ack { generation: answered } if answered == generation => Ok(true),
             FromProxy::Refuse { generation: answered, problems } if answered == generation => {
                 self.place.refused(problems);
-                Ok(())
+                Ok(false)
             }
             other => Err(Ended::NoMessage(format!("{other:?} in answer to update {generation}"))),
         }

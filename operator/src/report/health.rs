@@ -9,7 +9,11 @@ use std::{
 use llm_crds::{ConditionType, ModelHealth, ProviderHealth, ProviderPoolSpec, Reason, Verdict};
 use tokio::time::Instant;
 
-use crate::{observe::ObjectName, publish::attached::OpenOn, replicas::Summaries};
+use crate::{
+    compile::fleet::Fleet,
+    observe::ObjectName,
+    publish::attached::{OpenOn, Summaries},
+};
 
 /// Models that a message tells of, at most.
 const TOLD: usize = 5;
@@ -34,11 +38,10 @@ impl Health {
     pub fn of(
         name: &ObjectName,
         pool: &ProviderPoolSpec,
-        gateways: &BTreeSet<String>,
+        fleets: &BTreeSet<Fleet>,
         summaries: &[Summaries],
     ) -> Option<Self> {
-        let told =
-            || gateways.iter().flat_map(|gateway| summaries.iter().filter_map(move |s| s.get(gateway)));
+        let told = || fleets.iter().flat_map(|fleet| summaries.iter().filter_map(move |s| s.get(fleet)));
         let proxies = told().flat_map(|summary| &summary.groups).map(|group| group.proxies).sum();
         if proxies == 0 {
             return None;

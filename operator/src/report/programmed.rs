@@ -6,8 +6,11 @@ use llm_config::section::Key;
 use llm_crds::{ConditionType, Reason, Verdict};
 
 use crate::{
-    publish::{Targets, attached::Group},
-    replicas::Summaries,
+    compile::fleet::{self, Fleet},
+    publish::{
+        Targets,
+        attached::{Group, Summaries},
+    },
 };
 
 /// Names that a message lists, at most.
@@ -18,6 +21,8 @@ const TOLD: usize = 5;
 pub enum Absent {
     /// A route that was not accepted or not resolved.
     NotShipped,
+    /// A route for sidecars only, and no pod that it selects has one.
+    NoSidecars,
     /// A pool that no route uses.
     Unused,
 }
@@ -32,7 +37,7 @@ impl Proxies<'_> {
     /// The `Programmed` verdict of an object made of `sections`, and its share as `2/2`.
     pub fn programmed(
         &self,
-        gateways: &BTreeSet<String>,
+        fleets: &BTreeSet<Fleet>,
         sections: &[Key],
         absent: Absent,
     ) -> (Verdict, String) {
@@ -42,9 +47,12 @@ impl Proxies<'_> {
             reason,
             message,
         };
-        if gateways.is_empty() {
+        if fleets.is_empty() {
             let (reason, message) = match absent {
                 Absent::NotShipped => (Reason::NotShipped, "not sent to any proxy: see the other conditions"),
+                Absent::NoSidecars => {
+                    (Reason::NoProxies, "no pod that spec.attachTo.podSelector selects has a sidecar")
+                }
                 Absent::Unused => (Reason::Unused, "no LLMRoute that is in force uses this pool"),
             };
             return (verdict(false, reason, message.to_owned()), "-".to_owned());
@@ -53,11 +61,11 @@ impl Proxies<'_> {
         let mut current = 0;
         let mut behind: Vec<&str> = Vec::new();
         let mut refused: Vec<String> = Vec::new();
-        for gateway in gateways {
-            for summary in self.summaries.iter().filter_map(|summaries| summaries.get(gateway)) {
+        for fleet in fleets {
+            for summary in self.summaries.iter().filter_map(|summaries| summaries.get(fleet)) {
                 for group in &summary.groups {
                     total += group.proxies;
-                    if self.is_current(gateway, group, sections) {
+                    if self.is_current(fleet, group, sections) {
                         current += group.proxies;
                     } else {
                         behind.extend(group.names.iter().map(String::as_str));
@@ -72,22 +80,22 @@ impl Proxies<'_> {
             }
         }
         let share = format!("{current}/{total}");
-        let names = gateways.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let names = fleet::listed(fleets);
         let found = if total == 0 {
-            verdict(false, Reason::NoProxies, format!("no proxy of gateway {names} is attached"))
+            verdict(false, Reason::NoProxies, format!("no proxy of {names} is attached"))
         } else if current == total {
             let proxies = if total == 1 { "proxy".to_owned() } else { format!("all {total} proxies") };
-            verdict(true, Reason::Programmed, format!("in force on {proxies} of gateway {names}"))
+            verdict(true, Reason::Programmed, format!("in force on {proxies} of {names}"))
         } else if refused.is_empty() {
             let message = format!(
-                "in force on {current} of {total} proxies of gateway {names}; not yet on {}",
+                "in force on {current} of {total} proxies of {names}; not yet on {}",
                 listed(&behind)
             );
             verdict(false, Reason::Pending, message)
         } else {
             refused.truncate(TOLD);
             let message = format!(
-                "in force on {current} of {total} proxies of gateway {names}; refused by {}",
+                "in force on {current} of {total} proxies of {names}; refused by {}",
                 refused.join("; and by ")
             );
             verdict(false, Reason::Refused, message)
@@ -95,8 +103,8 @@ impl Proxies<'_> {
         (found, share)
     }
 
-    fn is_current(&self, gateway: &str, group: &Group, sections: &[Key]) -> bool {
-        let Some(target) = self.targets.get(gateway) else { return false };
+    fn is_current(&self, fleet: &Fleet, group: &Group, sections: &[Key]) -> bool {
+        let Some(target) = self.targets.fleets.get(fleet) else { return false };
         sections.iter().all(|section| group.holds.get(section) == target.digests.get(section))
     }
 }

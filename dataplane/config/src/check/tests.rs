@@ -46,6 +46,7 @@ fn good() -> Document {
             },
         )]
         .into(),
+        callers: None,
     }
 }
 
@@ -165,4 +166,17 @@ fn an_unknown_field_is_refused_and_a_secret_never_printed() {
 
     let shown = format!("{:?} {}", good(), serde_json::to_string(&good().redacted()).unwrap());
     assert!(!shown.contains("sk-secret"), "{shown}");
+}
+
+#[test]
+fn callers_are_checked() {
+    let shown = |credentials: Credentials| problems(|d| d.callers = Some(Callers::Shown(credentials)));
+    let key = |name: &str, sha256: &str| StaticKey { name: name.to_owned(), sha256: sha256.to_owned() };
+    let digits = "0a".repeat(32);
+    assert!(shown(Credentials { keys: vec![key("a", &digits)], ..Credentials::default() }).is_empty());
+    let bad = vec![key("", &digits), key("b", "0a"), key("c", &"0A".repeat(32))];
+    let tokens = Some(Tokens { issuer: "https://i".to_owned(), ..Tokens::default() });
+    let found = shown(Credentials { keys: bad, tokens, ..Credentials::default() });
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert_eq!(problems(|d| rule(d).when.callers.push(CallerMatch::default())).len(), 1);
 }

@@ -4,7 +4,7 @@
 mod rules;
 mod wishes;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::HeaderMap;
 use llm_dialect::{Dialect, surface::Api};
@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    metrics::Metrics,
     snapshot::Target,
     stage::decode::decode,
     upstream::{client::Clients, health::Healths},
@@ -35,7 +34,7 @@ fn snapshot(backends: &[(u32, &[Value])]) -> Snapshot {
         json!({"models": ["m"], "backends": backends, "timeouts": {"requestMs": 1000, "idleMs": 1000}});
     let document = json!({"routes": {"ai/chat": {"rules": [rule]}}, "pools": pools});
     let document = serde_json::from_value(document).unwrap();
-    Snapshot::build(document, &Metrics::default(), &Clients::new(1), &Healths::default()).unwrap()
+    Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap()
 }
 
 fn provider(name: &str, kind: &str, priority: u32) -> Value {
@@ -60,7 +59,7 @@ fn call(api: Api, body: &Value) -> Call {
 
 fn planned<'a>(snapshot: &'a Snapshot, call: &Call, draw: u64) -> Result<Plan<'a>, Error> {
     let headers = HeaderMap::new();
-    let asking = Asking { headers: &headers, dialect: call.api.dialect(), path: "/" };
+    let asking = Asking { headers: &headers, dialect: call.api.dialect(), path: "/", caller: None };
     route(snapshot, call, &Wishes::default(), asking, draw)
 }
 

@@ -51,7 +51,12 @@ fn when(conditions: &Conditions) -> String {
         Some(value) => format!("header {name}: {value}"),
         None => format!("header {name}"),
     };
-    let mut all: Vec<String> = conditions.headers.iter().map(header).collect();
+    let mut all = Vec::new();
+    if !conditions.callers.is_empty() {
+        let callers: Vec<String> = conditions.callers.iter().map(ToString::to_string).collect();
+        all.push(format!("a caller of {}", callers.join(", or ")));
+    }
+    all.extend(conditions.headers.iter().map(header));
     if !conditions.dialects.is_empty() {
         let dialects: Vec<String> = conditions.dialects.iter().map(|of| format!("{of:?}")).collect();
         all.push(format!("the API of {}", dialects.join(" or ")));
@@ -101,7 +106,7 @@ fn left_out(excluded: &[&Considered]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use llm_config::Dialect;
+    use llm_config::{CallerMatch, Dialect};
 
     use super::*;
 
@@ -111,14 +116,20 @@ mod tests {
             name: name.to_owned(),
             value: value.map(str::to_owned),
         };
+        let caller = |namespace: &str, account: Option<&str>| CallerMatch {
+            namespaces: vec![namespace.to_owned()],
+            service_accounts: account.map(str::to_owned).into_iter().collect(),
+            ..CallerMatch::default()
+        };
         let conditions = Conditions {
+            callers: vec![caller("shop", None), caller("ai", Some("web"))],
             headers: vec![header("x-team", Some("research")), header("x-beta", None)],
             dialects: vec![Dialect::OpenAI, Dialect::Ollama],
             paths: vec!["/v1/chat".to_owned()],
         };
         assert_eq!(
             when(&conditions),
-            "header x-team: research, and header x-beta, and the API of OpenAI or Ollama, and a path below /v1/chat"
+            "a caller of namespace shop, or namespace ai and serviceAccount web, and header x-team: research, and header x-beta, and the API of OpenAI or Ollama, and a path below /v1/chat"
         );
         assert_eq!(when(&Conditions::default()), "always");
     }

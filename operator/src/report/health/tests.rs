@@ -23,11 +23,11 @@ fn open(provider: &str, model: &str, proxies: usize, error: &str) -> OpenOn {
 /// What a replica says of gateway `default`.
 fn replica(proxies: usize, open: Vec<OpenOn>) -> Summaries {
     let group = Group { proxies, names: Vec::new(), holds: Arc::default() };
-    BTreeMap::from([("default".to_owned(), Summary { groups: vec![group], refusals: Vec::new(), open })])
+    BTreeMap::from([(Fleet::gateway("default"), Summary { groups: vec![group], refusals: Vec::new(), open })])
 }
 
 fn health(pool: &ProviderPoolSpec, summaries: &[Summaries]) -> Option<Health> {
-    Health::of(&ObjectName::new("ai", "pool"), pool, &BTreeSet::from(["default".to_owned()]), summaries)
+    Health::of(&ObjectName::new("ai", "pool"), pool, &BTreeSet::from([Fleet::gateway("default")]), summaries)
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn only_what_the_spec_holds_is_told_and_nothing_where_nobody_tells() {
     };
     assert_eq!(found, Health { verdict: fine, providers: Vec::new() });
     assert_eq!(health(&pool, &[]), None);
-    let elsewhere = BTreeSet::from(["edge".to_owned()]);
+    let elsewhere = BTreeSet::from([Fleet::gateway("edge")]);
     assert_eq!(Health::of(&ObjectName::new("ai", "pool"), &pool, &elsewhere, &[replica(1, vec![])]), None);
 }
 

@@ -18,7 +18,7 @@ fn routed(rules: &Value, models: &[&str]) -> Snapshot {
     let document =
         json!({"routes": {"ai/chat": {"rules": rules}}, "pools": {"ai/pool": {"providers": [provider]}}});
     let document = serde_json::from_value(document).unwrap();
-    Snapshot::build(document, &Metrics::default(), &Clients::new(1), &Healths::default()).unwrap()
+    Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap()
 }
 
 /// The model that answers a call, or the code of the refusal.
@@ -31,7 +31,7 @@ fn answers(snapshot: &Snapshot, model: &str, headers: &[(&str, &str)], api: Api,
     body["model"] = json!(model);
     let call =
         decode(api, None, bytes::Bytes::from(body.to_string()).into(), &mut Wishes::default()).unwrap();
-    let asking = Asking { headers: &map, dialect: api.dialect(), path };
+    let asking = Asking { headers: &map, dialect: api.dialect(), path, caller: None };
     match route(snapshot, &call, &Wishes::default(), asking, 1) {
         Ok(plan) => plan.get(0).unwrap().target.upstream_model.to_string(),
         Err(error) => error.code().to_owned(),
@@ -74,6 +74,40 @@ fn the_most_specific_rule_takes_a_call_whatever_the_order_of_rules() {
 }
 
 #[test]
+fn a_rule_for_certain_callers_goes_before_one_with_headers_and_takes_no_others() {
+    let rules = json!([
+        {"models": ["m"], "goes": "any"},
+        {"models": ["m"], "goes": "header", "when": {"headers": [{"name": "x-a"}]}},
+        {"models": ["m"], "goes": "web", "when": {"callers": [{"namespaces": ["shop"], "serviceAccounts": ["web"]}]}},
+        {"models": ["m"], "goes": "gold", "when": {"callers": [{"namespaces": ["ai"], "labels": {"tier": "gold"}}, {"keys": ["k"]}]}},
+    ]);
+    let document = serde_json::to_value(&routed(&rules, &["any", "header", "web", "gold"]).document).unwrap();
+    let answered = |namespace: &str, account: &str, labels: &Value| {
+        let mut document = document.clone();
+        document["callers"] = json!({
+            "pod": {"namespace": namespace, "serviceAccount": account, "pod": "p", "labels": labels},
+        });
+        let document = serde_json::from_value(document).unwrap();
+        let snapshot =
+            Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap();
+        let caller = snapshot.callers.identify(0, || None).unwrap();
+        let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-a"), "1".parse().unwrap())]);
+        let call = call(Api::ChatCompletions, &asked(&json!({})));
+        let asking =
+            Asking { headers: &headers, dialect: Dialect::OpenAI, path: "/", caller: caller.as_deref() };
+        let plan = route(&snapshot, &call, &Wishes::default(), asking, 1).unwrap();
+        plan.get(0).unwrap().target.upstream_model.to_string()
+    };
+    assert_eq!(answered("shop", "web", &json!({})), "web");
+    assert_eq!(answered("shop", "webs", &json!({"tier": "gold"})), "header");
+    assert_eq!(answered("ai", "web", &json!({"tier": "gold", "app": "x"})), "gold");
+    assert_eq!(answered("ai", "web", &json!({"tier": "silver"})), "header");
+    // Nobody known is no certain caller.
+    let snapshot = routed(&rules, &["any", "header", "web", "gold"]);
+    assert_eq!(answers(&snapshot, "m", &[], Api::ChatCompletions, "/"), "any");
+}
+
+#[test]
 fn among_equals_the_first_rule_takes_a_call() {
     let rules = |first: &str, second: &str| {
         json!([
@@ -97,8 +131,7 @@ fn a_name_that_a_pattern_takes_is_answered_by_its_own_model_where_a_pool_has_it(
             .unwrap();
     document["routes"]["ai/chat"]["rules"][0]["backends"][0]["models"] = json!(["a", "b"]);
     let document = serde_json::from_value(document).unwrap();
-    let snapshot =
-        Snapshot::build(document, &Metrics::default(), &Clients::new(1), &Healths::default()).unwrap();
+    let snapshot = Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap();
     for (asked, answered) in [("a", "a"), ("b", "b"), ("c", "a")] {
         assert_eq!(answers(&snapshot, asked, &[], Api::ChatCompletions, "/"), answered);
     }
@@ -114,13 +147,12 @@ fn who_is_sticky_keeps_a_choice_and_others_are_shared() {
     .unwrap();
     document["routes"]["ai/chat"]["rules"][0]["sticky"] = json!("User");
     let document = serde_json::from_value(document).unwrap();
-    let snapshot =
-        Snapshot::build(document, &Metrics::default(), &Clients::new(1), &Healths::default()).unwrap();
+    let snapshot = Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap();
     let call = call(Api::ChatCompletions, &asked(&json!({})));
     let mut first_of = BTreeMap::new();
     for (draw, user) in (0..400).zip((0..40).cycle()) {
         let headers = HeaderMap::new();
-        let asking = Asking { headers: &headers, dialect: Dialect::OpenAI, path: "/" };
+        let asking = Asking { headers: &headers, dialect: Dialect::OpenAI, path: "/", caller: None };
         let mut wishes = Wishes::default();
         wishes.user = Some(format!("user-{user}").into());
         let plan = route(&snapshot, &call, &wishes, asking, draw).unwrap();
@@ -152,8 +184,7 @@ fn nobody_is_given_another_model_by_accident() {
         "pools": {"ai/a": pool(&["a1", "a2", "both"]), "ai/b": pool(&["b1", "both"])},
     });
     let document = serde_json::from_value(document).unwrap();
-    let snapshot =
-        Snapshot::build(document, &Metrics::default(), &Clients::new(1), &Healths::default()).unwrap();
+    let snapshot = Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap();
     for (name, expected) in [
         ("a1", vec!["a/a1", "b/b1", "b/both"]),
         ("both", vec!["a/both", "b/both", "b/b1"]),

@@ -32,7 +32,7 @@ fn market(rule: &Value) -> Snapshot {
     let document =
         json!({"routes": {"ai/chat": {"rules": [whole]}}, "pools": {"ai/pool": {"providers": providers}}});
     let document = serde_json::from_value(document).unwrap();
-    Snapshot::build(document, &Metrics::default(), &Clients::new(1), &Healths::default()).unwrap()
+    Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap()
 }
 
 fn all() -> Value {
@@ -57,7 +57,7 @@ fn order(snapshot: &Snapshot, model: &str, headers: &[(&'static str, &str)]) -> 
         &mut Wishes::default(),
     )
     .unwrap();
-    let asking = Asking { headers: &map, dialect: Dialect::OpenAI, path: "/" };
+    let asking = Asking { headers: &map, dialect: Dialect::OpenAI, path: "/", caller: None };
     let plan = by_headers(headers).and_then(|wishes| {
         let plan = route(snapshot, &call, &wishes, asking, 3)?;
         Ok(plan.candidates().map(|c| c.target.provider.name.replace("ai/pool/", "")).collect())
@@ -134,7 +134,7 @@ fn what_is_slower_than_wished_is_left_out_once_it_is_known_to_be() {
     let open = market(&all());
     let targets = || match open
         .router
-        .find("m", Asking { headers: &HeaderMap::new(), dialect: Dialect::OpenAI, path: "/" })
+        .find("m", Asking { headers: &HeaderMap::new(), dialect: Dialect::OpenAI, path: "/", caller: None })
     {
         Found::Served(served) => served.candidates.iter().map(|c| c.target.clone()).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
@@ -163,7 +163,7 @@ fn hard_calls_by_an_alias_go_to_better_models_and_a_named_model_is_kept() {
 fn a_decision_tells_order_scores_and_reasons() {
     let open = market(&all());
     let map = HeaderMap::new();
-    let asking = Asking { headers: &map, dialect: Dialect::OpenAI, path: "/" };
+    let asking = Asking { headers: &map, dialect: Dialect::OpenAI, path: "/", caller: None };
     let call = call(Api::ChatCompletions, &asked(&json!({})));
     let wishes = by_headers(&[
         ("x-llm-explain", "true"),

@@ -1,0 +1,125 @@
+//! The gateways and who may call at each, as the platform team sets them in one file.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde::Deserialize;
+
+use super::{CallerSettings, ObjectName};
+
+/// The ServiceAccount that runs the proxies of gateway `default`, where no file says otherwise.
+const SERVICE_ACCOUNT: &str = "llm-gateway";
+
+/// A gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Who runs its proxies.
+    pub service_account: ObjectName,
+    pub callers: CallerSettings,
+}
+
+/// Gateways by name.
+pub type Gateways = BTreeMap<String, Gateway>;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    gateways: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Entry {
+    name: String,
+    service_account: Account,
+    #[serde(default)]
+    callers: Callers,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Account {
+    namespace: Option<String>,
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Callers {
+    #[serde(default = "yes")]
+    service_account_tokens: bool,
+    #[serde(default)]
+    anonymous: bool,
+    #[serde(default)]
+    keys: Vec<Keys>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Keys {
+    secret_ref: Account,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for Callers {
+    fn default() -> Self {
+        Self { service_account_tokens: true, anonymous: false, keys: Vec::new() }
+    }
+}
+
+/// One gateway, `default`, for callers that show a ServiceAccount token.
+#[must_use]
+pub fn alone(namespace: &str) -> Gateways {
+    let gateway = Gateway {
+        service_account: ObjectName::new(namespace, SERVICE_ACCOUNT),
+        callers: Callers::default().settings(namespace),
+    };
+    BTreeMap::from([("default".to_owned(), gateway)])
+}
+
+/// Reads the file; names without a namespace are in the operator's own.
+///
+/// # Errors
+/// What to change in the file.
+pub fn read(file: &Path, namespace: &str) -> Result<Gateways, String> {
+    let wrong = |problem: String| format!("{}: {problem}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let File { gateways } = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let mut found = Gateways::new();
+    for Entry { name, service_account, callers } in gateways {
+        let is_name =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+        if !is_name {
+            return Err(wrong(format!("gateways: `{name}` is no name: use letters, digits, `-` and `.`")));
+        }
+        let gateway = Gateway {
+            service_account: service_account.name_in(namespace),
+            callers: callers.settings(namespace),
+        };
+        if found.insert(name.clone(), gateway).is_some() {
+            return Err(wrong(format!("gateways: `{name}` is there twice")));
+        }
+    }
+    if found.is_empty() {
+        return Err(wrong("gateways: at least one is needed".to_owned()));
+    }
+    Ok(found)
+}
+
+impl Account {
+    fn name_in(self, namespace: &str) -> ObjectName {
+        ObjectName::new(self.namespace.unwrap_or_else(|| namespace.to_owned()), self.name)
+    }
+}
+
+impl Callers {
+    fn settings(self, namespace: &str) -> CallerSettings {
+        CallerSettings {
+            service_account_tokens: self.service_account_tokens,
+            anonymous: self.anonymous,
+            keys: self.keys.into_iter().map(|keys| keys.secret_ref.name_in(namespace)).collect(),
+        }
+    }
+}
