@@ -65,7 +65,11 @@ pub struct Args {
     /// The largest update of the configuration, in bytes.
     #[arg(long, default_value_t = 64 * 1024 * 1024)]
     max_config_bytes: usize,
-    /// Seconds that calls in flight may take to finish at the end.
+    /// Seconds at the end in which calls are still taken, and every reply tells its client to connect anew: until a
+    /// load balancer has heard that this proxy is not ready any more.
+    #[arg(long, default_value_t = 0)]
+    drain_delay_seconds: u64,
+    /// Seconds that calls in flight may take to finish behind that.
     #[arg(long, default_value_t = 30)]
     drain_timeout_seconds: u64,
 }
@@ -114,6 +118,7 @@ impl Args {
                 body_timeout: Duration::from_secs(self.body_timeout_seconds),
                 write_timeout: Duration::from_secs(self.write_timeout_seconds),
             },
+            drain_delay: Duration::from_secs(self.drain_delay_seconds),
             drain_timeout: Duration::from_secs(self.drain_timeout_seconds),
         };
         let source = match (self.operator, self.config) {

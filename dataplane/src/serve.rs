@@ -28,7 +28,9 @@ pub struct Settings {
     pub workers: usize,
     pub request_log: Format,
     pub limits: Limits,
-    /// How long calls in flight may take to finish at the end.
+    /// How long, at the end, calls are still taken: until those who send them have heard that it ends.
+    pub drain_delay: Duration,
+    /// How long calls in flight may take to finish behind that.
     pub drain_timeout: Duration,
 }
 
@@ -74,7 +76,7 @@ impl Proxy {
         Handle::new(self.shared.clone())
     }
 
-    /// Serves until `shutdown`, then finishes what is in flight.
+    /// Serves until `shutdown`, and a little longer; then finishes what is in flight.
     ///
     /// # Errors
     /// When a worker can't be started.
@@ -100,6 +102,7 @@ impl Proxy {
         shutdown.await;
         checks.abort();
         self.shared.draining.store(true, Relaxed);
+        tokio::time::sleep(self.settings.drain_delay).await;
         let _all_ended = stop.send(true);
         for ended in workers {
             ended.await.map_err(io::Error::other)??;

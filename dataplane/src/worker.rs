@@ -13,6 +13,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
+use http::{HeaderValue, Version, header};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -109,8 +110,14 @@ impl Worker {
             move |request: Request<Incoming>| {
                 spoken.store(true, Relaxed);
                 let shared = shared.clone();
+                let kept_alive = request.version() <= Version::HTTP_11;
                 async move {
-                    Ok::<_, std::convert::Infallible>(pipeline::answer(&shared, index, caller, request).await)
+                    let mut response = pipeline::answer(&shared, index, caller, request).await;
+                    // Its next call goes elsewhere. HTTP/2 is told by GOAWAY.
+                    if kept_alive && shared.draining.load(Relaxed) {
+                        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    Ok::<_, std::convert::Infallible>(response)
                 }
             }
         });

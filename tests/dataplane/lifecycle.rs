@@ -1,9 +1,9 @@
 //! Start and end: what is refused at the start, and what is finished at the end.
 
-use crate::documents::{chunk, document, last_chunk, streamed_call};
-use harness::http::post_stream;
+use crate::documents::{call, chunk, completion, document, last_chunk, streamed_call};
+use harness::http::{post_json, post_stream};
 use harness::{
-    Process, Proxy, RawUpstream, Scratch, Step, eventually, program, sse_end, sse_event, sse_head,
+    Process, Proxy, RawUpstream, Scratch, Step, answer, eventually, program, sse_end, sse_event, sse_head,
 };
 use serde_json::json;
 use std::process::Command;
@@ -45,9 +45,29 @@ async fn sigterm_finishes_the_streams_in_flight_and_takes_no_more() {
 }
 
 #[tokio::test]
+async fn calls_that_come_while_others_hear_of_the_end_are_answered() {
+    let upstream = RawUpstream::start([vec![Step::Send(answer(200, &completion("hello")))]]).await;
+    let proxy = Proxy::start(&document(&[upstream.url()]), &["--drain-delay-seconds", "600"]).await;
+    let before = post_json(&proxy.chat_url(), &call()).await;
+    assert_eq!((before.status.as_u16(), before.header("connection")), (200, None));
+    proxy.process.terminate();
+    eventually("not ready any more", SOON, async || match proxy.readiness().await {
+        Err(said) if said.contains("draining") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let then = post_json(&proxy.chat_url(), &call()).await;
+    assert_eq!((then.status.as_u16(), then.header("connection")), (200, Some("close")));
+}
+
+#[tokio::test]
 async fn a_drain_ends_when_its_time_is_up() {
     let upstream = RawUpstream::start([held_stream()]).await;
-    let proxy = Proxy::start(&document(&[upstream.url()]), &["--drain-timeout-seconds", "1"]).await;
+    let proxy = Proxy::start(
+        &document(&[upstream.url()]),
+        &["--drain-delay-seconds", "1", "--drain-timeout-seconds", "1"],
+    )
+    .await;
     let mut stream = post_stream(&proxy.chat_url(), &streamed_call()).await;
     stream.event().await.unwrap().unwrap();
     proxy.process.terminate();

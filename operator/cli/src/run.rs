@@ -79,6 +79,7 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
         workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         request_log: format,
         limits: Limits::default(),
+        drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(30),
     })
     .map_err(|error| RunError::Refused(format!("error: {error}; --listen and --admin choose other ports")))?;
