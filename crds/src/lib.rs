@@ -43,15 +43,22 @@ pub const VERSION: &str = "v1alpha1";
 /// `apiVersion` as a manifest writes it.
 pub const API_VERSION: &str = "llmgateway.dev/v1alpha1";
 
-/// Every kind as the `CustomResourceDefinition` that `crds/generated/` holds: file name and YAML.
+/// Every kind as the cluster is told of it.
+#[must_use]
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    let mut definitions = vec![LLMRoute::crd(), ProviderPool::crd()];
+    definitions.iter_mut().for_each(unwrap_descriptions);
+    definitions
+}
+
+/// The definitions as the files that `crds/generated` and the chart hold: name and YAML.
 ///
 /// # Errors
 /// Only when a definition can't be written as YAML, which the drift test would show.
-pub fn definitions() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
-    [LLMRoute::crd(), ProviderPool::crd()]
+pub fn files() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
+    definitions()
         .into_iter()
-        .map(|mut crd| {
-            unwrap_descriptions(&mut crd);
+        .map(|crd| {
             let file = format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
             let header = "# Generated from the Rust types by `cargo run -p llm-crds`; do not edit.\n";
             Ok((file, format!("{header}{}", serde_saphyr::to_string(&crd)?)))

@@ -46,6 +46,9 @@ pub struct Args {
     /// than a third of --ca-lifetime.
     #[arg(long, default_value = "24h")]
     pub ca_overlap: kube::core::Duration,
+    /// Bring the kinds' definitions in the cluster to those of this version, and end.
+    #[arg(long)]
+    pub apply_definitions: bool,
 }
 
 impl Args {

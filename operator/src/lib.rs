@@ -16,6 +16,7 @@
 //! [`lease`] writes status, raises Events and rotates [`certificates`].
 
 pub mod args;
+pub mod definitions;
 pub mod controller;
 pub mod observe;
 pub mod compile;

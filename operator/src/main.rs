@@ -7,7 +7,7 @@ use kube::Client;
 use llm_operator::{
     admin,
     args::Args,
-    certificates, controller, lease,
+    certificates, controller, definitions, lease,
     metrics::Metrics,
     observe::cluster::Cluster,
     publish::{
@@ -48,6 +48,9 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     // keep from them for as long that the API server has too much to do, and then that it is back.
     config.default_retry = false;
     let client = Client::try_from(config)?;
+    if args.apply_definitions {
+        return Ok(definitions::apply(&client).await?);
+    }
     let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let identity = args.identity();
     let gateways = args.gateways(&namespace)?;

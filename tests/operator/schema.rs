@@ -293,7 +293,7 @@ async fn every_rule_admits_and_refuses() {
         }
     }
     let mut all = BTreeSet::new();
-    for (_, yaml) in llm_crds::definitions().unwrap() {
+    for (_, yaml) in llm_crds::files().unwrap() {
         messages(&serde_saphyr::from_str::<Value>(&yaml).unwrap(), &mut all);
     }
     assert_eq!(covered, all, "a rule without a case, or a case without a rule");
@@ -367,7 +367,7 @@ async fn the_kinds_explain_themselves() {
         assert!(rules.split_whitespace().collect::<Vec<_>>().join(" ").contains(wanted), "{wanted}\n{rules}");
     }
     // Every field says what it is for.
-    for (file, yaml) in llm_crds::definitions().unwrap() {
+    for (file, yaml) in llm_crds::files().unwrap() {
         let definition: Value = serde_saphyr::from_str(&yaml).unwrap();
         let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
         let silent = undescribed(&schema["spec"], "spec");
