@@ -1,15 +1,17 @@
 //! A Kubernetes API server with its etcd: enough for our kinds, their CEL rules and status, RBAC, tokens and webhooks.
 //!
 //! There are no controllers: nothing runs pods, collects garbage, finishes the deletion of a namespace or makes the
-//! `default` service account. It takes 3 s to start, so tests share one and take a namespace each.
+//! `default` service account. It takes 3 s to start, so tests share one and take a namespace each. A `Machine` has all
+//! of that, around one of these.
 
-use crate::certificates::{Authority, token_keys};
+use crate::certificates::{Authority, Identity, token_keys};
 use crate::{Process, Scratch, eventually, free_port, tool, workspace};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,6 +20,18 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell;
 
 const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// Where an API server and its etcd run.
+pub(crate) struct Site<'a> {
+    /// What the API server listens on.
+    pub address: &'a str,
+    /// From where services have their addresses.
+    pub services: &'a str,
+    /// A command for a program, that runs there.
+    pub enter: &'a dyn Fn(&Path) -> Command,
+    /// Options of the API server that are this site's own.
+    pub options: Vec<OsString>,
+}
 
 pub struct Cluster {
     url: String,
@@ -39,16 +53,25 @@ impl Cluster {
 
     /// One for a test that breaks it.
     pub async fn start() -> Self {
-        let scratch = Scratch::new("cluster");
-        let authority = Authority::new();
+        // A loopback address may not be the endpoint of the `kubernetes` service, and nobody needs that here.
+        let options = ["--endpoint-reconciler-type", "none", "--authorization-mode", "RBAC"];
+        let site = Site {
+            address: "127.0.0.1",
+            services: "10.96.0.0/16",
+            enter: &|program| Command::new(program),
+            options: options.map(OsString::from).into(),
+        };
+        Self::start_at(&site, Scratch::new("cluster"), &Authority::new()).await
+    }
+
+    pub(crate) async fn start_at(site: &Site<'_>, scratch: Scratch, authority: &Authority) -> Self {
         let port = free_port();
-        let url = format!("https://127.0.0.1:{port}");
+        let url = format!("https://{}:{port}", site.address);
         let admin = authority.client("admin", "system:masters");
-        let user = json!({ "client-certificate-data": base64(&admin.certificate), "client-key-data": base64(&admin.key) });
         let ca = authority.pem();
-        let admin = scratch.write("admin.kubeconfig", kubeconfig(&url, &ca, &user, "default"));
-        let (etcd, etcd_url) = start_etcd(&scratch);
-        let api_server = start_api_server(&scratch, &authority, port, &etcd_url);
+        let admin = scratch.write("admin.kubeconfig", kubeconfig(&url, &ca, &user(&admin), "default"));
+        let (etcd, etcd_url) = start_etcd(site, &scratch);
+        let api_server = start_api_server(site, &scratch, authority, port, &etcd_url);
         let cluster = Self { url, ca, admin, crds: OnceCell::new(), api_server, etcd, scratch };
 
         let client = cluster.client().await;
@@ -72,6 +95,17 @@ impl Cluster {
         &self.admin
     }
 
+    /// Its folder.
+    pub(crate) fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// A kubeconfig of one who is known by a certificate.
+    pub(crate) fn kubeconfig_by(&self, name: &str, identity: &Identity) -> PathBuf {
+        let user = user(identity);
+        self.scratch.write(&format!("{name}.kubeconfig"), kubeconfig(&self.url, &self.ca, &user, "default"))
+    }
+
     /// To pause (hang) or kill it; only in a cluster of the test's own.
     pub fn api_server(&self) -> &Process {
         &self.api_server
@@ -87,6 +121,13 @@ impl Cluster {
         succeeded(arguments, &self.run_kubectl(arguments, "").await)
     }
 
+    /// Runs a `kubectl` that may fail; then the error is its complaint.
+    pub async fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.run_kubectl(arguments, "").await;
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
     /// Runs a `kubectl` that must be refused, and answers what it complains of.
     pub async fn kubectl_fails(&self, arguments: &[&str]) -> String {
         failed(arguments, &self.run_kubectl(arguments, "").await)
@@ -94,7 +135,13 @@ impl Cluster {
 
     /// Applies manifests.
     pub async fn apply(&self, yaml: &str) -> String {
-        succeeded(&["apply", yaml], &self.run_kubectl(&["apply", "-f", "-"], yaml).await)
+        self.apply_with(yaml, &[]).await
+    }
+
+    /// Applies manifests by more options of `kubectl apply`.
+    pub async fn apply_with(&self, yaml: &str, options: &[&str]) -> String {
+        let arguments = [&["apply", "-f", "-"], options].concat();
+        succeeded(&["apply", yaml], &self.run_kubectl(&arguments, yaml).await)
     }
 
     /// Applies a manifest that must be refused, and answers the complaint.
@@ -192,25 +239,39 @@ impl Cluster {
     }
 }
 
-fn start_etcd(scratch: &Scratch) -> (Process, String) {
+fn start_etcd(site: &Site<'_>, scratch: &Scratch) -> (Process, String) {
     let (clients, peers) =
         (format!("http://127.0.0.1:{}", free_port()), format!("http://127.0.0.1:{}", free_port()));
-    let mut command = Command::new(tool("bin/etcd"));
+    let mut command = (site.enter)(&tool("bin/etcd"));
     command.args(["--unsafe-no-fsync", "--log-level", "warn", "--listen-client-urls", &clients]);
     command.args(["--advertise-client-urls", &clients, "--listen-peer-urls", &peers, "--data-dir"]);
     command.arg(scratch.path().join("etcd"));
     (Process::start(&command), clients)
 }
 
-fn start_api_server(scratch: &Scratch, authority: &Authority, port: u16, etcd: &str) -> Process {
-    let server = authority.server(&["127.0.0.1", "localhost", "kubernetes.default.svc"]);
+fn start_api_server(
+    site: &Site<'_>,
+    scratch: &Scratch,
+    authority: &Authority,
+    port: u16,
+    etcd: &str,
+) -> Process {
+    // Pods call it at the first address of the services.
+    let service = site.services.replace(".0/", ".1/");
+    let service = service.split('/').next().unwrap();
+    let server = authority.server(&[site.address, "localhost", "kubernetes.default.svc", service]);
     let (private, public) = token_keys();
-    let mut command = Command::new(tool("bin/kube-apiserver"));
-    command.args(["--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"]);
-    // A loopback address may not be the endpoint of the `kubernetes` service, and nobody needs that here.
-    command.args(["--endpoint-reconciler-type", "none", "--secure-port", &port.to_string()]);
-    command.args(["--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16"]);
-    command.args(["--service-account-issuer", "https://kubernetes.default.svc"]);
+    let mut command = (site.enter)(&tool("bin/kube-apiserver"));
+    command.args([
+        "--etcd-servers",
+        etcd,
+        "--bind-address",
+        site.address,
+        "--advertise-address",
+        site.address,
+    ]);
+    command.args(["--secure-port", &port.to_string(), "--service-cluster-ip-range", site.services]);
+    command.args(["--service-account-issuer", "https://kubernetes.default.svc"]).args(&site.options);
     for (option, contents) in [
         ("--tls-cert-file", server.certificate),
         ("--tls-private-key-file", server.key),
@@ -244,6 +305,10 @@ fn kubeconfig(url: &str, ca: &str, user: &Value, namespace: &str) -> String {
         "current-context": "test",
     })
     .to_string()
+}
+
+fn user(identity: &Identity) -> Value {
+    json!({ "client-certificate-data": base64(&identity.certificate), "client-key-data": base64(&identity.key) })
 }
 
 /// `ByteString` is how Kubernetes writes bytes into JSON.

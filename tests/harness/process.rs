@@ -86,6 +86,11 @@ impl Process {
         self.child.lock().unwrap().try_wait().unwrap()
     }
 
+    /// Blocks until it has ended: for those who are being dropped.
+    pub(crate) fn wait(&self) {
+        let _ = self.child.lock().unwrap().wait();
+    }
+
     /// Waits until it has ended by itself or by a signal, and all of its output is here.
     pub async fn exited(&self, within: Duration) -> ExitStatus {
         eventually(&format!("the end of {}", self.name), within, async || match self.status() {

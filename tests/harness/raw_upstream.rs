@@ -73,7 +73,15 @@ impl RawUpstream {
 
     /// Plays for each request the script that `script` makes of it, head and body.
     pub async fn answering(script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::answering_at("127.0.0.1", script).await
+    }
+
+    /// The same at another address of this host: that by which the pods of a `Machine` call it.
+    pub async fn answering_at(
+        host: &str,
+        script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((host, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen =
             Arc::new(Seen { script: Box::new(script), gate: Semaphore::new(0), record: Mutex::default() });

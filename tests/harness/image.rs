@@ -1,0 +1,124 @@
+//! Images without a builder and without a registry: a program, the shared libraries that it links, and what it reads
+//! of a system, as an archive that containerd imports.
+
+use crate::{Scratch, program};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The certificates that Debian trusts; ours call vendors by them.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// An image archive; the file is there as long as this is.
+pub struct Image {
+    archive: PathBuf,
+    scratch: Scratch,
+}
+
+impl Image {
+    /// `llm-operator` and `llm-proxy` as they are now, where the Dockerfile puts them, and under its user.
+    pub fn gateway(name: &str) -> Self {
+        let image = Self::new();
+        for each in ["llm-operator", "llm-proxy"] {
+            image.add(&program(each), &format!("usr/local/bin/{each}"));
+        }
+        image.file("etc/passwd", "nonroot:x:65532:65532::/:/sbin/nologin\n");
+        image.packed(name, &json!({"User": "65532:65532", "Env": ["PATH=/usr/local/bin"]}))
+    }
+
+    /// busybox, with the commands that applications and tests of charts use; `command` is what it runs by itself.
+    pub fn busybox(name: &str, command: &[&str]) -> Self {
+        let image = Self::new();
+        image.add(Path::new("/bin/busybox"), "bin/busybox");
+        for command in ["sh", "sleep", "cat", "wget", "httpd", "nc", "nslookup", "env", "ls"] {
+            symlink("busybox", image.root().join("bin").join(command)).unwrap();
+        }
+        image.packed(name, &json!({"Cmd": command, "Env": ["PATH=/bin"]}))
+    }
+
+    pub fn archive(&self) -> &Path {
+        &self.archive
+    }
+
+    fn new() -> Self {
+        let scratch = Scratch::new("image");
+        let image = Self { archive: scratch.path().join("image.tar"), scratch };
+        fs::create_dir_all(image.root().join("tmp")).unwrap();
+        fs::set_permissions(image.root().join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+        image.copy(Path::new(CERTIFICATES), CERTIFICATES.trim_start_matches('/'));
+        image
+    }
+
+    fn root(&self) -> PathBuf {
+        self.scratch.path().join("root")
+    }
+
+    /// A program without its symbols, which are most of it, and its libraries where it looks for them.
+    fn add(&self, program: &Path, at: &str) {
+        self.copy(program, at);
+        let stripped = Command::new("strip").arg(self.root().join(at)).output().unwrap();
+        assert!(stripped.status.success(), "strip {}: {stripped:?}", program.display());
+        // A program that links nothing makes `ldd` fail, and has nothing to copy.
+        let linked = Command::new("ldd").arg(program).output().unwrap();
+        let linked = String::from_utf8(linked.stdout).unwrap();
+        for library in linked.split_whitespace().filter(|word| word.starts_with('/')) {
+            self.copy(Path::new(library), library.trim_start_matches('/'));
+        }
+    }
+
+    fn copy(&self, from: &Path, to: &str) {
+        let to = self.root().join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, &to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    }
+
+    fn file(&self, path: &str, contents: &str) {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    }
+
+    /// One layer, its configuration, and a manifest that names them.
+    fn packed(self, name: &str, config: &serde_json::Value) -> Self {
+        let folder = self.scratch.path();
+        let layer = folder.join("layer.tar");
+        tar(&self.root(), &layer, &["."]);
+        let digest = Sha256::digest(fs::read(&layer).unwrap());
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let config = json!({
+            "architecture": architecture(),
+            "os": "linux",
+            "config": config,
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+        });
+        self.scratch.write("config.json", config.to_string());
+        let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
+        self.scratch.write("manifest.json", manifest.to_string());
+        tar(folder, &self.archive, &["manifest.json", "config.json", "layer.tar"]);
+        self
+    }
+}
+
+fn tar(folder: &Path, archive: &Path, files: &[&str]) {
+    let mut command = Command::new("tar");
+    command
+        .arg("-C")
+        .arg(folder)
+        .args(["--owner=0", "--group=0", "--numeric-owner", "-cf"])
+        .arg(archive)
+        .args(files);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// As images call it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
