@@ -2,7 +2,7 @@
 //! dropping a stream hangs up, and nothing is retried, pooled or decoded.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -49,6 +49,13 @@ pub async fn post_stream(url: &str, body: &Value) -> Stream {
 pub fn json_request(url: &str, body: &Value) -> Request<Bytes> {
     let body = Bytes::from(body.to_string());
     Request::post(url).header(header::CONTENT_TYPE, "application/json").body(body).unwrap()
+}
+
+/// A request with a key, as SDKs of OpenAI send it.
+pub fn with_key(mut request: Request<Bytes>, key: &str) -> Request<Bytes> {
+    let value = HeaderValue::try_from(format!("Bearer {key}")).unwrap();
+    request.headers_mut().insert(header::AUTHORIZATION, value);
+    request
 }
 
 /// Sends any request; the error tells why no whole answer came.

@@ -1,7 +1,7 @@
 //! The gateway as a platform team installs it: definitions, RBAC, an operator, proxies that mount its bundle and a
 //! token.
 
-use harness::{Cluster, Process, Proxy, Scratch, eventually, free_port, http, program, workspace};
+use harness::{Cluster, Helm, Process, Proxy, Scratch, eventually, free_port, http, program};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, PostParams};
 use llm_config::stream::AUDIENCE;
@@ -38,7 +38,7 @@ impl Installation {
         cluster.install_crds().await;
         cluster.kubectl(&["create", "namespace", NAMESPACE]).await;
         cluster.kubectl(&["create", "namespace", "ai"]).await;
-        cluster.kubectl(&["apply", "-f", workspace().join("operator/rbac.yaml").to_str().unwrap()]).await;
+        cluster.apply(&rights().await).await;
         let kubeconfig = cluster.kubeconfig_for(NAMESPACE, "llm-operator").await;
         let client = cluster.client().await;
         let kubeconfig = kubeconfig.to_str().unwrap().to_owned();
@@ -190,6 +190,14 @@ impl Installation {
         })
         .await;
     }
+}
+
+/// The service accounts and all that they may do, as the chart has them.
+async fn rights() -> String {
+    let chart = ["template", "llm-gateway", "charts/llm-gateway", "--namespace", NAMESPACE];
+    let parts = ["operator/rbac", "gateway/serviceaccount"].map(|part| format!("templates/{part}.yaml"));
+    let shown = ["--show-only", &parts[0], "--show-only", &parts[1]];
+    Helm::new().run(&[&chart[..], &shown].concat(), None).await.unwrap()
 }
 
 impl Operator {

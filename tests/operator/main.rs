@@ -1,4 +1,4 @@
-//! Operator and proxies on a real API server, with no more rights than `operator/rbac.yaml` gives.
+//! Operator and proxies on a real API server, with no more rights than the chart gives.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 

@@ -127,7 +127,7 @@ async fn an_operator_that_cant_read_the_keys_yet_takes_no_provider_from_a_runnin
 #[tokio::test]
 async fn a_secret_that_the_operator_may_not_read_stops_its_own_pool_only() {
     let installation = Installation::start().await;
-    // As operator/rbac.yaml proposes: only the Secrets that are named.
+    // As the chart's templates/operator/rbac.yaml proposes: only the Secrets that are named.
     let all = json!([{"op": "test", "path": "/rules/2/resources/0", "value": "secrets"}, {"op": "remove", "path": "/rules/2"}]);
     let all = all.to_string();
     installation.cluster.kubectl(&["patch", "clusterrole", "llm-operator", "--type=json", "-p", &all]).await;

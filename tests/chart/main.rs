@@ -1,0 +1,11 @@
+//! The chart: what it renders, whether an API server takes that, and its life on a whole node.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod admitted;
+mod documented;
+mod generated;
+mod life;
+mod release;
+mod rendered;
+mod rollout;
