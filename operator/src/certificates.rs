@@ -14,7 +14,7 @@
 
 mod keep;
 
-pub use keep::{BUNDLE, keep};
+pub use keep::{BUNDLE, CONFIG_MAP, keep};
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! [`compile`] is pure and shared with the standalone command: it never sees a clock, a socket or an
-//! API server. Every replica observes, compiles and serves streams; the one that holds the
+//! API server; so is [`inject`]. Every replica observes, compiles and serves streams; the one that holds the
 //! [`lease`] writes status, raises Events and rotates [`certificates`].
 
 pub mod args;
@@ -25,6 +25,7 @@ pub mod report;
 pub mod replicas;
 pub mod lease;
 pub mod certificates;
+pub mod inject;
 pub mod metrics;
 pub mod admin;
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod generated;
+mod injection;
 
 use harness::workspace;
 use llm_operator::compile::{Compiled, compile, fleet::Fleet};
@@ -69,8 +70,11 @@ fn the_examples_compile_without_a_complaint() {
 }
 
 fn cases() -> Vec<PathBuf> {
-    let folder = workspace().join("tests/golden/cases");
-    let mut cases: Vec<PathBuf> = fs::read_dir(folder)
+    folders("tests/golden/cases")
+}
+
+fn folders(of: &str) -> Vec<PathBuf> {
+    let mut cases: Vec<PathBuf> = fs::read_dir(workspace().join(of))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir())

@@ -21,8 +21,8 @@ use crate::{FIELD_MANAGER, publish::server::ServingCertificate};
 
 /// The Secret.
 const SECRET: &str = "llm-operator-ca";
-/// The ConfigMap; its key is [`BUNDLE`] too.
-const CONFIG_MAP: &str = "llm-operator-ca";
+/// The ConfigMap with the bundle.
+pub const CONFIG_MAP: &str = "llm-operator-ca";
 /// The key of the PEM bundle.
 pub const BUNDLE: &str = "ca.crt";
 
