@@ -6,6 +6,7 @@ mod environment;
 mod explain;
 mod gateway;
 mod health;
+mod inject;
 mod quickstart;
 mod refusals;
 mod reload;

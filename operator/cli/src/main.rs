@@ -7,6 +7,7 @@ mod watch;
 mod greeting;
 mod explain;
 mod health;
+mod inject;
 mod table;
 
 use std::{fmt::Display, process::ExitCode};
@@ -26,6 +27,7 @@ enum Command {
     Run(run::RunArgs),
     Explain(explain::ExplainArgs),
     Health(health::HealthArgs),
+    Inject(inject::InjectArgs),
 }
 
 /// The form of what is shown.
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Run(args) => told(run::run(&args)),
         Command::Explain(args) => told(explain::explain(&args)),
         Command::Health(args) => told(health::health(&args)),
+        Command::Inject(args) => told(inject::inject(&args)),
     }
 }
 
