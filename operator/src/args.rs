@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 
 use crate::{
     certificates::Lifetimes,
+    inject,
     observe::gateways::{self, Gateways},
 };
 
@@ -20,6 +21,12 @@ pub struct Args {
     /// Where /metrics, /livez and /readyz are.
     #[arg(long, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
+    /// Where the API server calls for pods that ask for a sidecar; only with --injection.
+    #[arg(long, default_value = "0.0.0.0:9443", requires = "injection")]
+    pub webhook: SocketAddr,
+    /// YAML with the defaults of sidecars. Without it no webhook is served.
+    #[arg(long)]
+    pub injection: Option<PathBuf>,
     /// The gateways (YAML): for each its name, the ServiceAccount of its proxies, and who may call there.
     /// Default: one gateway, `default`, run by ServiceAccount llm-gateway of the own namespace, for callers
     /// that show a ServiceAccount token.
@@ -60,6 +67,15 @@ impl Args {
         self.gateways
             .as_ref()
             .map_or_else(|| Ok(gateways::alone(namespace)), |file| gateways::read(file, namespace))
+    }
+
+    /// What sidecars are by default, where there are any.
+    ///
+    /// # Errors
+    /// The file, and what to change in it.
+    pub fn injection(&self, namespace: &str) -> Result<Option<inject::Settings>, String> {
+        let read = self.injection.as_deref().map(|file| inject::Settings::read_file(file, namespace));
+        read.transpose().map_err(|error| format!("--injection {error}"))
     }
 
     /// The lifetimes of certificates.

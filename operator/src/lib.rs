@@ -12,8 +12,8 @@
 //! ```
 //!
 //! [`compile`] is pure and shared with the standalone command: it never sees a clock, a socket or an
-//! API server; so is [`inject`]. Every replica observes, compiles and serves streams; the one that holds the
-//! [`lease`] writes status, raises Events and rotates [`certificates`].
+//! API server; so is [`inject`]. Every replica observes, compiles, serves streams and admissions; the
+//! one that holds the [`lease`] writes status, raises Events and rotates [`certificates`].
 
 pub mod args;
 pub mod definitions;
@@ -26,6 +26,7 @@ pub mod replicas;
 pub mod lease;
 pub mod certificates;
 pub mod inject;
+pub mod webhook;
 pub mod metrics;
 pub mod admin;
 

@@ -19,6 +19,7 @@ use llm_operator::{
     },
     replicas::{self, Replicas},
     report::Reporter,
+    webhook,
 };
 use tokio::{
     net::TcpListener,
@@ -80,6 +81,9 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         certificate.clone(),
         led.clone(),
     ));
+    if let Some(settings) = args.injection(&namespace)? {
+        webhook::start(args.webhook, certificate.clone(), settings, metrics.clone()).await?;
+    }
 
     let publisher = Arc::new(Publisher::default());
     let attached = Arc::new(Attached::new(metrics.clone()));

@@ -3,10 +3,31 @@
 use std::{fmt, sync::atomic::AtomicU64};
 
 use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, gauge::Gauge},
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
     registry::Registry,
 };
+
+/// How the review of a pod ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Admitted {
+    pub outcome: &'static str,
+}
+
+/// Seconds that reviews took, from half a millisecond to a second.
+#[derive(Debug)]
+pub struct AdmissionSeconds(pub Histogram);
+
+impl Default for AdmissionSeconds {
+    fn default() -> Self {
+        Self(Histogram::new(exponential_buckets(0.0005, 2.0, 12)))
+    }
+}
 
 /// Every family.
 #[derive(Debug, Default)]
@@ -20,6 +41,8 @@ pub struct Metrics {
     pub streams: Gauge,
     pub streams_refused: Counter,
     pub refusals: Counter,
+    pub admissions: Family<Admitted, Counter>,
+    pub admission_seconds: AdmissionSeconds,
     pub leader: Gauge,
     /// Whether the first compile is out.
     pub ready: Gauge,
@@ -49,6 +72,16 @@ impl Metrics {
         registry.register("config_streams", "Proxies attached to this replica", self.streams.clone());
         registry.register("config_streams_refused", "Proxies turned away", self.streams_refused.clone());
         registry.register("config_refusals", "Updates that a proxy refused", self.refusals.clone());
+        registry.register(
+            "admissions",
+            "Reviews of pods, by outcome; a pod may have several",
+            self.admissions.clone(),
+        );
+        registry.register(
+            "admission_seconds",
+            "Seconds that reviews of pods took",
+            self.admission_seconds.0.clone(),
+        );
         registry.register("leader", "Whether this replica leads", self.leader.clone());
         registry.register("ready", "Whether the first compilation is published", self.ready.clone());
         let mut text = String::new();

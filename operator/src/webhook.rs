@@ -1,0 +1,92 @@
+//! The admission webhook: HTTPS with the certificate of the config stream, for the API server to call.
+//! Every replica serves it, leader or not.
+
+mod admit;
+
+use std::{convert::Infallible, error::Error, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::{ServerConfig, crypto::ring};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{inject::Settings, metrics::Metrics, publish::server::ServingCertificate};
+use admit::Admitter;
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The API server closes an idle connection after 90 s. Who closes it first here would cut calls that
+/// are on their way.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// More wait to be accepted. An API server opens a few.
+const CONNECTIONS: usize = 256;
+/// When the system is out of something, file descriptors for one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Takes the port and serves for as long as the operator runs.
+///
+/// # Errors
+/// When the port can't be had, or TLS can't be configured.
+pub async fn start(
+    address: SocketAddr,
+    certificate: Arc<ServingCertificate>,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+) -> Result<(), Box<dyn Error>> {
+    let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let listener =
+        TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))?;
+    tracing::info!(webhook = %listener.local_addr()?, "listening for admissions");
+    let admitter = Arc::new(Admitter { settings, metrics });
+    tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(tls)), admitter));
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, admitter: Arc<Admitter>) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        // It is never closed.
+        let Ok(place) = connections.clone().acquire_owned().await else { return };
+        let tcp = match listener.accept().await {
+            Ok((tcp, _)) => tcp,
+            Err(error) => {
+                tracing::warn!(%error, "can't accept connections to the webhook");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (acceptor, admitter) = (acceptor.clone(), admitter.clone());
+        tokio::spawn(async move {
+            connection(tcp, acceptor, admitter).await;
+            drop(place);
+        });
+    }
+}
+
+async fn connection(tcp: TcpStream, acceptor: TlsAcceptor, admitter: Arc<Admitter>) {
+    let _nodelay = tcp.set_nodelay(true);
+    let tls = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
+        Ok(Ok(tls)) => tls,
+        // An API server that does not trust the certificate says so here.
+        Ok(Err(error)) => return tracing::debug!(%error, "no TLS with who called the webhook"),
+        Err(_) => return tracing::debug!("no TLS in time with who called the webhook"),
+    };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let admitter = admitter.clone();
+        async move { Ok::<_, Infallible>(admitter.answer(request).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
+    if let Err(error) = http.serve_connection(TokioIo::new(tls), service).await {
+        tracing::debug!(%error, "a connection to the webhook broke");
+    }
+}
