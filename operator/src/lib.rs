@@ -11,9 +11,21 @@
 //!                            └──── replicas (other replicas') ◄──┘
 //! ```
 //!
+//! # Life of a pod
+//!
+//! ```text
+//!  API server ──review (TLS)──► webhook ──► inject ──patch──► a pod with its proxy
+//!      ▲                        any replica                      │ mounts
+//!      └── caBundle, ConfigMaps, Events ── sidecars ◄── watch ───┘
+//!                                          (the leader)
+//! ```
+//!
+//! Its proxy then opens a config stream as any other does.
+//!
 //! [`compile`] is pure and shared with the standalone command: it never sees a clock, a socket or an
 //! API server; so is [`inject`]. Every replica observes, compiles, serves streams and admissions; the
-//! one that holds the [`lease`] writes status, raises Events and rotates [`certificates`].
+//! one that holds the [`lease`] writes status, raises Events, rotates [`certificates`] and keeps what
+//! [`sidecars`] need.
 
 pub mod args;
 pub mod definitions;
@@ -27,6 +39,7 @@ pub mod lease;
 pub mod certificates;
 pub mod inject;
 pub mod webhook;
+pub mod sidecars;
 pub mod metrics;
 pub mod admin;
 

@@ -19,6 +19,7 @@ use llm_operator::{
     },
     replicas::{self, Replicas},
     report::Reporter,
+    sidecars::Sidecars,
     webhook,
 };
 use tokio::{
@@ -72,6 +73,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         duration: Duration::from_secs(args.lease_duration_seconds),
     };
     let campaign = tokio::spawn(lease::campaign(client.clone(), settings, leading, stopped.clone()));
+    let (trusted, bundle) = watch::channel(None);
     let names = certificates::serving_names(&args.serving_names, &namespace);
     tokio::spawn(certificates::keep(
         client.clone(),
@@ -79,10 +81,13 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         names,
         lifetimes,
         certificate.clone(),
+        trusted,
         led.clone(),
     ));
     if let Some(settings) = args.injection(&namespace)? {
         webhook::start(args.webhook, certificate.clone(), settings, metrics.clone()).await?;
+        let sidecars = Sidecars::watch(client.clone(), &namespace, &identity, metrics.clone());
+        tokio::spawn(sidecars.keep(bundle, led.clone()));
     }
 
     let publisher = Arc::new(Publisher::default());

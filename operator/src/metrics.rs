@@ -43,6 +43,7 @@ pub struct Metrics {
     pub refusals: Counter,
     pub admissions: Family<Admitted, Counter>,
     pub admission_seconds: AdmissionSeconds,
+    pub pods_without_sidecar: Gauge,
     pub leader: Gauge,
     /// Whether the first compile is out.
     pub ready: Gauge,
@@ -81,6 +82,11 @@ impl Metrics {
             "admission_seconds",
             "Seconds that reviews of pods took",
             self.admission_seconds.0.clone(),
+        );
+        registry.register(
+            "pods_without_sidecar",
+            "Running pods that asked for a sidecar and have none",
+            self.pods_without_sidecar.clone(),
         );
         registry.register("leader", "Whether this replica leads", self.leader.clone());
         registry.register("ready", "Whether the first compilation is published", self.ready.clone());

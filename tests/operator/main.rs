@@ -9,6 +9,7 @@ mod callers;
 mod failures;
 mod gate;
 mod health;
+mod injection;
 mod installation;
 mod printed;
 mod programmed;

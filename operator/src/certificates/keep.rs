@@ -42,6 +42,7 @@ pub async fn keep(
     names: Vec<String>,
     lifetimes: Lifetimes,
     serving: Arc<ServingCertificate>,
+    trusted: watch::Sender<Option<String>>,
     mut leading: watch::Receiver<bool>,
 ) {
     let mut keeper = Keeper {
@@ -50,6 +51,7 @@ pub async fn keep(
         names,
         lifetimes,
         serving,
+        trusted,
         signing: None,
         published: None,
     };
@@ -80,6 +82,8 @@ struct Keeper {
     names: Vec<String>,
     lifetimes: Lifetimes,
     serving: Arc<ServingCertificate>,
+    /// The bundle, for those who need it elsewhere than in the ConfigMap.
+    trusted: watch::Sender<Option<String>>,
     /// What signed the certificate that is served.
     signing: Option<Authority>,
     /// The bundle that this replica wrote last.
@@ -98,6 +102,7 @@ impl Keeper {
             tracing::info!(not_after = %held.active.not_after, "a serving certificate is in force");
             self.signing = Some(held.active.clone());
         }
+        self.trust(held.bundle());
         if !leads {
             // Another may write the bundle until this replica leads.
             self.published = None;
@@ -108,6 +113,7 @@ impl Keeper {
         if let Some(rotated) = held.rotated(now, self.lifetimes, make)? {
             // The bundle goes first: what signs must be trusted before.
             self.publish(rotated.bundle()).await?;
+            self.trust(rotated.bundle());
             let mut replacement = to_secret(&rotated);
             replacement.metadata.resource_version = secret.resource_version();
             match self.secrets.replace(SECRET, &PostParams::default(), &replacement).await {
@@ -130,6 +136,15 @@ impl Keeper {
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
             created => Ok(created.map(drop)?),
         }
+    }
+
+    /// Wakes those who wait for a bundle only when it is another.
+    fn trust(&self, bundle: String) {
+        self.trusted.send_if_modified(|trusted| {
+            let changed = trusted.as_ref() != Some(&bundle);
+            *trusted = Some(bundle);
+            changed
+        });
     }
 
     async fn publish(&mut self, bundle: String) -> Result<(), kube::Error> {

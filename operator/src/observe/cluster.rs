@@ -126,7 +126,8 @@ where
     store
 }
 
-async fn follow<K>(
+/// Keeps a store by what a watch tells, for as long as it is polled.
+pub async fn follow<K>(
     events: impl futures::Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
     writer: reflector::store::Writer<K>,
     changed: Arc<Notify>,

@@ -1,0 +1,86 @@
+//! What sidecars need around them, kept by the leader: the authority's bundle in their namespaces and in
+//! the webhook's configuration, and a word for each pod that should have one and has none.
+//!
+//! All replicas watch, so that who begins to lead knows all there is.
+
+mod bundles;
+mod missing;
+mod registration;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client, ResourceExt as _,
+    core::PartialObjectMeta,
+    runtime::{reflector::Store, watcher},
+};
+use tokio::sync::{Notify, watch};
+
+use crate::{inject::INJECT, metrics::Metrics, observe::cluster::reflect_with};
+use bundles::Bundles;
+use missing::Missing;
+
+/// What happens within this is one look.
+const GATHER: Duration = Duration::from_millis(50);
+/// After a write that failed, and between two writes of the same object.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The watches.
+pub struct Sidecars {
+    client: Client,
+    /// The operator's own namespace: its pods need an operator to start, and have no sidecars.
+    own: String,
+    namespaces: Store<PartialObjectMeta<Namespace>>,
+    bundles: Bundles,
+    missing: Missing,
+    changed: Arc<Notify>,
+}
+
+impl Sidecars {
+    pub fn watch(client: Client, namespace: &str, identity: &str, metrics: Arc<Metrics>) -> Self {
+        let changed = Arc::new(Notify::new());
+        let labelled = watcher::Config::default().labels(&format!("{INJECT}=true"));
+        let namespaces = reflect_with(Api::all(client.clone()), labelled, &changed, &metrics);
+        let bundles = Bundles::watch(client.clone(), &changed, &metrics);
+        let missing = Missing::watch(client.clone(), namespace, identity, &changed, metrics);
+        Self { client, own: namespace.to_owned(), namespaces, bundles, missing, changed }
+    }
+
+    /// Keeps all of it for as long as the operator runs.
+    pub async fn keep(self, bundle: watch::Receiver<Option<String>>, leading: watch::Receiver<bool>) {
+        let registered = registration::keep(self.client.clone(), bundle.clone(), leading.clone());
+        tokio::join!(registered, self.look_after(bundle, leading));
+    }
+
+    async fn look_after(
+        mut self,
+        mut bundle: watch::Receiver<Option<String>>,
+        mut leading: watch::Receiver<bool>,
+    ) {
+        loop {
+            let leads = *leading.borrow_and_update();
+            let trusted = bundle.borrow_and_update().clone().filter(|_| leads);
+            let labelled = self.labelled();
+            let told = self.missing.look(&labelled, leads).await;
+            let written = match trusted {
+                Some(trusted) => self.bundles.write(&labelled, &self.own, &trusted).await,
+                None => true,
+            };
+            tokio::select! {
+                () = self.changed.notified() => {}
+                changed = leading.changed() => if changed.is_err() { return },
+                changed = bundle.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(RETRY), if !(told && written) => {}
+            }
+            tokio::time::sleep(GATHER).await;
+        }
+    }
+
+    /// The namespaces that ask, but for those that are going away.
+    fn labelled(&self) -> BTreeSet<String> {
+        let mut namespaces = self.namespaces.state();
+        namespaces.retain(|namespace| namespace.metadata.deletion_timestamp.is_none());
+        namespaces.iter().map(|namespace| namespace.name_any()).filter(|name| *name != self.own).collect()
+    }
+}
