@@ -6,6 +6,7 @@
 
 mod expected;
 mod hang_up;
+mod injected;
 mod matrix;
 mod scene;
 mod subjects;
