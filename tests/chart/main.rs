@@ -9,3 +9,4 @@ mod life;
 mod release;
 mod rendered;
 mod rollout;
+mod sidecars;

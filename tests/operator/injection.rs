@@ -5,8 +5,8 @@ mod agent;
 mod away;
 mod trust;
 
-use crate::installation::{Installation, Operator, WITHIN};
-use harness::{eventually, free_port, workspace};
+use crate::installation::{Installation, Operator, WITHIN, from_chart};
+use harness::{eventually, free_port};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, ResourceExt as _};
@@ -43,9 +43,9 @@ impl Injecting {
         self.installation.operator(&[&arguments[..], more].concat()).await
     }
 
-    /// Applies `operator/injector.yaml`, but for where the API server finds the operator, and waits until it trusts it.
+    /// Applies the chart's registration, but for where the API server finds the operator, and waits until it trusts it.
     async fn register(&self) {
-        let text = std::fs::read_to_string(workspace().join("operator/injector.yaml")).unwrap();
+        let text = from_chart(&["operator/injector"]).await;
         let mut registration: Value = serde_saphyr::from_str(&text).unwrap();
         for webhook in registration["webhooks"].as_array_mut().unwrap() {
             let service = &webhook["clientConfig"]["service"];

@@ -38,7 +38,7 @@ impl Installation {
         cluster.install_crds().await;
         cluster.kubectl(&["create", "namespace", NAMESPACE]).await;
         cluster.kubectl(&["create", "namespace", "ai"]).await;
-        cluster.apply(&rights().await).await;
+        cluster.apply(&from_chart(&["operator/rbac", "gateway/serviceaccount"]).await).await;
         let kubeconfig = cluster.kubeconfig_for(NAMESPACE, "llm-operator").await;
         let client = cluster.client().await;
         let kubeconfig = kubeconfig.to_str().unwrap().to_owned();
@@ -192,12 +192,12 @@ impl Installation {
     }
 }
 
-/// The service accounts and all that they may do, as the chart has them.
-async fn rights() -> String {
+/// Objects as the chart has them, by the files of its templates.
+pub async fn from_chart(parts: &[&str]) -> String {
     let chart = ["template", "llm-gateway", "charts/llm-gateway", "--namespace", NAMESPACE];
-    let parts = ["operator/rbac", "gateway/serviceaccount"].map(|part| format!("templates/{part}.yaml"));
-    let shown = ["--show-only", &parts[0], "--show-only", &parts[1]];
-    Helm::new().run(&[&chart[..], &shown].concat(), None).await.unwrap()
+    let parts: Vec<String> = parts.iter().map(|part| format!("--show-only=templates/{part}.yaml")).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    Helm::new().run(&[&chart[..], &parts].concat(), None).await.unwrap()
 }
 
 impl Operator {

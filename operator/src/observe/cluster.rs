@@ -21,10 +21,7 @@ use tokio::sync::Notify;
 use super::{
     CallerSettings, ObjectName, Observed, gateways::Gateways, issuer::IssuerWatch, secrets::SecretWatches,
 };
-use crate::metrics::Metrics;
-
-/// The label of pods that have a sidecar: the injection puts it, and no other pod's labels are read.
-pub const SIDECAR: &str = "llmgateway.dev/sidecar";
+use crate::{inject::SIDECAR, metrics::Metrics};
 
 /// What `kubectl apply` leaves: the whole object once more.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -52,6 +49,7 @@ impl Cluster {
         let routes = reflect(Api::<LLMRoute>::all(client.clone()), changed, metrics);
         let pools = reflect(Api::<ProviderPool>::all(client.clone()), changed, metrics);
         let namespaces = reflect(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), changed, metrics);
+        // Injection labels them, and no other pod's labels are read.
         let pods = reflect_with(
             Api::<PartialObjectMeta<Pod>>::all(client.clone()),
             watcher::Config::default().labels(&format!("{SIDECAR}=true")),

@@ -7,7 +7,10 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInf
 use kube::{Api, Client, api::PostParams};
 use llm_config::stream::AUDIENCE;
 
-use crate::observe::{ObjectName, cluster::SIDECAR, gateways::Gateways};
+use crate::{
+    inject::SIDECAR,
+    observe::{ObjectName, gateways::Gateways},
+};
 
 /// The claim in a projected token that names its pod.
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";

@@ -1,0 +1,115 @@
+//! Pods with a proxy beside their containers, on a whole node: they start once it is ready, call through it by nothing
+//! but the variables that injection sets, and end when they are done.
+
+use crate::release::{NAMESPACE, Release, WITHIN};
+use harness::eventually;
+use serde_json::{Value, json};
+
+/// A namespace whose pods get sidecars, and what they serve.
+const SHOP: &str = "
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {llmgateway.dev/inject: 'true', pod-security.kubernetes.io/enforce: restricted}
+---
+apiVersion: llmgateway.dev/v1alpha1
+kind: ProviderPool
+metadata: {name: simulated, namespace: shop}
+spec:
+  providers:
+  - {name: simulated, kind: Simulated, models: [{name: demo}]}
+---
+apiVersion: llmgateway.dev/v1alpha1
+kind: LLMRoute
+metadata: {name: chat, namespace: shop}
+spec:
+  attachTo: {gateways: [], podSelector: {}}
+  rules:
+  - backends: [{pool: {name: simulated}}]
+";
+
+/// One call, as an application makes it that knows nothing of us.
+const CALL: &str = r#"wget -q -O - --header "content-type: application/json" --header "authorization: Bearer $OPENAI_API_KEY" --post-data '{"model":"demo","max_tokens":5,"messages":[{"role":"user","content":"Hello"}]}' "$OPENAI_BASE_URL/chat/completions""#;
+
+fn pod_spec(script: &str, restart_policy: &str) -> Value {
+    json!({
+        "restartPolicy": restart_policy,
+        "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{
+            "name": "app", "image": "busybox:1.37", "imagePullPolicy": "IfNotPresent",
+            "command": ["sh", "-euc", script],
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+        }],
+    })
+}
+
+impl Release {
+    async fn in_shop(&self, arguments: &[&str]) -> Result<String, String> {
+        self.machine.cluster().try_kubectl(&[&["--namespace", "shop"], arguments].concat()).await
+    }
+}
+
+#[tokio::test]
+async fn injected_pods_call_through_their_sidecars_and_jobs_end() {
+    let release = Release::prepare().await;
+    release
+        .put(
+            "install",
+            &["--set", "gateways.default.replicas=1", "--set", "gateway.autoscaling.enabled=false"],
+        )
+        .await;
+    let cluster = release.machine.cluster();
+    cluster.apply(SHOP).await;
+    eventually("the API server trusts the webhook", WITHIN, async || {
+        let path = "jsonpath={.webhooks[*].clientConfig.caBundle}";
+        let told = release
+            .kubectl(&["get", "mutatingwebhookconfiguration", "llm-gateway-injector", "-o", path])
+            .await;
+        if told.split(' ').filter(|bundle| !bundle.is_empty()).count() == 2 { Ok(()) } else { Err(told) }
+    })
+    .await;
+
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "batch", "namespace": "shop"},
+        "spec": {"backoffLimit": 0, "template": {"spec": pod_spec(CALL, "Never")}},
+    });
+    let app = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app", "namespace": "shop", "labels": {"app": "web"}},
+        "spec": pod_spec(&format!("{CALL}; trap 'exit 0' TERM; sleep infinity & wait"), "Always"),
+    });
+    cluster.apply(&format!("{job}\n---\n{app}")).await;
+    // The first call finds its sidecar ready: nothing is tried again.
+    eventually("the job is done", WITHIN, async || {
+        release.in_shop(&["wait", "--for=condition=Complete", "job/batch", "--timeout=1s"]).await
+    })
+    .await;
+    let said = release.in_shop(&["logs", "job/batch", "-c", "app"]).await.unwrap();
+    assert!(said.contains("\"finish_reason\""), "{said}");
+    release.in_shop(&["wait", "--for=condition=Ready", "pod/app", "--timeout=60s"]).await.unwrap();
+    let path = ".status.summary.programmed";
+    eventually("status counts the sidecar that is left", WITHIN, async || {
+        let told =
+            release.in_shop(&["get", "llmroute", "chat", "-o", &format!("jsonpath={{{path}}}")]).await?;
+        if told == "1/1" { Ok(()) } else { Err(told) }
+    })
+    .await;
+    let log = release.in_shop(&["logs", "app", "-c", "llm-proxy"]).await.unwrap();
+    let line = log.lines().find(|line| line.contains("\"request_id\"")).unwrap_or_else(|| panic!("{log}"));
+    let line: Value = serde_json::from_str(line).unwrap();
+    let caller =
+        ["caller_namespace", "caller_service_account", "caller_pod"].map(|field| line[field].clone());
+    assert_eq!(caller, ["shop", "default", "app"].map(|part| json!(part)), "{line}");
+
+    // It ends with its application, long before anybody would kill it.
+    release.in_shop(&["delete", "pod", "app", "--timeout=20s"]).await.unwrap();
+    assert!(
+        release.in_shop(&["get", "secrets", "-o", "name"]).await.unwrap().is_empty(),
+        "no key comes here"
+    );
+    // Pods that did not ask have none.
+    let own = release
+        .kubectl(&["get", "pods", "-n", NAMESPACE, "-o", "jsonpath={.items[*].spec.initContainers}"])
+        .await;
+    assert_eq!(own, "");
+}
