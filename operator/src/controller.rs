@@ -9,9 +9,9 @@ use tokio::{
 };
 
 use crate::{
-    compile::{Compiled, compile},
+    compile::{Compiled, compile, fleet::Fleet},
     metrics::Metrics,
-    observe::{ObjectName, Observed, cluster::Cluster},
+    observe::{ObjectName, Observed, SidecarPod, cluster::Cluster},
     publish::{Publisher, Sidecar},
     report::Outcome,
 };
@@ -28,16 +28,23 @@ pub async fn run(
     metrics: Arc<Metrics>,
 ) {
     let mut problems = Vec::new();
+    let mut last = None;
     loop {
         // Nothing to go by while a Secret is looked at for the first time; the bell rings after it.
-        if let Some(observed) = cluster.observe() {
+        // Most events of pods change nothing that is looked at.
+        if let Some(observed) = cluster.observe().filter(|observed| last.as_ref() != Some(observed)) {
+            last = Some(observed.clone());
             let begun = Instant::now();
             let compiled = compile(&observed);
             metrics.compiles.inc();
             metrics.compile_seconds.inc_by(begun.elapsed().as_secs_f64());
             if compiled.problems != problems {
                 problems.clone_from(&compiled.problems);
+                metrics.gateway_problems.set(i64::try_from(problems.len()).unwrap_or(i64::MAX));
                 problems.iter().for_each(|problem| tracing::error!(problem, "the gateways' settings"));
+                if problems.is_empty() {
+                    tracing::info!("the gateways' settings are in order");
+                }
             }
             let targets = publisher.publish(&compiled.documents, sidecars(&compiled, &observed));
             metrics.ready.set(1);
@@ -50,9 +57,9 @@ pub async fn run(
 }
 
 fn sidecars(compiled: &Compiled, observed: &Observed) -> BTreeMap<ObjectName, Sidecar> {
-    let sidecar = |(pod, fleet): (&ObjectName, &crate::compile::fleet::Fleet)| {
-        let labels = observed.sidecars.get(pod).cloned().unwrap_or_default();
-        (pod.clone(), Sidecar { fleet: fleet.clone(), labels })
+    let sidecar = |(pod, fleet): (&ObjectName, &Fleet)| {
+        let SidecarPod { uid, labels } = observed.sidecars.get(pod).cloned().unwrap_or_default();
+        (pod.clone(), Sidecar { fleet: fleet.clone(), uid, labels })
     };
     compiled.sidecars.iter().map(sidecar).collect()
 }

@@ -44,6 +44,8 @@ pub struct Metrics {
     pub admissions: Family<Admitted, Counter>,
     pub admission_seconds: AdmissionSeconds,
     pub pods_without_sidecar: Gauge,
+    /// What is wrong with the gateways' settings.
+    pub gateway_problems: Gauge,
     pub leader: Gauge,
     /// Whether the first compile is out.
     pub ready: Gauge,
@@ -87,6 +89,11 @@ impl Metrics {
             "pods_without_sidecar",
             "Running pods that asked for a sidecar and have none",
             self.pods_without_sidecar.clone(),
+        );
+        registry.register(
+            "gateway_problems",
+            "What is wrong with the gateways' settings: see the log",
+            self.gateway_problems.clone(),
         );
         registry.register("leader", "Whether this replica leads", self.leader.clone());
         registry.register("ready", "Whether the first compilation is published", self.ready.clone());

@@ -53,6 +53,14 @@ pub enum SecretState {
     Present(BTreeMap<String, Vec<u8>>),
 }
 
+/// What is known of a pod that has a sidecar.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SidecarPod {
+    /// Tells it from another of the same name.
+    pub uid: String,
+    pub labels: BTreeMap<String, String>,
+}
+
 /// Who may call at a gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallerSettings {
@@ -72,7 +80,7 @@ pub struct Issuer {
 }
 
 /// All that compile looks at.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
     pub routes: Vec<Arc<LLMRoute>>,
     pub pools: Vec<Arc<ProviderPool>>,
@@ -84,8 +92,8 @@ pub struct Observed {
     pub gateways: BTreeMap<String, Option<CallerSettings>>,
     /// Who signs the tokens of ServiceAccounts; `None` where the API server does not say.
     pub issuer: Option<Issuer>,
-    /// Labels of the pods that have a sidecar.
-    pub sidecars: BTreeMap<ObjectName, BTreeMap<String, String>>,
+    /// The pods that have a sidecar.
+    pub sidecars: BTreeMap<ObjectName, SidecarPod>,
 }
 
 impl Observed {

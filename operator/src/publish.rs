@@ -41,6 +41,7 @@ pub struct Targets {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sidecar {
     pub fleet: Fleet,
+    pub uid: String,
     pub labels: BTreeMap<String, String>,
 }
 

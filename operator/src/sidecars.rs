@@ -62,11 +62,12 @@ impl Sidecars {
             let leads = *leading.borrow_and_update();
             let trusted = bundle.borrow_and_update().clone().filter(|_| leads);
             let labelled = self.labelled();
-            let told = self.missing.look(&labelled, leads).await;
+            // Pods wait for these; nobody waits for an Event.
             let written = match trusted {
                 Some(trusted) => self.bundles.write(&labelled, &self.own, &trusted).await,
                 None => true,
             };
+            let told = self.missing.look(&labelled, leads).await;
             tokio::select! {
                 () = self.changed.notified() => {}
                 changed = leading.changed() => if changed.is_err() { return },

@@ -73,7 +73,7 @@ async fn outdate_the_definition(release: &Release) {
 }
 
 /// A vendor of OpenAI's API, by its address for pods.
-async fn vendor(host: &str) -> RawUpstream {
+pub async fn vendor(host: &str) -> RawUpstream {
     let completion = json!({
         "id": "1", "object": "chat.completion", "created": 1, "model": "m",
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "vendor says hello"}, "finish_reason": "stop"}],

@@ -2,7 +2,7 @@
 
 use crate::rendered::CHART;
 use harness::{Helm, Image, Machine, eventually};
-use llm_config::stream::AUDIENCE;
+use llm_config::caller::AUDIENCE;
 use std::sync::LazyLock;
 use std::time::Duration;
 

@@ -1,12 +1,17 @@
 //! Pods with a proxy beside their containers, on a whole node: they start once it is ready, call through it by nothing
 //! but the variables that injection sets, and end when they are done.
 
+use crate::life::vendor;
 use crate::release::{NAMESPACE, Release, WITHIN};
 use harness::eventually;
 use serde_json::{Value, json};
 
-/// A namespace whose pods get sidecars, and what they serve.
+/// A namespace whose pods get sidecars, and what they serve: models of a pool whose key is another namespace's.
 const SHOP: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: platform}
+---
 apiVersion: v1
 kind: Namespace
 metadata:
@@ -15,10 +20,20 @@ metadata:
 ---
 apiVersion: llmgateway.dev/v1alpha1
 kind: ProviderPool
-metadata: {name: simulated, namespace: shop}
+metadata: {name: vendor, namespace: platform}
 spec:
+  allowedNamespaces: {from: All}
   providers:
-  - {name: simulated, kind: Simulated, models: [{name: demo}]}
+  - name: vendor
+    kind: OpenAI
+    endpoint: VENDOR/v1
+    credentials: {secretRef: {name: vendor, key: apiKey}}
+    models: [{name: demo}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: vendor, namespace: platform}
+stringData: {apiKey: sk-platform}
 ---
 apiVersion: llmgateway.dev/v1alpha1
 kind: LLMRoute
@@ -26,7 +41,7 @@ metadata: {name: chat, namespace: shop}
 spec:
   attachTo: {gateways: [], podSelector: {}}
   rules:
-  - backends: [{pool: {name: simulated}}]
+  - backends: [{pool: {name: vendor, namespace: platform}}]
 ";
 
 /// One call, as an application makes it that knows nothing of us.
@@ -60,7 +75,8 @@ async fn injected_pods_call_through_their_sidecars_and_jobs_end() {
         )
         .await;
     let cluster = release.machine.cluster();
-    cluster.apply(SHOP).await;
+    let vendor = vendor(&release.machine.host()).await;
+    cluster.apply(&SHOP.replace("VENDOR", vendor.url())).await;
     eventually("the API server trusts the webhook", WITHIN, async || {
         let path = "jsonpath={.webhooks[*].clientConfig.caBundle}";
         let told = release
@@ -101,11 +117,17 @@ async fn injected_pods_call_through_their_sidecars_and_jobs_end() {
         ["caller_namespace", "caller_service_account", "caller_pod"].map(|field| line[field].clone());
     assert_eq!(caller, ["shop", "default", "app"].map(|part| json!(part)), "{line}");
 
+    let pod = release.in_shop(&["get", "pod", "app", "-o", "json"]).await.unwrap();
+    let shown = ["sk-platform", "\"secret\"", "secretKeyRef"].into_iter().find(|key| pod.contains(key));
+    assert_eq!(shown, None, "no provider's key is in the pod");
+
     // It ends with its application, long before anybody would kill it.
     release.in_shop(&["delete", "pod", "app", "--timeout=20s"]).await.unwrap();
+    // The vendor was shown the platform's key, and nothing of the pod was.
+    let asked = vendor.requests();
     assert!(
-        release.in_shop(&["get", "secrets", "-o", "name"]).await.unwrap().is_empty(),
-        "no key comes here"
+        asked.len() >= 2 && asked.iter().all(|request| request.contains("Bearer sk-platform")),
+        "{asked:?}"
     );
     // Pods that did not ask have none.
     let own = release

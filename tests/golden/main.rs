@@ -9,7 +9,7 @@ mod injection;
 use harness::workspace;
 use llm_operator::compile::{Compiled, compile, fleet::Fleet};
 use llm_operator::observe::files::Manifests;
-use llm_operator::observe::{ObjectName, Observed};
+use llm_operator::observe::{ObjectName, Observed, SidecarPod};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -89,7 +89,10 @@ fn observed(file: &Path) -> Observed {
     let manifests = Manifests::read(&[file.to_owned()]);
     let mut observed = manifests.unwrap_or_else(|problems| panic!("{problems:#?}")).observed;
     observed.sidecars = [("web-1", "web"), ("job-1", "job")]
-        .map(|(pod, app)| (ObjectName::new("default", pod), [("app".to_owned(), app.to_owned())].into()))
+        .map(|(pod, app)| {
+            let labels = [("app".to_owned(), app.to_owned())].into();
+            (ObjectName::new("default", pod), SidecarPod { uid: pod.to_owned(), labels })
+        })
         .into();
     observed.gateways = ["default", "edge"].map(|gateway| (gateway.to_owned(), None)).into();
     observed

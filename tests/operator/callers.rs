@@ -5,7 +5,7 @@ use bytes::Bytes;
 use harness::http::{Answer, json_request, send};
 use harness::{Proxy, RawUpstream, Step, answer, eventually};
 use http::{HeaderName, HeaderValue};
-use llm_config::stream::AUDIENCE;
+use llm_config::caller::AUDIENCE;
 use serde_json::json;
 
 /// A call of `model` that shows a credential in a header.

@@ -79,10 +79,13 @@ async fn a_proxy_with_a_wrong_token_gets_nothing_and_is_told_why() {
     let audience =
         installation.cluster.token(NAMESPACE, "llm-gateway", "https://kubernetes.default.svc").await;
     let stranger = installation.cluster.token("ai", "stranger", AUDIENCE).await;
+    // What opens a gateway to a caller opens no stream, though it be the proxies' own ServiceAccount.
+    let callers = installation.cluster.token(NAMESPACE, "llm-gateway", llm_config::caller::AUDIENCE).await;
     let stranger_refused = "system:serviceaccount:ai:stranger may not serve gateway `default`";
     for (name, token, wanted) in [
         ("audience", audience.as_str(), "not valid for the audience"),
         ("stranger", stranger.as_str(), stranger_refused),
+        ("caller", callers.as_str(), "not valid for the audience"),
         ("garbage", "not.a.token", "not valid for the audience"),
         ("empty", "", "no bearer token"),
     ] {

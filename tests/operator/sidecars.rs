@@ -129,3 +129,39 @@ async fn who_is_no_pod_with_a_sidecar_gets_nothing() {
     loose.process.await_line(WITHIN, |line| line.contains(unbound)).await;
     assert!(plain.readiness().await.is_err() && loose.readiness().await.is_err());
 }
+
+#[tokio::test]
+async fn another_pod_of_the_same_name_and_one_that_is_no_sidecars_any_more_get_nothing_of_the_first() {
+    let installation = Installation::start().await;
+    installation.cluster.service_account("ai", "web").await;
+    installation.pod("web-0", "llmgateway.dev/sidecar=true app=web").await;
+    installation.pod("web-1", "llmgateway.dev/sidecar=true app=web").await;
+    let upstream = RawUpstream::start([vec![Step::Send(answer(200, &completion("hello")))]]).await;
+    installation.create_pool(&pool("pool", upstream.url(), &["large"])).await;
+    let mut web = route("web", "pool");
+    web["spec"]["attachTo"] = json!({"gateways": [], "podSelector": {"matchLabels": {"app": "web"}}});
+    installation.create_route(&web).await;
+    let _operator = installation.operator(&[]).await;
+    let (zero, one) = (installation.sidecar("web-0").await, installation.sidecar("web-1").await);
+    installation.ready(&[&zero, &one]).await;
+    installation.programmed_on("web", "2/2").await;
+
+    // What a StatefulSet does, with other labels.
+    installation
+        .cluster
+        .kubectl(&["delete", "pod", "web-0", "-n", "ai", "--force", "--grace-period=0"])
+        .await;
+    installation.pod("web-0", "llmgateway.dev/sidecar=true app=other").await;
+    zero.process.await_line(WITHIN, |line| line.contains("not valid for the audience")).await;
+    let second = installation.sidecar("web-0").await;
+    installation.ready(&[&second]).await;
+    answers(&second, "large", 404, WITHIN).await;
+    installation.programmed_on("web", "1/1").await;
+
+    // The proxy goes on with what it has and says why it gets no more; nobody waits for it.
+    installation.cluster.kubectl(&["label", "pod", "web-1", "-n", "ai", "llmgateway.dev/sidecar-"]).await;
+    one.process.await_line(WITHIN, |line| line.contains("it needs the label")).await;
+    answers(&one, "large", 200, WITHIN).await;
+    let message = installation.route_condition("web", "Programmed", "False", "NoProxies").await;
+    assert_eq!(message, "no pod that spec.attachTo.podSelector selects has a sidecar");
+}

@@ -62,7 +62,7 @@ One gateway: the values of all gateways with its own on top. Of `root` and `name
 {{- define "llm-gateway.gateway.selector" -}}
 {{ include "llm-gateway.instanceLabels" .root }}
 app.kubernetes.io/component: gateway
-llmgateway.dev/gateway: {{ .name }}
+llmgateway.dev/gateway: {{ .name | quote }}
 {{- end }}
 
 {{- define "llm-gateway.gateway.serviceAccount" -}}
@@ -76,7 +76,7 @@ gateways:
 {{- range $name, $_ := .Values.gateways }}
 {{- $which := dict "root" $ "name" $name }}
 {{- $callers := (include "llm-gateway.gateway" $which | fromYaml).callers }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   serviceAccount: {namespace: {{ $.Release.Namespace }}, name: {{ include "llm-gateway.gateway.serviceAccount" $which }}}
   callers:
     serviceAccountTokens: {{ $callers.serviceAccountTokens }}

@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+/// The audience that a caller's ServiceAccount token must be made for.
+pub const AUDIENCE: &str = "llmgateway.dev";
+
 /// How a proxy knows who calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -17,8 +17,9 @@ use crate::section::{Digest, Key};
 
 /// The path of the stream.
 pub const PATH: &str = "/v1alpha1/config";
-/// The audience that a proxy's ServiceAccount token must be made for.
-pub const AUDIENCE: &str = "llmgateway.dev";
+/// The audience that a proxy's ServiceAccount token must be made for. It is another than that of callers
+/// ([`caller::AUDIENCE`](crate::caller::AUDIENCE)): who may call must not thereby hold the providers' keys.
+pub const AUDIENCE: &str = "llmgateway.dev/config";
 /// Breakers that a message lists, at most: by provider and model, the first.
 pub const MOST_OPEN: usize = 256;
 /// Characters of an error that a message carries, at most.

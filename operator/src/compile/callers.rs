@@ -1,6 +1,6 @@
 //! Who may call at a gateway: its settings, the cluster's keys and the keys in Secrets, to what a proxy checks by.
 
-use llm_config::{Callers, Credentials, StaticKey, stream::AUDIENCE};
+use llm_config::{Callers, Credentials, StaticKey, caller::AUDIENCE};
 use sha2::{Digest as _, Sha256};
 
 use crate::observe::{CallerSettings, Observed, SecretState};
@@ -34,7 +34,16 @@ pub fn compile(
                         problems.push(format!("gateway {gateway}: key `{name}` of Secret {secret} is empty"));
                         continue;
                     }
-                    let sha256 = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+                    let sha256: String =
+                        Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+                    let taken = |known: &StaticKey| known.name == *name || known.sha256 == sha256;
+                    if let Some(known) = credentials.keys.iter().find(|known| taken(known)) {
+                        problems.push(format!(
+                            "gateway {gateway}: key `{name}` of Secret {secret} is left out: `{}` has its name or its value already",
+                            known.name
+                        ));
+                        continue;
+                    }
                     credentials.keys.push(StaticKey { name: name.clone(), sha256 });
                 }
             }

@@ -10,7 +10,7 @@ use kube::core::{Selector, SelectorExt as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::observe::{ObjectName, Observed};
+use crate::observe::{ObjectName, Observed, SidecarPod};
 
 /// Proxies that should hold the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl Fleet {
             hash.update(&route.name);
             hash.update("\n");
         }
-        let routes = hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let routes = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self::Sidecars { namespace: namespace.to_owned(), routes }
     }
 }
@@ -122,7 +122,7 @@ impl Sidecars {
             }
         }
         let mut found = Self::default();
-        for (pod, labels) in &observed.sidecars {
+        for (pod, SidecarPod { labels, .. }) in &observed.sidecars {
             let selectors = selectors.get(pod.namespace.as_str()).into_iter().flatten();
             let routes = selectors.filter(|(_, selector)| selector.matches(labels));
             let routes: BTreeSet<ObjectName> = routes.map(|(name, _)| name.clone()).collect();

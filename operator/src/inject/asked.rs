@@ -44,6 +44,11 @@ pub fn impossible(annotations: &BTreeMap<String, String>, spec: &PodSpec) -> Opt
             "it uses the network of its node, where every process could call as this pod, and two pods would want the same port",
         );
     }
+    if spec.share_process_namespace == Some(true) {
+        return Some(
+            "its containers see each other's processes (shareProcessNamespace), and with them the proxy's files and keys",
+        );
+    }
     if spec.os.as_ref().is_some_and(|os| os.name == "windows") {
         return Some("it runs on Windows, and the proxy does not");
     }

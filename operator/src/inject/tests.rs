@@ -117,6 +117,7 @@ fn what_is_in_the_way_is_named() {
 fn a_pod_that_cant_have_one_is_refused_when_it_asked_and_noted_when_its_namespace_did() {
     for (spec, wanted) in [
         (json!({"hostNetwork": true}), "it uses the network of its node"),
+        (json!({"shareProcessNamespace": true}), "its containers see each other's processes"),
         (json!({"os": {"name": "windows"}}), "it runs on Windows"),
     ] {
         let pod = pod(|pod| {

@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::{
-    CallerSettings, ObjectName, Observed, gateways::Gateways, issuer::IssuerWatch, secrets::SecretWatches,
+    CallerSettings, ObjectName, Observed, SidecarPod, gateways::Gateways, issuer::IssuerWatch,
+    secrets::SecretWatches,
 };
 use crate::{inject::SIDECAR, metrics::Metrics};
 
@@ -70,6 +71,10 @@ impl Cluster {
         Self { routes, pools, namespaces, pods, secrets, issuer, gateways }
     }
 
+    fn takes_tokens(&self) -> bool {
+        self.gateways.values().flatten().any(|callers| callers.service_account_tokens)
+    }
+
     /// What there is now, once every Secret that is wanted and the keys of tokens have been looked at.
     pub fn observe(&mut self) -> Option<Observed> {
         let mut observed = Observed {
@@ -85,18 +90,17 @@ impl Cluster {
                 })
                 .collect(),
             gateways: self.gateways.clone(),
-            issuer: self.issuer.get()?,
-            sidecars: self
-                .pods
-                .state()
-                .iter()
-                .map(|pod| (ObjectName::of(pod.as_ref()), pod.labels().clone()))
-                .collect(),
+            issuer: if self.takes_tokens() { self.issuer.get()? } else { None },
+            sidecars: self.pods.state().iter().map(|pod| sidecar(pod)).collect(),
             ..Observed::default()
         };
         observed.secrets = self.secrets.follow(&observed.wanted_secrets())?;
         Some(observed)
     }
+}
+
+fn sidecar(pod: &PartialObjectMeta<Pod>) -> (ObjectName, SidecarPod) {
+    (ObjectName::of(pod), SidecarPod { uid: pod.uid().unwrap_or_default(), labels: pod.labels().clone() })
 }
 
 /// A store that follows a kind.

@@ -10,7 +10,10 @@ use http::Request;
 use kube::Client;
 use llm_config::TokenKey;
 use serde::{Deserialize, de::DeserializeOwned};
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use super::Issuer;
 use crate::metrics::Metrics;
@@ -20,12 +23,15 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// After an answer that is none.
 const RETRY: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long everybody waits for keys that were never shown. An API server that starts refuses everybody until it has
+/// read its own roles, and an operator that starts then must not take the keys from the proxies that have them.
+const LASTING: Duration = Duration::from_secs(60);
 
 /// What is known of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Known {
     NotYet,
-    Refused,
+    NotShown,
     Shown(Issuer),
 }
 
@@ -43,36 +49,43 @@ impl IssuerWatch {
     pub fn get(&self) -> Option<Option<Issuer>> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Known::NotYet => None,
-            Known::Refused => Some(None),
+            Known::NotShown => Some(None),
             Known::Shown(issuer) => Some(Some(issuer.clone())),
         }
     }
 }
 
 async fn follow(client: Client, known: Arc<Mutex<Known>>, changed: Arc<Notify>, metrics: Arc<Metrics>) {
+    let mut failing: Option<Instant> = None;
     loop {
-        let asked = tokio::time::timeout(TIMEOUT, ask(&client)).await;
-        let (next, pause) = match asked {
-            Ok(Ok(issuer)) => (Some(Known::Shown(issuer)), PERIOD),
-            Ok(Err(error)) => {
-                metrics.watch_errors.inc();
-                tracing::warn!(%error, "the API server does not show the keys of its tokens");
-                (is_refusal(&error).then_some(Known::Refused), RETRY)
+        let asked = timeout(TIMEOUT, ask(&client)).await.map_err(|_| "no answer in time".to_owned());
+        let next = match asked.and_then(|asked| asked.map_err(|error| error.to_string())) {
+            Ok(issuer) => {
+                failing = None;
+                Some(Known::Shown(issuer))
             }
-            Err(_) => (None, RETRY),
+            Err(error) => {
+                metrics.watch_errors.inc();
+                if failing.is_none() {
+                    tracing::warn!(error, "the API server does not show the keys of its tokens");
+                }
+                let since = *failing.get_or_insert_with(Instant::now);
+                (since.elapsed() >= LASTING).then_some(Known::NotShown)
+            }
         };
+        let settled = next.is_some();
         {
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
             // Keys that were shown stay good when the API server has troubles.
             if let Some(next) = next
                 && *known != next
-                && !(next == Known::Refused && matches!(*known, Known::Shown(_)))
+                && !(next == Known::NotShown && matches!(*known, Known::Shown(_)))
             {
                 *known = next;
                 changed.notify_one();
             }
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(if settled { PERIOD } else { RETRY }).await;
     }
 }
 
@@ -98,9 +111,4 @@ async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, kube
     let request = Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
     let text = client.request_text(request).await?;
     serde_json::from_str(&text).map_err(kube::Error::SerdeError)
-}
-
-/// Whether the answer will stay what it is until somebody changes the cluster's settings.
-fn is_refusal(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404))
 }

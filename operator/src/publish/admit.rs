@@ -12,7 +12,8 @@ use crate::{
     observe::{ObjectName, gateways::Gateways},
 };
 
-/// The claim in a projected token that names its pod.
+/// The claims in a projected token that name its pod.
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 
 /// Why a proxy is turned away.
@@ -30,6 +31,8 @@ pub enum Refusal {
     NoPod(String),
     #[error("pod {0} is not known as one with a sidecar: it needs the label `{SIDECAR}: \"true\"`")]
     NotASidecar(ObjectName),
+    #[error("the operator has compiled nothing yet: come again")]
+    NotReady,
     #[error("the API server can't review the token now: {0}")]
     Unavailable(String),
 }
@@ -39,7 +42,7 @@ impl Refusal {
         match self {
             Self::NoToken | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Self::NotAllowed { .. } | Self::NoPod(_) | Self::NotASidecar(_) => StatusCode::FORBIDDEN,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -49,11 +52,14 @@ pub struct Identity {
     user: String,
     /// The pod that the token is bound to, where it is.
     pub pod: Option<String>,
+    pod_uid: Option<String>,
 }
 
 /// A pod and who it runs as.
 pub struct PodIdentity {
     pub pod: ObjectName,
+    /// Tells it from another of the same name.
+    pub uid: String,
     pub service_account: String,
 }
 
@@ -70,11 +76,11 @@ impl Identity {
     /// Where the token is bound to none.
     pub fn of_pod(&self) -> Result<PodIdentity, Refusal> {
         let account = self.service_account();
-        let (Some(account), Some(pod)) = (account, &self.pod) else {
+        let (Some(account), Some(pod), Some(uid)) = (account, &self.pod, &self.pod_uid) else {
             return Err(Refusal::NoPod(self.user.clone()));
         };
         let pod = ObjectName::new(account.namespace, pod.clone());
-        Ok(PodIdentity { pod, service_account: account.name })
+        Ok(PodIdentity { pod, uid: uid.clone(), service_account: account.name })
     }
 }
 
@@ -112,8 +118,9 @@ impl Admission {
             ));
         }
         let UserInfo { username, extra, .. } = status.user.unwrap_or_default();
-        let pod = extra.and_then(|mut extra| extra.remove(POD_NAME)?.into_iter().next());
-        Ok(Identity { user: username.unwrap_or_default(), pod })
+        let mut extra = extra.unwrap_or_default();
+        let mut said = |of: &str| extra.remove(of)?.into_iter().next();
+        Ok(Identity { user: username.unwrap_or_default(), pod: said(POD_NAME), pod_uid: said(POD_UID) })
     }
 
     /// Whether this identity runs the gateway.

@@ -7,8 +7,15 @@ use llm_config::{
     section::{Section, Stamped},
 };
 
-use super::{Targets, admit::PodIdentity, attached::ProxyName, digest};
+use super::{Sidecar, Targets, admit::PodIdentity, attached::ProxyName, digest};
 use crate::{compile::fleet::Fleet, observe::ObjectName};
+
+impl PodIdentity {
+    /// What is known of this very pod, and not of another that has its name.
+    pub fn known<'a>(&self, targets: &'a Targets) -> Option<&'a Sidecar> {
+        targets.sidecars.get(&self.pod).filter(|sidecar| sidecar.uid == self.uid)
+    }
+}
 
 /// A proxy that may hold configuration.
 pub enum Member {
@@ -38,14 +45,15 @@ impl Member {
     pub fn fleet(&self, targets: &Option<Arc<Targets>>) -> Option<Fleet> {
         match self {
             Self::OfGateway { gateway, .. } => Some(Fleet::gateway(gateway)),
-            Self::Sidecar(identity) => Some(targets.as_ref()?.sidecars.get(&identity.pod)?.fleet.clone()),
+            Self::Sidecar(identity) => Some(identity.known(targets.as_ref()?)?.fleet.clone()),
         }
     }
 
     /// Who calls at a sidecar: its pod.
     pub fn own(&self, targets: &Targets) -> Option<Stamped> {
-        let Self::Sidecar(PodIdentity { pod, service_account }) = self else { return None };
-        let sidecar = targets.sidecars.get(pod)?;
+        let Self::Sidecar(identity) = self else { return None };
+        let sidecar = identity.known(targets)?;
+        let PodIdentity { pod, service_account, .. } = identity;
         let section = Section::Callers(Callers::Pod(Workload {
             namespace: pod.namespace.clone(),
             service_account: service_account.clone(),

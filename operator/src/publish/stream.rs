@@ -19,11 +19,11 @@ use tokio::{
 
 use super::{
     Digests, Target, Targets,
-    admit::{Admission, Refusal},
+    admit::{Admission, PodIdentity, Refusal},
     attached::{Attached, Place},
     member::Member,
 };
-use crate::{compile::fleet::Fleet, metrics::Metrics, observe::ObjectName};
+use crate::{compile::fleet::Fleet, metrics::Metrics};
 
 /// A hello names every section that a proxy holds, at some 100 bytes each.
 const LONGEST_MESSAGE: usize = 16 * 1024 * 1024;
@@ -56,6 +56,8 @@ enum Ended {
     NoAnswer { generation: u64 },
     #[error("the proxy has opened a newer stream")]
     Replaced,
+    #[error("its pod is gone, or is no more one with a sidecar")]
+    NoSidecar,
     #[error("the operator ends")]
     Ending,
 }
@@ -106,7 +108,7 @@ impl Streams {
             }
             None => {
                 let pod = identity.of_pod().map_err(refused)?;
-                self.known(&pod.pod).await.map_err(refused)?;
+                self.known(&pod).await.map_err(refused)?;
                 Member::Sidecar(pod)
             }
         };
@@ -124,6 +126,7 @@ impl Streams {
             fleet,
             holds: Arc::new(shared),
             holds_of_own: own,
+            refused: None,
             generation: 0,
             messages,
             updates,
@@ -140,13 +143,17 @@ impl Streams {
     }
 
     /// Waits until a pod is known as one with a sidecar: it may have started faster than the watch told of it.
-    async fn known(&self, pod: &ObjectName) -> Result<(), Refusal> {
+    async fn known(&self, pod: &PodIdentity) -> Result<(), Refusal> {
         let mut targets = self.targets.clone();
-        let known = targets
-            .wait_for(|targets| targets.as_ref().is_some_and(|targets| targets.sidecars.contains_key(pod)));
-        match timeout(KNOWN_WITHIN, known).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Refusal::NotASidecar(pod.clone())),
+        let known =
+            targets.wait_for(|targets| targets.as_ref().is_some_and(|targets| pod.known(targets).is_some()));
+        if let Ok(Ok(_)) = timeout(KNOWN_WITHIN, known).await {
+            return Ok(());
+        }
+        if self.targets.borrow().is_some() {
+            Err(Refusal::NotASidecar(pod.pod.clone()))
+        } else {
+            Err(Refusal::NotReady)
         }
     }
 }
@@ -160,6 +167,8 @@ struct Conversation {
     holds: Arc<Digests>,
     /// And of what is its own.
     holds_of_own: Option<Digest>,
+    /// What it has refused: it is not asked again.
+    refused: Option<(Arc<Digests>, Option<Digest>)>,
     generation: u64,
     messages: Messages,
     updates: mpsc::Sender<Bytes>,
@@ -170,9 +179,10 @@ impl Conversation {
     async fn run(mut self, mut replaced: oneshot::Receiver<()>) -> Result<Infallible, Ended> {
         loop {
             let targets = self.targets.borrow_and_update().clone();
-            // A pod that is gone keeps what it has to the end.
             let fleet = self.member.fleet(&targets);
-            if let (Some(targets), Some(fleet)) = (targets, fleet) {
+            if let Some(targets) = targets {
+                // The proxy goes on with what it has, and is told why when it comes again.
+                let fleet = fleet.ok_or(Ended::NoSidecar)?;
                 if self.fleet.as_ref() != Some(&fleet) {
                     self.place.belongs_to(&fleet);
                 }
@@ -200,11 +210,27 @@ impl Conversation {
         let update =
             Update::between(self.generation + 1, &self.holds, &target.sections, &own.into_iter().collect());
         // The first update is sent though it be empty: the proxy is ready by it.
-        let taken = if self.generation == 0 || !update.is_empty() { self.send(&update).await? } else { true };
-        if taken {
-            self.holds = target.digests.clone();
-            self.holds_of_own = own_digest;
+        if self.generation > 0 && update.is_empty() {
+            // Most changes are others'.
+            if !Arc::ptr_eq(&self.holds, &target.digests) {
+                self.holds = target.digests.clone();
+                self.place.acknowledged(target.digests.clone());
+            }
+            return Ok(());
+        }
+        let wanted = (target.digests.clone(), own_digest);
+        let same = |(shared, own): &(Arc<Digests>, Option<Digest>)| {
+            Arc::ptr_eq(shared, &wanted.0) && *own == wanted.1
+        };
+        if self.refused.as_ref().is_some_and(same) {
+            return Ok(());
+        }
+        if self.send(&update).await? {
+            (self.holds, self.holds_of_own) = wanted;
+            self.refused = None;
             self.place.acknowledged(target.digests.clone());
+        } else {
+            self.refused = Some(wanted);
         }
         Ok(())
     }
