@@ -8,7 +8,6 @@ use std::{convert::Infallible, error::Error, net::SocketAddr, sync::Arc, time::D
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::{ServerConfig, crypto::ring};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -16,7 +15,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{inject::Settings, metrics::Metrics, publish::server::ServingCertificate};
+use crate::{
+    inject::Settings,
+    metrics::Metrics,
+    publish::server::{ServingCertificate, acceptor},
+};
 use admit::Admitter;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,16 +41,12 @@ pub async fn start(
     settings: Settings,
     metrics: Arc<Metrics>,
 ) -> Result<(), Box<dyn Error>> {
-    let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(certificate);
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let acceptor = acceptor(certificate, "http/1.1")?;
     let listener =
         TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))?;
     tracing::info!(webhook = %listener.local_addr()?, "listening for admissions");
     let admitter = Arc::new(Admitter { settings, metrics });
-    tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(tls)), admitter));
+    tokio::spawn(serve(listener, acceptor, admitter));
     Ok(())
 }
 

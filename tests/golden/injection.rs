@@ -1,7 +1,7 @@
 //! What injection makes of pods in a labelled namespace: each folder of `injection` holds `pod.yaml` and what is
 //! expected of it.
 
-use crate::{difference, folders, yaml};
+use crate::{folders, unexpected, yaml};
 use llm_operator::inject::{Asked, INJECT, Injection, Settings, asked, inject, labels};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -25,15 +25,7 @@ fn every_pod_becomes_what_is_expected_of_it() {
         );
         // The version of the day is no news.
         let shown = yaml(&made).replace(env!("CARGO_PKG_VERSION"), "VERSION");
-        let file = case.join("expected.yaml");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&file, shown).unwrap();
-            continue;
-        }
-        let expected = fs::read_to_string(&file).unwrap_or_default();
-        if shown != expected {
-            wrong.push(format!("{}:\n{}", file.display(), difference(&expected, &shown)));
-        }
+        wrong.extend(unexpected(&case.join("expected.yaml"), &shown));
     }
     assert!(wrong.is_empty(), "UPDATE_GOLDEN=1 rewrites what is expected.\n{}", wrong.join("\n"));
 }

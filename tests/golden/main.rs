@@ -20,15 +20,7 @@ fn every_case_compiles_to_what_is_expected_of_it() {
     let mut wrong = Vec::new();
     for case in cases() {
         let shown = yaml(&shown(&compile(&observed(&case.join("manifests.yaml")))));
-        let file = case.join("expected.yaml");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&file, shown).unwrap();
-            continue;
-        }
-        let expected = fs::read_to_string(&file).unwrap_or_default();
-        if shown != expected {
-            wrong.push(format!("{}:\n{}", file.display(), difference(&expected, &shown)));
-        }
+        wrong.extend(unexpected(&case.join("expected.yaml"), &shown));
     }
     assert!(wrong.is_empty(), "UPDATE_GOLDEN=1 rewrites what is expected.\n{}", wrong.join("\n"));
 }
@@ -142,6 +134,16 @@ fn shown(compiled: &Compiled) -> Value {
 
 fn yaml(value: &Value) -> String {
     serde_saphyr::to_string(value).unwrap()
+}
+
+/// How what is shown differs from what a file expects, unless the file shall expect it from now on.
+fn unexpected(file: &Path, shown: &str) -> Option<String> {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(file, shown).unwrap();
+        return None;
+    }
+    let expected = fs::read_to_string(file).unwrap_or_default();
+    (shown != expected).then(|| format!("{}:\n{}", file.display(), difference(&expected, shown)))
 }
 
 /// From the first line that differs: the rest may have moved.

@@ -33,6 +33,19 @@ impl ResolvesServerCert for ServingCertificate {
     }
 }
 
+/// TLS by the certificate in force, for one protocol.
+///
+/// # Errors
+/// When TLS can't be configured.
+pub fn acceptor(certificate: Arc<ServingCertificate>, protocol: &str) -> Result<TlsAcceptor, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![protocol.into()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
 /// Serves streams until it is dropped.
 ///
 /// # Errors
@@ -42,12 +55,7 @@ pub async fn serve(
     certificate: Arc<ServingCertificate>,
     streams: Arc<Streams>,
 ) -> Result<Infallible, rustls::Error> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = acceptor(certificate, "h2")?;
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         let (tcp, peer) = match listener.accept().await {
