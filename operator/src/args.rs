@@ -53,9 +53,24 @@ pub struct Args {
     /// than a third of --ca-lifetime.
     #[arg(long, default_value = "24h")]
     pub ca_overlap: kube::core::Duration,
+    /// How long a proxy's config stream lives; each opens another before that, with its token of then. So
+    /// long a proxy goes on that shows a ServiceAccount which is gone.
+    #[arg(long, default_value = "1h", value_parser = stream_lifetime)]
+    pub stream_lifetime: Duration,
     /// Bring the kinds' definitions in the cluster to those of this version, and end.
     #[arg(long)]
     pub apply_definitions: bool,
+}
+
+/// Seconds are told to the proxies.
+fn stream_lifetime(text: &str) -> Result<Duration, String> {
+    let duration: kube::core::Duration =
+        text.parse().map_err(|error: <kube::core::Duration as std::str::FromStr>::Err| error.to_string())?;
+    let long = Duration::from(duration);
+    if duration.is_negative() || long.as_secs() < 1 {
+        return Err("it must be 1s at least".to_owned());
+    }
+    Ok(long)
 }
 
 impl Args {

@@ -84,18 +84,19 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         trusted,
         led.clone(),
     ));
+    let publisher = Arc::new(Publisher::default());
     if let Some(settings) = args.injection(&namespace)? {
         webhook::start(args.webhook, certificate.clone(), settings, metrics.clone()).await?;
         let sidecars = Sidecars::watch(client.clone(), &namespace, &identity, metrics.clone());
-        tokio::spawn(sidecars.keep(bundle, led.clone()));
+        tokio::spawn(sidecars.keep(bundle, publisher.subscribe(), led.clone()));
     }
 
-    let publisher = Arc::new(Publisher::default());
     let attached = Arc::new(Attached::new(metrics.clone()));
     let streams = Arc::new(Streams {
         admission: Admission::new(client.clone(), gateways.clone()),
         attached: attached.clone(),
         targets: publisher.subscribe(),
+        lifetime: args.stream_lifetime,
         metrics: metrics.clone(),
     });
     let serving = tokio::spawn(server::serve(serve, certificate, streams));

@@ -17,7 +17,7 @@ use kube::{
 };
 use tokio::sync::{Notify, watch};
 
-use crate::{inject::INJECT, metrics::Metrics, observe::cluster::reflect_with};
+use crate::{inject::INJECT, metrics::Metrics, observe::cluster::reflect_with, publish::Targets};
 use bundles::Bundles;
 use missing::Missing;
 
@@ -47,24 +47,34 @@ impl Sidecars {
         Self { client, own: namespace.to_owned(), namespaces, bundles, missing, changed }
     }
 
-    /// Keeps all of it for as long as the operator runs.
-    pub async fn keep(self, bundle: watch::Receiver<Option<String>>, leading: watch::Receiver<bool>) {
+    /// Keeps all of it for as long as the operator runs; `targets` tells of the sidecars that there are.
+    pub async fn keep(
+        self,
+        bundle: watch::Receiver<Option<String>>,
+        targets: watch::Receiver<Option<Arc<Targets>>>,
+        leading: watch::Receiver<bool>,
+    ) {
         let registered = registration::keep(self.client.clone(), bundle.clone(), leading.clone());
-        tokio::join!(registered, self.look_after(bundle, leading));
+        tokio::join!(registered, self.look_after(bundle, targets, leading));
     }
 
     async fn look_after(
         mut self,
         mut bundle: watch::Receiver<Option<String>>,
+        mut targets: watch::Receiver<Option<Arc<Targets>>>,
         mut leading: watch::Receiver<bool>,
     ) {
         loop {
             let leads = *leading.borrow_and_update();
             let trusted = bundle.borrow_and_update().clone().filter(|_| leads);
             let labelled = self.labelled();
+            let mut wanted: BTreeSet<String> = labelled.clone();
+            wanted.extend(with_sidecars(targets.borrow_and_update().as_deref()));
+            // The operator's own is written with the rotation itself.
+            wanted.remove(&self.own);
             // Pods wait for these; nobody waits for an Event.
             let written = match trusted {
-                Some(trusted) => self.bundles.write(&labelled, &self.own, &trusted).await,
+                Some(trusted) => self.bundles.write(wanted, &trusted).await,
                 None => true,
             };
             let told = self.missing.look(&labelled, leads).await;
@@ -72,6 +82,7 @@ impl Sidecars {
                 () = self.changed.notified() => {}
                 changed = leading.changed() => if changed.is_err() { return },
                 changed = bundle.changed() => if changed.is_err() { return },
+                changed = targets.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(RETRY), if !(told && written) => {}
             }
             tokio::time::sleep(GATHER).await;
@@ -84,4 +95,10 @@ impl Sidecars {
         namespaces.retain(|namespace| namespace.metadata.deletion_timestamp.is_none());
         namespaces.iter().map(|namespace| namespace.name_any()).filter(|name| *name != self.own).collect()
     }
+}
+
+/// The namespaces of the sidecars that there are.
+fn with_sidecars(targets: Option<&Targets>) -> BTreeSet<String> {
+    let pods = targets.into_iter().flat_map(|targets| targets.sidecars.keys());
+    pods.map(|pod| pod.namespace.clone()).collect()
 }

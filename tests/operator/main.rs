@@ -11,6 +11,7 @@ mod gate;
 mod health;
 mod injection;
 mod installation;
+mod lifetimes;
 mod printed;
 mod programmed;
 mod replicas;

@@ -20,6 +20,9 @@ pub const PATH: &str = "/v1alpha1/config";
 /// The audience that a proxy's ServiceAccount token must be made for. It is another than that of callers
 /// ([`caller::AUDIENCE`](crate::caller::AUDIENCE)): who may call must not thereby hold the providers' keys.
 pub const AUDIENCE: &str = "llmgateway.dev/config";
+/// The header of the operator's reply that says for how many seconds it keeps the stream: for so long it takes
+/// the proxy's word for who it is. The proxy opens another before that, with the token that it has then.
+pub const LIFETIME: &str = "llm-stream-lifetime";
 /// Breakers that a message lists, at most: by provider and model, the first.
 pub const MOST_OPEN: usize = 256;
 /// Characters of an error that a message carries, at most.

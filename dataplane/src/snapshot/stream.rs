@@ -1,39 +1,26 @@
 //! The proxy's end of the config stream: one long HTTP/2 request to the operator. What comes is
 //! checked, swapped in and acknowledged, or refused with its problems. When the stream breaks, the
-//! proxy goes on with what it holds and connects again, with backoff and jitter.
+//! proxy goes on with what it holds and connects again, with backoff and jitter; before the operator
+//! would end it, another takes its place.
 
 mod breakers;
+mod link;
 
-use std::{convert::Infallible, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, path::PathBuf, time::Duration};
 
-use bytes::Bytes;
-use futures::stream::{self, BoxStream, StreamExt as _};
-use http::{Request, StatusCode, Uri, header};
-use http_body::Frame;
-use http_body_util::{BodyExt as _, Limited, StreamBody};
-use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::{StatusCode, Uri};
+use http_body_util::BodyExt as _;
 use llm_config::{
     section::{Held, Update},
-    stream::{FromProxy, Line, Lines, Open, PATH},
-};
-use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    stream::{FromProxy, Line},
 };
 use serde::Deserialize;
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
-use tokio_rustls::TlsConnector;
 
-use crate::{shared::Handle, tls};
-use breakers::Breakers;
+use crate::shared::Handle;
+use link::{Link, message};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(3);
-/// A dead operator is noticed within the sum of these.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the operator is, and who this proxy is.
 #[derive(Clone, Debug)]
@@ -114,100 +101,37 @@ struct Follower<'a> {
     heard: bool,
 }
 
-type Lines2Operator = mpsc::Sender<Bytes>;
-
 impl Follower<'_> {
     async fn connection(&mut self) -> Result<Infallible, StreamError> {
-        let (mut updates, answers, open) =
-            timeout(CONNECT_TIMEOUT, self.open()).await.map_err(|_| StreamError::Connect {
-                operator: self.settings.operator.to_string(),
-                error: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
-            })??;
-        let mut lines = Lines::new(self.settings.max_config_bytes);
-        let mut breakers = Breakers::told(open);
+        let mut link = Link::open(self.settings, self.handle, self.held).await?;
         loop {
             let frame = tokio::select! {
-                frame = updates.frame() => frame.ok_or(StreamError::Closed)??,
-                () = breakers.due(self.handle.healths()) => {
+                frame = link.updates.frame() => frame.ok_or(StreamError::Closed)??,
+                () = link.breakers.due(self.handle.healths()) => {
                     // What does not fit in waits: it must not keep an answer waiting.
-                    let send = |told: &FromProxy| answers.try_send(message(told)).is_ok();
-                    breakers.tell(self.handle.healths(), send);
+                    let send = |told: &FromProxy| link.answers.try_send(message(told)).is_ok();
+                    link.breakers.tell(self.handle.healths(), send);
+                    continue;
+                }
+                () = link.renewal.due() => {
+                    // The operator takes the one for the other: at no time is this proxy away.
+                    match Link::open(self.settings, self.handle, self.held).await {
+                        Ok(next) => link = next,
+                        Err(error) => {
+                            tracing::warn!(%error, "no newer config stream; this one goes on");
+                            link.renewal.postpone();
+                        }
+                    }
                     continue;
                 }
             };
             let Ok(bytes) = frame.into_data() else { continue };
-            lines.push(&bytes);
-            while let Some(line) = lines.next_line() {
+            link.lines.push(&bytes);
+            while let Some(line) = link.lines.next_line() {
                 let answer = self.answer(line)?;
-                answers.send(message(&answer)).await.map_err(|_| StreamError::Closed)?;
+                link.answers.send(message(&answer)).await.map_err(|_| StreamError::Closed)?;
             }
         }
-    }
-
-    /// Opens the stream and says hello, with the breakers that are given back.
-    async fn open(&self) -> Result<(Incoming, Lines2Operator, Vec<Open>), StreamError> {
-        let settings = self.settings;
-        let authority = settings.operator.authority().ok_or(StreamError::Address)?;
-        let failed = |error: String| StreamError::Connect { operator: settings.operator.to_string(), error };
-        let file_error =
-            |file: &PathBuf, error: String| StreamError::File { file: file.display().to_string(), error };
-
-        let token = std::fs::read_to_string(&settings.token_file)
-            .map_err(|e| file_error(&settings.token_file, e.to_string()))?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(&settings.ca)
-            .map_err(|e| file_error(&settings.ca, e.to_string()))?
-        {
-            let certificate = certificate.map_err(|e| file_error(&settings.ca, e.to_string()))?;
-            roots.add(certificate).map_err(|e| file_error(&settings.ca, e.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(file_error(&settings.ca, "it holds no certificate in PEM".to_owned()));
-        }
-        let mut config = tls::client_config(roots).map_err(|e| failed(e.to_string()))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-
-        let tcp = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(443)))
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        tcp.set_nodelay(true).map_err(|e| failed(e.to_string()))?;
-        let name = ServerName::try_from(authority.host().to_owned()).map_err(|_| StreamError::Address)?;
-        let tls = TlsConnector::from(Arc::new(config))
-            .connect(name, tcp)
-            .await
-            .map_err(|e: io::Error| failed(e.to_string()))?;
-        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .handshake(TokioIo::new(tls))
-            .await?;
-        // It ends with the stream; what went wrong is told there.
-        tokio::spawn(connection);
-
-        let (answers, body) = mpsc::channel::<Bytes>(4);
-        let open = breakers::open(self.handle.healths());
-        let hello = FromProxy::Hello {
-            proxy: settings.proxy.clone(),
-            gateway: settings.gateway.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            holds: self.held.digests(),
-            open: open.clone(),
-        };
-        answers.send(message(&hello)).await.map_err(|_| StreamError::Closed)?;
-        let request = Request::post(format!("https://{authority}{PATH}"))
-            .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
-            .body(request_body(body))
-            .map_err(|e| failed(e.to_string()))?;
-        let response = sender.send_request(request).await?;
-        let (parts, body) = response.into_parts();
-        if parts.status != StatusCode::OK {
-            let message =
-                Limited::new(body, 4096).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-            let message = String::from_utf8_lossy(&message).trim().to_owned();
-            return Err(StreamError::Refused { status: parts.status, message });
-        }
-        Ok((body, answers, open))
     }
 
     /// Puts an update in force, or says why not.
@@ -252,22 +176,6 @@ impl Follower<'_> {
         tracing::error!(generation, ?problems, "configuration refused; the last good one stays");
         FromProxy::Refuse { generation, problems }
     }
-}
-
-fn request_body(
-    answers: mpsc::Receiver<Bytes>,
-) -> StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>> {
-    StreamBody::new(
-        stream::unfold(answers, async |mut answers| Some((Ok(Frame::data(answers.recv().await?)), answers)))
-            .boxed(),
-    )
-}
-
-fn message(message: &FromProxy) -> Bytes {
-    // Strings and numbers only: it can't fail.
-    let mut line = serde_json::to_vec(message).unwrap_or_default();
-    line.push(b'\n');
-    line.into()
 }
 
 fn generation(line: &[u8]) -> Option<u64> {

@@ -10,11 +10,11 @@ use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::Incoming;
 use llm_config::{
     section::{CALLERS, Digest, Stamped, Update},
-    stream::{FromProxy, Line, Lines, PATH},
+    stream::{FromProxy, LIFETIME, Line, Lines, PATH},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -42,6 +42,9 @@ pub struct Streams {
     pub admission: Admission,
     pub attached: Arc<Attached>,
     pub targets: watch::Receiver<Option<Arc<Targets>>>,
+    /// How long a stream lives: a proxy that may hold no configuration any more, since its ServiceAccount is gone
+    /// or runs the gateway no more, gets none for longer.
+    pub lifetime: Duration,
     pub metrics: Arc<Metrics>,
 }
 
@@ -58,6 +61,8 @@ enum Ended {
     Replaced,
     #[error("its pod is gone, or is no more one with a sidecar")]
     NoSidecar,
+    #[error("it has not shown a newer token in time")]
+    Outlived,
     #[error("the operator ends")]
     Ending,
 }
@@ -71,9 +76,9 @@ impl Streams {
         match self.clone().open(request).await {
             Ok(updates) => {
                 let mut response = Response::new(Either::Right(updates));
-                response
-                    .headers_mut()
-                    .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+                let headers = response.headers_mut();
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+                headers.insert(LIFETIME, self.lifetime.as_secs().into());
                 response
             }
             Err((status, message)) => {
@@ -123,6 +128,7 @@ impl Streams {
         let conversation = Conversation {
             targets: self.targets.clone(),
             member,
+            ends: Instant::now() + self.lifetime,
             fleet,
             holds: Arc::new(shared),
             holds_of_own: own,
@@ -161,6 +167,7 @@ impl Streams {
 struct Conversation {
     targets: watch::Receiver<Option<Arc<Targets>>>,
     member: Member,
+    ends: Instant,
     /// What the proxy was part of when it was last looked at.
     fleet: Option<Fleet>,
     /// What the proxy has last acknowledged, of what it shares with its fleet.
@@ -194,6 +201,7 @@ impl Conversation {
             tokio::select! {
                 changed = self.targets.changed() => changed.map_err(|_| Ended::Ending)?,
                 _ = &mut replaced => return Err(Ended::Replaced),
+                () = sleep_until(self.ends) => return Err(Ended::Outlived),
                 // Between updates a proxy answers nothing; that it hangs up is heard here.
                 answer = self.messages.answer(&self.place) => {
                     let answer = answer?;

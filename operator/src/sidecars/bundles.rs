@@ -8,16 +8,11 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{Patch, PatchParams},
-    core::{ObjectMeta, PartialObjectMeta},
-    runtime::{
-        WatchStreamExt as _,
-        reflector::{self, Store},
-        watcher,
-    },
+    runtime::{reflector::Store, watcher},
 };
 use serde_json::json;
 use tokio::{sync::Notify, time::Instant};
@@ -26,9 +21,8 @@ use super::RETRY;
 use crate::{
     FIELD_MANAGER,
     certificates::{BUNDLE, CONFIG_MAP},
-    inject::SIDECAR,
     metrics::Metrics,
-    observe::cluster::{follow, reflect_with},
+    observe::cluster::reflect_with,
 };
 
 /// Writes at once.
@@ -37,8 +31,6 @@ const WRITES: usize = 16;
 pub struct Bundles {
     client: Client,
     config_maps: Store<ConfigMap>,
-    /// Those with a sidecar; nothing but their names is kept.
-    pods: Store<PartialObjectMeta<Pod>>,
     /// When each was last written: two who fight over one don't do so in a race.
     written: BTreeMap<String, Instant>,
 }
@@ -47,23 +39,11 @@ impl Bundles {
     pub fn watch(client: Client, changed: &Arc<Notify>, metrics: &Arc<Metrics>) -> Self {
         let named = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP}"));
         let config_maps = reflect_with(Api::all(client.clone()), named, changed, metrics);
-        let with_sidecar = watcher::Config::default().labels(&format!("{SIDECAR}=true"));
-        let (pods, writer) = reflector::store();
-        let events =
-            watcher(Api::<PartialObjectMeta<Pod>>::all(client.clone()), with_sidecar).modify(|pod| {
-                let ObjectMeta { name, namespace, .. } = std::mem::take(&mut pod.metadata);
-                pod.metadata = ObjectMeta { name, namespace, ..ObjectMeta::default() };
-            });
-        tokio::spawn(follow(events, writer, changed.clone(), metrics.clone()));
-        Self { client, config_maps, pods, written: BTreeMap::new() }
+        Self { client, config_maps, written: BTreeMap::new() }
     }
 
-    /// Writes the bundle where it is missing or another; whether all that had to be written is.
-    pub async fn write(&mut self, labelled: &BTreeSet<String>, own: &str, bundle: &str) -> bool {
-        let mut wanted = labelled.clone();
-        wanted.extend(self.pods.state().iter().filter_map(|pod| pod.namespace()));
-        // The operator's own is written with the rotation itself.
-        wanted.remove(own);
+    /// Writes the bundle in the namespaces where it is missing or another; whether all that had to be written is.
+    pub async fn write(&mut self, mut wanted: BTreeSet<String>, bundle: &str) -> bool {
         for config_map in self.config_maps.state() {
             let data = config_map.data.as_ref().and_then(|data| data.get(BUNDLE));
             if data.is_some_and(|there| there == bundle) {

@@ -1,0 +1,177 @@
+//! One connection to the operator, from TCP to the answered hello.
+
+use std::{convert::Infallible, io, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Limited, StreamBody};
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use llm_config::{
+    section::Held,
+    stream::{FromProxy, LIFETIME, Lines, PATH},
+};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    StreamError, StreamSettings,
+    breakers::{self, Breakers},
+};
+use crate::{shared::Handle, tls};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A dead operator is noticed within the sum of these.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A stream that the operator has accepted.
+pub struct Link {
+    pub updates: Incoming,
+    pub lines: Lines,
+    pub answers: mpsc::Sender<Bytes>,
+    pub breakers: Breakers,
+    pub renewal: Renewal,
+}
+
+/// When another stream should take the place of one.
+pub struct Renewal {
+    /// `None` where the operator keeps it for good.
+    lifetime: Option<Duration>,
+    at: Instant,
+}
+
+impl Renewal {
+    /// By the operator's reply; `chance`, from 0 to 1, spreads proxies that came at once.
+    fn told(headers: &HeaderMap, chance: f64) -> Self {
+        let seconds = headers.get(LIFETIME).and_then(|value| value.to_str().ok()?.parse().ok());
+        let lifetime = seconds.map(Duration::from_secs);
+        Self { lifetime, at: Instant::now() + lifetime.unwrap_or_default().mul_f64(0.5 + chance / 4.0) }
+    }
+
+    /// Returns when it is time. Cancel safe.
+    pub async fn due(&self) {
+        match self.lifetime {
+            Some(_) => sleep_until(self.at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// It could not be had now: a few tries are left before the operator ends the stream.
+    pub fn postpone(&mut self) {
+        self.at = Instant::now() + self.lifetime.unwrap_or_default() / 20;
+    }
+}
+
+impl Link {
+    /// Connects, says hello, and waits until the operator accepts.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn open(settings: &StreamSettings, handle: &Handle, held: &Held) -> Result<Self, StreamError> {
+        let opened = timeout(CONNECT_TIMEOUT, Self::opened(settings, handle, held)).await;
+        opened.unwrap_or_else(|_| {
+            Err(StreamError::Connect {
+                operator: settings.operator.to_string(),
+                error: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+            })
+        })
+    }
+
+    async fn opened(settings: &StreamSettings, handle: &Handle, held: &Held) -> Result<Self, StreamError> {
+        let authority = settings.operator.authority().ok_or(StreamError::Address)?;
+        let failed = |error: String| StreamError::Connect { operator: settings.operator.to_string(), error };
+        let file_error =
+            |file: &PathBuf, error: String| StreamError::File { file: file.display().to_string(), error };
+
+        let token = std::fs::read_to_string(&settings.token_file)
+            .map_err(|e| file_error(&settings.token_file, e.to_string()))?;
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(&settings.ca)
+            .map_err(|e| file_error(&settings.ca, e.to_string()))?
+        {
+            let certificate = certificate.map_err(|e| file_error(&settings.ca, e.to_string()))?;
+            roots.add(certificate).map_err(|e| file_error(&settings.ca, e.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(file_error(&settings.ca, "it holds no certificate in PEM".to_owned()));
+        }
+        let mut config = tls::client_config(roots).map_err(|e| failed(e.to_string()))?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+
+        let tcp = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(443)))
+            .await
+            .map_err(|e| failed(e.to_string()))?;
+        tcp.set_nodelay(true).map_err(|e| failed(e.to_string()))?;
+        let name = ServerName::try_from(authority.host().to_owned()).map_err(|_| StreamError::Address)?;
+        let tls = TlsConnector::from(Arc::new(config))
+            .connect(name, tcp)
+            .await
+            .map_err(|e: io::Error| failed(e.to_string()))?;
+        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .handshake(TokioIo::new(tls))
+            .await?;
+        // It ends with the stream; what went wrong is told there.
+        tokio::spawn(connection);
+
+        let (answers, body) = mpsc::channel::<Bytes>(4);
+        let open = breakers::open(handle.healths());
+        let hello = FromProxy::Hello {
+            proxy: settings.proxy.clone(),
+            gateway: settings.gateway.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            holds: held.digests(),
+            open: open.clone(),
+        };
+        answers.send(message(&hello)).await.map_err(|_| StreamError::Closed)?;
+        let request = Request::post(format!("https://{authority}{PATH}"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
+            .body(request_body(body))
+            .map_err(|e| failed(e.to_string()))?;
+        let response = sender.send_request(request).await?;
+        let (parts, body) = response.into_parts();
+        if parts.status != StatusCode::OK {
+            let message =
+                Limited::new(body, 4096).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let message = String::from_utf8_lossy(&message).trim().to_owned();
+            return Err(StreamError::Refused { status: parts.status, message });
+        }
+        Ok(Self {
+            updates: body,
+            lines: Lines::new(settings.max_config_bytes),
+            answers,
+            breakers: Breakers::told(open),
+            renewal: Renewal::told(&parts.headers, fastrand::f64()),
+        })
+    }
+}
+
+fn request_body(
+    answers: mpsc::Receiver<Bytes>,
+) -> StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>> {
+    StreamBody::new(
+        stream::unfold(answers, async |mut answers| Some((Ok(Frame::data(answers.recv().await?)), answers)))
+            .boxed(),
+    )
+}
+
+/// As a line.
+pub fn message(message: &FromProxy) -> Bytes {
+    // Strings and numbers only: it can't fail.
+    let mut line = serde_json::to_vec(message).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
+}
