@@ -34,6 +34,7 @@ use sha2::{Digest as _, Sha256};
 pub use annotations::NOT_INJECTED;
 use annotations::{INJECTED, Wishes};
 pub use asked::{Asked, INJECT, MIRROR, SIDECAR, asked};
+use settings::PullSecret;
 pub use settings::Settings;
 use sidecar::{MESHES, NAME};
 use variables::Left;
@@ -116,6 +117,7 @@ pub fn inject(pod: &Value, asked: Asked, settings: &Settings) -> Result<Injectio
     let keep = before.as_ref().is_some_and(|before| before.digest == made.digest);
     put_container(&mut pod, container, keep, &spec)?;
     put_volumes(&mut pod)?;
+    put_pull_secrets(&mut pod, settings)?;
     let (variables, left) = put_variables(&mut pod, &spec, &wishes, before.map(|before| before.port))?;
     let warnings =
         left.iter().map(|(name, left)| format!("container `{name}`: {}", left.advice(name))).collect();
@@ -216,6 +218,18 @@ fn put_volumes(pod: &mut Value) -> Result<(), Refusal> {
     for volume in sidecar::volumes() {
         if !volumes.iter().any(|there| there["name"] == volume.name) {
             volumes.push(serde_json::to_value(volume).map_err(|error| error.to_string())?);
+        }
+    }
+    Ok(())
+}
+
+/// Adds the Secrets that the image is pulled with. What the ServiceAccount has for that is in the pod already:
+/// the API server puts it there before it asks.
+fn put_pull_secrets(pod: &mut Value, settings: &Settings) -> Result<(), Refusal> {
+    for PullSecret { name } in &settings.image_pull_secrets {
+        let secrets = array(pod, "imagePullSecrets")?;
+        if !secrets.iter().any(|there| there["name"] == name.as_str()) {
+            secrets.push(json!({ "name": name }));
         }
     }
     Ok(())

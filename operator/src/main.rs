@@ -85,11 +85,13 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         led.clone(),
     ));
     let publisher = Arc::new(Publisher::default());
-    if let Some(settings) = args.injection(&namespace)? {
+    let injection = args.injection(&namespace)?;
+    let sidecars =
+        Sidecars::watch(client.clone(), injection.is_some(), &namespace, &identity, metrics.clone());
+    if let Some(settings) = injection {
         webhook::start(args.webhook, certificate.clone(), settings, metrics.clone()).await?;
-        let sidecars = Sidecars::watch(client.clone(), &namespace, &identity, metrics.clone());
-        tokio::spawn(sidecars.keep(bundle, publisher.subscribe(), led.clone()));
     }
+    tokio::spawn(sidecars.keep(bundle, publisher.subscribe(), led.clone()));
 
     let attached = Arc::new(Attached::new(metrics.clone()));
     let streams = Arc::new(Streams {

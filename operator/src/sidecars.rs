@@ -9,6 +9,7 @@ mod registration;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures::future::OptionFuture;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt as _,
@@ -31,20 +32,36 @@ pub struct Sidecars {
     client: Client,
     /// The operator's own namespace: its pods need an operator to start, and have no sidecars.
     own: String,
-    namespaces: Store<PartialObjectMeta<Namespace>>,
     bundles: Bundles,
-    missing: Missing,
+    /// `None` where no pod gets a sidecar any more; those that have one go on.
+    asking: Option<Asking>,
     changed: Arc<Notify>,
 }
 
+/// Who asks for sidecars.
+struct Asking {
+    namespaces: Store<PartialObjectMeta<Namespace>>,
+    missing: Missing,
+}
+
 impl Sidecars {
-    pub fn watch(client: Client, namespace: &str, identity: &str, metrics: Arc<Metrics>) -> Self {
+    /// `injecting`: new pods get sidecars too.
+    pub fn watch(
+        client: Client,
+        injecting: bool,
+        namespace: &str,
+        identity: &str,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let changed = Arc::new(Notify::new());
-        let labelled = watcher::Config::default().labels(&format!("{INJECT}=true"));
-        let namespaces = reflect_with(Api::all(client.clone()), labelled, &changed, &metrics);
         let bundles = Bundles::watch(client.clone(), &changed, &metrics);
-        let missing = Missing::watch(client.clone(), namespace, identity, &changed, metrics);
-        Self { client, own: namespace.to_owned(), namespaces, bundles, missing, changed }
+        let asking = injecting.then(|| {
+            let labelled = watcher::Config::default().labels(&format!("{INJECT}=true"));
+            let namespaces = reflect_with(Api::all(client.clone()), labelled, &changed, &metrics);
+            let missing = Missing::watch(client.clone(), namespace, identity, &changed, metrics);
+            Asking { namespaces, missing }
+        });
+        Self { client, own: namespace.to_owned(), bundles, asking, changed }
     }
 
     /// Keeps all of it for as long as the operator runs; `targets` tells of the sidecars that there are.
@@ -54,8 +71,11 @@ impl Sidecars {
         targets: watch::Receiver<Option<Arc<Targets>>>,
         leading: watch::Receiver<bool>,
     ) {
-        let registered = registration::keep(self.client.clone(), bundle.clone(), leading.clone());
-        tokio::join!(registered, self.look_after(bundle, targets, leading));
+        let registered = self
+            .asking
+            .is_some()
+            .then(|| registration::keep(self.client.clone(), bundle.clone(), leading.clone()));
+        tokio::join!(OptionFuture::from(registered), self.look_after(bundle, targets, leading));
     }
 
     async fn look_after(
@@ -67,17 +87,20 @@ impl Sidecars {
         loop {
             let leads = *leading.borrow_and_update();
             let trusted = bundle.borrow_and_update().clone().filter(|_| leads);
-            let labelled = self.labelled();
-            let mut wanted: BTreeSet<String> = labelled.clone();
-            wanted.extend(with_sidecars(targets.borrow_and_update().as_deref()));
+            let labelled = self.asking.as_ref().map(|asking| asking.labelled(&self.own)).unwrap_or_default();
+            let mut wanted = with_sidecars(targets.borrow_and_update().as_deref());
             // The operator's own is written with the rotation itself.
             wanted.remove(&self.own);
+            wanted.extend(labelled.iter().cloned());
             // Pods wait for these; nobody waits for an Event.
             let written = match trusted {
                 Some(trusted) => self.bundles.write(wanted, &trusted).await,
                 None => true,
             };
-            let told = self.missing.look(&labelled, leads).await;
+            let told = match &mut self.asking {
+                Some(asking) => asking.missing.look(&labelled, leads).await,
+                None => true,
+            };
             tokio::select! {
                 () = self.changed.notified() => {}
                 changed = leading.changed() => if changed.is_err() { return },
@@ -88,12 +111,14 @@ impl Sidecars {
             tokio::time::sleep(GATHER).await;
         }
     }
+}
 
-    /// The namespaces that ask, but for those that are going away.
-    fn labelled(&self) -> BTreeSet<String> {
+impl Asking {
+    /// The namespaces that ask, but for those that are going away, and the operator's own.
+    fn labelled(&self, own: &str) -> BTreeSet<String> {
         let mut namespaces = self.namespaces.state();
         namespaces.retain(|namespace| namespace.metadata.deletion_timestamp.is_none());
-        namespaces.iter().map(|namespace| namespace.name_any()).filter(|name| *name != self.own).collect()
+        namespaces.iter().map(|namespace| namespace.name_any()).filter(|name| name != own).collect()
     }
 }
 

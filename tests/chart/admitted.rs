@@ -1,22 +1,25 @@
 //! What the chart renders, before a real API server: it takes every object by its strict validation, and finds every
 //! pod within the `restricted` Pod Security level. Nothing is stored.
 
-use crate::rendered::{cases, rendered};
-use harness::Cluster;
+use crate::rendered::{MONITORING, cases, rendered};
+use harness::{Cluster, tool};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_api_server_takes_every_object() {
     let cluster = Cluster::shared().await;
     cluster.install_crds().await;
+    let folder = tool("monitoring");
+    let folder = folder.to_str().unwrap();
+    cluster.kubectl(&["create", "-f", folder]).await;
+    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "-f", folder]).await;
     for namespace in ["llm-gateway", "team"] {
         cluster.kubectl(&["create", "namespace", namespace]).await;
     }
     // Controllers make it, and this cluster has none.
     cluster.service_account("llm-gateway", "default").await;
     for case in cases() {
-        // Objects of kinds that this cluster has not are left to the goldens.
-        let objects = rendered(&case, &[]).await;
+        let objects = rendered(&case, &MONITORING).await;
         let taken = cluster.apply_with(&objects, &["--dry-run=server", "--validate=strict"]).await;
         let count = |text: &str, of: &str| text.lines().filter(|line| line.starts_with(of)).count();
         let wanted = count(&objects, "kind: ");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 pub const CHART: &str = "charts/llm-gateway";
 /// What `.Capabilities` says on a cluster with the Prometheus operator.
-const MONITORING: [&str; 2] =
+pub const MONITORING: [&str; 2] =
     ["monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/PrometheusRule"];
 
 /// The objects of a case, with what is rendered only for clusters with more kinds than Kubernetes has.

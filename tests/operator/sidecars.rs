@@ -46,7 +46,13 @@ async fn a_sidecar_serves_the_routes_that_select_its_pod_and_its_callers_are_the
         {"matches": [{"models": ["smart"], "callers": [{"namespaces": ["ai"], "labels": {"tier": "gold"}}]}], "backends": to("large")},
     ]);
     installation.create_route(&web).await;
+    // It makes no new sidecars; the one that there is reads the authority's bundle as ever.
     let _operator = installation.operator(&[]).await;
+    eventually("the bundle is where a sidecar is", WITHIN, async || {
+        let bundle = ["get", "configmap", "llm-operator-ca", "-n", "ai", "-o", "name"];
+        installation.cluster.try_kubectl(&bundle).await
+    })
+    .await;
     let message = installation.route_condition("web", "Programmed", "False", "NoProxies").await;
     assert_eq!(message, "no proxy of sidecars of namespace ai is attached");
 

@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use super::{annotations, quantity::quantity};
 
+/// `nonroot` of distroless images, and of ours.
+const USER: i64 = 65532;
+
 /// The defaults of sidecars. Every field may be left out of the file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -15,6 +18,11 @@ pub struct Settings {
     pub image: String,
     /// As of a container; Kubernetes decides by the image's tag where there is none.
     pub image_pull_policy: Option<PullPolicy>,
+    /// Secrets to pull the image with, added to those of the pod: they have to be in its namespace.
+    pub image_pull_secrets: Vec<PullSecret>,
+    /// The user and the group that it runs as, any but root; `null`: as the image or the cluster says, such as
+    /// OpenShift, which gives each namespace users of its own and refuses others.
+    pub run_as_user: Option<i64>,
     /// The operator's config stream. Default: that of Service llm-operator in the operator's namespace.
     pub operator: String,
     /// Where applications call, on loopback.
@@ -23,6 +31,13 @@ pub struct Settings {
     pub admin_port: u16,
     pub log_level: String,
     pub resources: Resources,
+}
+
+/// As of a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PullSecret {
+    pub name: String,
 }
 
 /// As of a container.
@@ -106,6 +121,8 @@ impl Default for Settings {
         Self {
             image: format!("llm-gateway:{}", env!("CARGO_PKG_VERSION")),
             image_pull_policy: None,
+            image_pull_secrets: Vec::new(),
+            run_as_user: Some(USER),
             operator: String::new(),
             port: 14000,
             admin_port: 14001,
@@ -158,6 +175,12 @@ impl Settings {
             .extend(annotations::log_level(&self.log_level).err().map(|error| format!("logLevel: {error}")));
         for (field, port) in [("port", self.port), ("adminPort", self.admin_port)] {
             problems.extend(annotations::unprivileged(port).err().map(|error| format!("{field}: {error}")));
+        }
+        if self.run_as_user.is_some_and(|user| user < 1) {
+            problems.push("runAsUser: it must be the number of a user that is not root".to_owned());
+        }
+        if self.image_pull_secrets.iter().any(|secret| secret.name.is_empty()) {
+            problems.push("imagePullSecrets: each needs the name of a Secret".to_owned());
         }
         if self.port == self.admin_port {
             problems.push("port and adminPort must differ".to_owned());

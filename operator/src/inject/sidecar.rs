@@ -38,9 +38,6 @@ const CA_FOLDER: &str = "/var/run/llm-gateway/ca";
 /// The kubelet renews the token when a fifth of this is left.
 const TOKEN_SECONDS: i64 = 3600;
 
-/// Who it runs as: `nonroot` of distroless images. Any other than root would do.
-const USER: i64 = 65532;
-
 /// The application waits until the proxy has its configuration, since a call before would fail. The
 /// kubelet starts the proxy again after so many seconds: after less it would wait ever longer between
 /// two starts, also when the operator is back.
@@ -76,7 +73,7 @@ pub fn container(wishes: &Wishes, settings: &Settings) -> Container {
         readiness_probe: Some(probe("/readyz", wishes, 5)),
         liveness_probe: Some(Probe { timeout_seconds: Some(5), ..probe("/livez", wishes, 10) }),
         resources: Some(wishes.resources.requirements()),
-        security_context: Some(security()),
+        security_context: Some(security(settings.run_as_user)),
         volume_mounts: Some(vec![mount(TOKEN, TOKEN_FOLDER), mount(CA, CA_FOLDER)]),
         ..Container::default()
     }
@@ -110,14 +107,14 @@ fn probe(path: &str, wishes: &Wishes, period: i32) -> Probe {
     }
 }
 
-fn security() -> SecurityContext {
+fn security(user: Option<i64>) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
         read_only_root_filesystem: Some(true),
         run_as_non_root: Some(true),
-        run_as_user: Some(USER),
-        run_as_group: Some(USER),
+        run_as_user: user,
+        run_as_group: user,
         seccomp_profile: Some(SeccompProfile {
             type_: "RuntimeDefault".to_owned(),
             ..SeccompProfile::default()

@@ -238,6 +238,8 @@ fn settings_are_checked_at_the_start() {
         ("operator: http://x", "operator: it must be an https:// URL"),
         ("logLevel: loud", "logLevel: `loud` must be"),
         ("imagePullPolicy: Sometimes", "Sometimes"),
+        ("imagePullSecrets: [{}]", "name"),
+        ("runAsUser: 0", "runAsUser: it must be the number of a user that is not root"),
         (
             "resources: {requests: {cpu: \"2\"}, limits: {cpu: \"1\"}}",
             "the cpu request 2 is above the cpu limit 1",
@@ -247,6 +249,24 @@ fn settings_are_checked_at_the_start() {
         let told = read(text).unwrap_err();
         assert!(told.contains(wanted), "{text}: {told}");
     }
+}
+
+#[test]
+fn the_image_is_pulled_and_run_as_the_settings_say() {
+    let text = "imagePullSecrets: [{name: registry}, {name: mirror}]\nrunAsUser: null";
+    let settings = Settings::read(text, "gateways").unwrap();
+    let own = pod(|pod| pod["spec"]["imagePullSecrets"] = json!([{"name": "own"}, {"name": "mirror"}]));
+    let Ok(Injection::Injected { pod: made, .. }) = inject(&own, Asked::ByPod, &settings) else { panic!() };
+    assert_eq!(
+        made["spec"]["imagePullSecrets"],
+        json!([{"name": "own"}, {"name": "mirror"}, {"name": "registry"}])
+    );
+    let security = |pod: &Value| pod["spec"]["initContainers"][0]["securityContext"].clone();
+    assert_eq!(security(&made)["runAsNonRoot"], true);
+    assert!(security(&made).get("runAsUser").is_none() && security(&made).get("runAsGroup").is_none());
+    let plain = injected(&pod(|_| {}));
+    assert_eq!(security(&plain)["runAsUser"], 65532);
+    assert!(plain["spec"].get("imagePullSecrets").is_none());
 }
 
 #[test]
