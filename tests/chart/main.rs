@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod admitted;
+mod application;
+mod changes;
+mod disruptions;
 mod documented;
 mod generated;
 mod life;
+mod load;
 mod release;
 mod rendered;
-mod rollout;
+mod rotation;
 mod sidecars;

@@ -1,7 +1,8 @@
 //! The chart as a release on a whole node, with what a platform team does to it and sees of it.
 
 use crate::rendered::CHART;
-use harness::{Helm, Image, Machine, eventually};
+use harness::{Helm, Image, Machine, eventually, workspace};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use llm_config::caller::AUDIENCE;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -25,15 +26,30 @@ pub struct Release {
 }
 
 impl Release {
-    /// A node with the images, and a namespace that takes restricted pods alone.
-    pub async fn prepare() -> Self {
+    /// A node with the images, and nothing else.
+    pub async fn bare() -> Self {
         let machine = Machine::start().await;
         IMAGES.iter().for_each(|image| machine.load(image));
-        let release = Self { helm: Helm::new(), machine };
+        Self { helm: Helm::new(), machine }
+    }
+
+    /// The same with a namespace that takes restricted pods alone.
+    pub async fn prepare() -> Self {
+        let release = Self::bare().await;
         release.kubectl(&["create", "namespace", NAMESPACE]).await;
         let level = "pod-security.kubernetes.io/enforce=restricted";
         release.kubectl(&["label", "namespace", NAMESPACE, level]).await;
         release
+    }
+
+    /// The namespace of an application team, whose pods get sidecars, with the quick start in it.
+    pub async fn quick_start_in_shop(&self) {
+        let cluster = self.machine.cluster();
+        cluster.kubectl(&["create", "namespace", "shop"]).await;
+        let level = "pod-security.kubernetes.io/enforce=restricted";
+        cluster.kubectl(&["label", "namespace", "shop", "llmgateway.dev/inject=true", level]).await;
+        let file = workspace().join("crds/examples/quickstart.yaml");
+        cluster.kubectl(&["-n", "shop", "apply", "-f", file.to_str().unwrap()]).await;
     }
 
     /// Runs helm in the release's namespace.
@@ -72,6 +88,30 @@ impl Release {
     pub async fn programmed_on(&self, route: &str, proxies: u32) {
         let path = ".status.summary.programmed";
         self.says(&format!("llmroute/{route}"), path, &format!("{proxies}/{proxies}")).await;
+    }
+
+    /// Waits until an object of `shop`, as it is now, is in force on so many proxies.
+    pub async fn in_force(&self, kind: &str, name: &str, proxies: u32) {
+        let wanted = format!("{proxies}/{proxies}");
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("llmgateway.dev", "v1alpha1", kind));
+        let client = self.machine.cluster().client().await;
+        let api = Api::<DynamicObject>::namespaced_with(client, "shop", &kind);
+        eventually(&format!("{name} is in force on {wanted}"), WITHIN, async || {
+            let object = api.get(name).await.map_err(|error| error.to_string())?;
+            let status = &object.data["status"];
+            let current = status["observedGeneration"].as_i64() == object.metadata.generation;
+            let programmed = &status["summary"]["programmed"];
+            if current && *programmed == *wanted { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+    }
+
+    /// The names of a namespace's pods with a label.
+    pub async fn pods(&self, namespace: &str, label: &str) -> Vec<String> {
+        let path = "jsonpath={.items[*].metadata.name}";
+        let arguments = ["-n", namespace, "get", "pods", "-l", label, "-o", path];
+        let names = self.machine.cluster().kubectl(&arguments).await;
+        names.split_whitespace().map(str::to_owned).collect()
     }
 
     /// The token of a caller.

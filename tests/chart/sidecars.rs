@@ -47,21 +47,45 @@ spec:
 /// One call, as an application makes it that knows nothing of us.
 const CALL: &str = r#"wget -q -O - --header "content-type: application/json" --header "authorization: Bearer $OPENAI_API_KEY" --post-data '{"model":"demo","max_tokens":5,"messages":[{"role":"user","content":"Hello"}]}' "$OPENAI_BASE_URL/chat/completions""#;
 
-fn pod_spec(script: &str, restart_policy: &str) -> Value {
+/// What an application's container runs.
+pub struct AppContainer<'a> {
+    pub image: &'a str,
+    pub command: Vec<&'a str>,
+}
+
+/// A pod as its team writes it, by Pod Security's `restricted` level.
+pub fn pod_spec(app: &AppContainer<'_>, restart_policy: &str) -> Value {
     json!({
         "restartPolicy": restart_policy,
         "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [{
-            "name": "app", "image": "busybox:1.37", "imagePullPolicy": "IfNotPresent",
-            "command": ["sh", "-euc", script],
+            "name": "app", "image": app.image, "imagePullPolicy": "IfNotPresent", "command": app.command,
+            // With none, it gets what all others leave.
+            "resources": {"requests": {"cpu": "200m"}},
             "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
         }],
     })
 }
 
+fn script(script: &str) -> AppContainer<'_> {
+    AppContainer { image: "busybox:1.37", command: vec!["sh", "-euc", script] }
+}
+
 impl Release {
-    async fn in_shop(&self, arguments: &[&str]) -> Result<String, String> {
+    pub async fn in_shop(&self, arguments: &[&str]) -> Result<String, String> {
         self.machine.cluster().try_kubectl(&[&["--namespace", "shop"], arguments].concat()).await
+    }
+
+    /// Waits until the API server trusts the webhook.
+    pub async fn injects(&self) {
+        eventually("the API server trusts the webhook", WITHIN, async || {
+            let path = "jsonpath={.webhooks[*].clientConfig.caBundle}";
+            let told = self
+                .kubectl(&["get", "mutatingwebhookconfiguration", "llm-gateway-injector", "-o", path])
+                .await;
+            if told.split(' ').filter(|bundle| !bundle.is_empty()).count() == 2 { Ok(()) } else { Err(told) }
+        })
+        .await;
     }
 }
 
@@ -77,22 +101,15 @@ async fn injected_pods_call_through_their_sidecars_and_jobs_end() {
     let cluster = release.machine.cluster();
     let vendor = vendor(&release.machine.host()).await;
     cluster.apply(&SHOP.replace("VENDOR", vendor.url())).await;
-    eventually("the API server trusts the webhook", WITHIN, async || {
-        let path = "jsonpath={.webhooks[*].clientConfig.caBundle}";
-        let told = release
-            .kubectl(&["get", "mutatingwebhookconfiguration", "llm-gateway-injector", "-o", path])
-            .await;
-        if told.split(' ').filter(|bundle| !bundle.is_empty()).count() == 2 { Ok(()) } else { Err(told) }
-    })
-    .await;
+    release.injects().await;
 
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "batch", "namespace": "shop"},
-        "spec": {"backoffLimit": 0, "template": {"spec": pod_spec(CALL, "Never")}},
+        "spec": {"backoffLimit": 0, "template": {"spec": pod_spec(&script(CALL), "Never")}},
     });
     let app = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app", "namespace": "shop", "labels": {"app": "web"}},
-        "spec": pod_spec(&format!("{CALL}; trap 'exit 0' TERM; sleep infinity & wait"), "Always"),
+        "spec": pod_spec(&script(&format!("{CALL}; trap 'exit 0' TERM; sleep infinity & wait")), "Always"),
     });
     cluster.apply(&format!("{job}\n---\n{app}")).await;
     // The first call finds its sidecar ready: nothing is tried again.

@@ -1,8 +1,8 @@
 //! Images without a builder and without a registry: a program, the shared libraries that it links, and what it reads
 //! of a system, as an archive that containerd imports.
 
-use crate::{Scratch, program};
-use serde_json::json;
+use crate::{Scratch, program, tool};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -39,6 +39,20 @@ impl Image {
         image.packed(name, &json!({"Cmd": command, "Env": ["PATH=/bin"]}))
     }
 
+    /// Node with one module at the root, and the packages of `target/tools` that it imports.
+    pub fn node(name: &str, module: &Path, packages: &[&str]) -> Self {
+        let image = Self::new();
+        let found = Command::new("node").args(["-p", "process.execPath"]).output().unwrap();
+        let node = String::from_utf8(found.stdout).unwrap();
+        image.add(Path::new(node.trim()), "bin/node");
+        let file = module.file_name().unwrap().to_str().unwrap();
+        image.copy(module, file);
+        for package in packages {
+            image.add_package(package);
+        }
+        image.packed(name, &json!({"Cmd": ["node", format!("/{file}")], "Env": ["PATH=/bin"]}))
+    }
+
     pub fn archive(&self) -> &Path {
         &self.archive
     }
@@ -66,6 +80,34 @@ impl Image {
         let linked = String::from_utf8(linked.stdout).unwrap();
         for library in linked.split_whitespace().filter(|word| word.starts_with('/')) {
             self.copy(Path::new(library), library.trim_start_matches('/'));
+        }
+    }
+
+    /// What runs of a package, and of the packages that it depends on.
+    fn add_package(&self, package: &str) {
+        let at = format!("node_modules/{package}");
+        if self.root().join(&at).exists() {
+            return;
+        }
+        let folder = tool("node").join(&at);
+        self.copy_modules(&folder, &at);
+        let manifest: Value =
+            serde_json::from_slice(&fs::read(folder.join("package.json")).unwrap()).unwrap();
+        for dependency in manifest["dependencies"].as_object().into_iter().flat_map(|map| map.keys()) {
+            self.add_package(dependency);
+        }
+    }
+
+    /// Modules and manifests; their sources, types and maps are most of a package, and nothing reads them.
+    fn copy_modules(&self, from: &Path, to: &str) {
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                self.copy_modules(&path, &format!("{to}/{name}"));
+            } else if [".js", ".mjs", ".cjs", ".json"].iter().any(|ending| name.ends_with(ending)) {
+                self.copy(&path, &format!("{to}/{name}"));
+            }
         }
     }
 

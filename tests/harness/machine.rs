@@ -11,8 +11,9 @@ use crate::certificates::Authority;
 use crate::cluster::{Cluster, Site};
 use crate::{Image, Process, Scratch, eventually, tool};
 use namespaces::{Namespaces, ran};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -64,6 +65,25 @@ impl Machine {
     /// Makes an image known to the node by the name that it was made with.
     pub fn load(&self, image: &Image) {
         ran(self.namespaces.enter("ctr").args(["-n", "k8s.io", "images", "import"]).arg(image.archive()));
+    }
+
+    /// A command that runs on the node, in its network.
+    pub fn enter(&self, program: impl AsRef<OsStr>) -> Command {
+        self.namespaces.enter(program)
+    }
+
+    /// SIGKILL to a program of a pod: a crash. The pod is known by its uid, which names its cgroup.
+    pub fn crash(&self, pod_uid: &str, program: &str) {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let reads = |id: i32, file: &str| std::fs::read_to_string(format!("/proc/{id}/{file}"));
+        let runs = |id: &i32| {
+            let of_pod = reads(*id, "cgroup").is_ok_and(|cgroups| cgroups.contains(pod_uid));
+            of_pod && reads(*id, "comm").is_ok_and(|name| name.trim() == program)
+        };
+        let found: Vec<i32> = ids.filter(runs).collect();
+        let [id] = found[..] else { panic!("pod {pod_uid} runs {program} as {found:?}") };
+        kill_process(Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
     }
 
     fn run(&mut self, name: &'static str, mut command: Command, options: &[(&str, &str)]) {
@@ -155,6 +175,8 @@ impl Machine {
             "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1Gi", "imagefs.available": "1Gi"},
             "imageGCHighThresholdPercent": 100,
             "resolvConf": "",
+            // By default, a mounted ConfigMap is brought up to date once a minute.
+            "syncFrequency": "2s",
         });
         let config = self.write("kubelet.json", config.to_string());
         let (command, root) = (self.namespaces.enter(tool("bin/kubelet")), self.folder("kubelet"));
