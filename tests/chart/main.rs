@@ -10,6 +10,7 @@ mod documented;
 mod generated;
 mod life;
 mod load;
+mod readme;
 mod release;
 mod rendered;
 mod rotation;
