@@ -1,0 +1,304 @@
+//! A proxy's side of one limit in one window: what it tells the ledger and when, so that its calls find
+//! money in the purse and idle money goes back.
+
+use std::sync::Arc;
+
+use crate::{
+    Amount, Epoch, Holder, Millis,
+    account::{Answer, Statement},
+    purse::Purse,
+};
+
+/// An answer that takes longer is not waited for: the next statement says all there is to say.
+pub const TIMEOUT: Millis = 50;
+/// What was spent is told so often, though nothing is needed.
+const REPORT: Millis = 1_000;
+/// A slice is what calls cost in so long, and is filled up again when half of it is left.
+const SLICE: Millis = 2_000;
+/// Without a call for so long, what is left goes back.
+const IDLE: Millis = 3_000;
+/// Between two statements while a call waits in vain.
+const RETRY: Millis = 100;
+/// The ledger is asked less often while it does not answer, up to this.
+const LONGEST_PAUSE: Millis = 2_000;
+
+/// The lease.
+#[derive(Debug)]
+pub struct Lease {
+    holder: Holder,
+    purse: Arc<Purse>,
+    epoch: Epoch,
+    seq: u64,
+    drawn: Amount,
+    /// The statement that is not answered yet, and since when it is under way.
+    asked: Option<(u64, Millis)>,
+    /// What was told last, and when.
+    told: Amount,
+    told_at: Millis,
+    /// What calls cost in a second, decaying.
+    pace: f64,
+    /// The largest call of late.
+    largest: Amount,
+    measured: (Amount, Millis),
+    used_at: Millis,
+    /// A call waits for so much.
+    need: Amount,
+    recalled: bool,
+    /// The ledger has not heard of the epoch that it has told.
+    restate: bool,
+    not_before: Millis,
+    failures: u32,
+}
+
+impl Lease {
+    #[must_use]
+    pub fn new(holder: Holder, now: Millis) -> Self {
+        Self {
+            holder,
+            purse: Arc::default(),
+            epoch: Epoch::default(),
+            seq: 0,
+            drawn: 0,
+            asked: None,
+            told: 0,
+            told_at: now,
+            pace: 0.0,
+            largest: 0,
+            measured: (0, now),
+            used_at: now,
+            need: 0,
+            recalled: false,
+            restate: false,
+            not_before: now,
+            failures: 0,
+        }
+    }
+
+    /// Where calls reserve.
+    #[must_use]
+    pub fn purse(&self) -> &Arc<Purse> {
+        &self.purse
+    }
+
+    /// All that it ever got, but for what it has given back.
+    #[must_use]
+    pub fn drawn(&self) -> Amount {
+        self.drawn
+    }
+
+    /// A call finds too little and waits: the ledger is asked for so much at once.
+    pub fn wait_for(&mut self, amount: Amount) {
+        self.need = if self.need == 0 { amount } else { self.need.min(amount) };
+    }
+
+    /// No call waits any more.
+    pub fn wait_no_more(&mut self) {
+        self.need = 0;
+    }
+
+    /// Whether the ledger has left statements unanswered.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// What to tell the ledger now, if anything.
+    pub fn due(&mut self, now: Millis) -> Option<Statement> {
+        if let Some((_, since)) = self.asked {
+            if now < since + TIMEOUT {
+                return None;
+            }
+            self.asked = None;
+            self.failed(now);
+        }
+        self.measure(now);
+        if now < self.not_before {
+            return None;
+        }
+        let available = self.purse.available();
+        let spent = self.purse.spent();
+        let slice = self.slice();
+        let idle = now >= self.used_at + IDLE;
+        // Twice the slice is too much, so that what swings around it is not sent to and fro.
+        let (keep, too_much) = if idle || self.recalled { (0, 0) } else { (slice, slice * 2) };
+        let surplus = if available > too_much { available - keep } else { 0 };
+        // Idle money is no use to a call that waits for more; a part of what it needs is.
+        let give_back = surplus > 0 && (self.recalled || self.need == 0);
+        let waits = self.need > available;
+        let low = !idle && available < slice / 2;
+        let report = spent != self.told && now >= self.told_at + REPORT;
+        if !(self.restate || give_back || waits || low || report) {
+            return None;
+        }
+        // It is gone when it is said, heard or not: what the ledger takes back must not be spent here.
+        let given_back = if give_back { self.purse.take(surplus) } else { 0 };
+        self.drawn -= given_back;
+        self.recalled = false;
+        self.seq += 1;
+        self.asked = Some((self.seq, now));
+        self.told = spent;
+        self.told_at = now;
+        Some(Statement {
+            holder: self.holder,
+            epoch: self.epoch,
+            seq: self.seq,
+            drawn: self.drawn,
+            spent,
+            want: if give_back || idle { 0 } else { slice.saturating_sub(available) },
+            need: if waits { self.need - (available - given_back) } else { 0 },
+        })
+    }
+
+    /// The ledger has answered.
+    pub fn answered(&mut self, answer: &Answer, now: Millis) {
+        match *answer {
+            Answer::Granted { seq, amount, recall } => {
+                // Another's: what it granted never counts, for a later statement has said so.
+                if self.asked.is_none_or(|(asked, _)| asked != seq) {
+                    return;
+                }
+                self.drawn += amount;
+                self.purse.put(amount);
+                (self.recalled, self.restate) = (recall, false);
+                let in_vain = self.need > self.purse.available();
+                self.not_before = if in_vain { now + RETRY } else { now };
+                self.failures = 0;
+            }
+            Answer::Stale => return,
+            Answer::Moved(epoch) => {
+                // Answers overtake each other; epochs do not.
+                if epoch <= self.epoch {
+                    return;
+                }
+                self.epoch = epoch;
+                self.restate = true;
+                self.not_before = now;
+            }
+            Answer::Closed => self.failed(now),
+        }
+        self.asked = None;
+    }
+
+    fn failed(&mut self, now: Millis) {
+        self.failures = self.failures.saturating_add(1);
+        self.restate = true;
+        let pause = TIMEOUT << self.failures.min(6);
+        self.not_before = now + pause.min(LONGEST_PAUSE);
+    }
+
+    fn measure(&mut self, now: Millis) {
+        let (before, at) = self.measured;
+        let elapsed = now.saturating_sub(at);
+        if elapsed < REPORT / 4 {
+            return;
+        }
+        let spent = self.purse.spent();
+        if spent > before {
+            self.used_at = now;
+        }
+        // Half of it is what the last second was like.
+        let weight = 1.0 - 0.5f64.powf(elapsed as f64 / 1_000.0);
+        let rate = (spent - before) as f64 * 1_000.0 / elapsed as f64;
+        self.pace += (rate - self.pace) * weight;
+        self.largest = (self.largest - self.largest / 8).max(self.purse.take_largest());
+        self.measured = (spent, now);
+    }
+
+    /// What it should have at hand: what its pace says, and one call at least.
+    fn slice(&self) -> Amount {
+        (self.pace * SLICE as f64 / 1_000.0) as Amount + self.largest.max(self.purse.largest())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use super::*;
+
+    fn granted(lease: &mut Lease, amount: Amount, now: Millis) -> Statement {
+        let statement = lease.due(now).unwrap();
+        lease.answered(&Answer::Granted { seq: statement.seq, amount, recall: false }, now);
+        statement
+    }
+
+    /// A lease in the ledger's epoch with so much at hand, for a call that waits.
+    fn lease(amount: Amount) -> Lease {
+        let mut lease = Lease::new(Holder(1), 0);
+        assert!(lease.purse().reserve(amount).is_none());
+        lease.wait_for(amount);
+        assert_eq!(granted(&mut lease, amount, 0).need, amount);
+        lease.wait_no_more();
+        lease
+    }
+
+    #[test]
+    fn nothing_is_asked_before_the_first_call_and_then_at_once() {
+        let mut lease = Lease::new(Holder(1), 0);
+        assert_eq!(lease.due(10_000), None);
+        lease.wait_for(30);
+        let statement = lease.due(10_000).unwrap();
+        assert_eq!((statement.need, statement.seq, statement.drawn), (30, 1, 0));
+        // One at a time.
+        assert_eq!(lease.due(10_001), None);
+    }
+
+    #[test]
+    fn what_was_spent_is_told_once_a_second_and_a_slice_follows_the_pace() {
+        let mut lease = lease(1_000);
+        let mut told = Vec::new();
+        for tenth in 1..=50 {
+            let now = tenth * 100;
+            lease.purse().reserve(10).unwrap().settle(10);
+            if let Some(statement) = lease.due(now) {
+                lease.answered(
+                    &Answer::Granted { seq: statement.seq, amount: statement.want, recall: false },
+                    now,
+                );
+                told.push((now, statement.spent));
+            }
+        }
+        // Some 100 a second: two seconds' worth, and the largest call, is enough to hold.
+        assert!((4..=12).contains(&told.len()), "{told:?}");
+        let available = lease.purse().available();
+        assert!((50..=500).contains(&available), "{available}");
+    }
+
+    #[test]
+    fn idle_money_goes_back() {
+        let mut lease = lease(100);
+        lease.purse().reserve(10).unwrap().settle(4);
+        assert!(lease.due(500).is_none_or(|statement| statement.drawn > 0));
+        let statement = (1..20).find_map(|i| lease.due(i * 500).filter(|statement| statement.drawn == 4));
+        assert_eq!(statement.unwrap().spent, 4);
+        assert_eq!((lease.purse().available(), lease.drawn()), (0, 4));
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_never_counts() {
+        let mut lease = Lease::new(Holder(1), 0);
+        lease.wait_for(30);
+        let first = lease.due(0).unwrap();
+        let second = (1..100).find_map(|i| lease.due(TIMEOUT * i)).unwrap();
+        assert!(second.seq > first.seq && lease.is_cut_off());
+        lease.answered(&Answer::Granted { seq: first.seq, amount: 30, recall: false }, 5_000);
+        assert_eq!(lease.purse().available(), 0);
+        lease.answered(&Answer::Granted { seq: second.seq, amount: 30, recall: false }, 5_000);
+        assert_eq!((lease.purse().available(), lease.drawn(), lease.is_cut_off()), (30, 30, false));
+    }
+
+    #[test]
+    fn a_ledger_that_began_anew_is_told_all_again_and_one_that_is_away_ever_less_often() {
+        let mut lease = lease(30);
+        lease.wait_for(40);
+        let statement = lease.due(100).unwrap();
+        assert_eq!((statement.epoch, statement.need), (Epoch(0), 10));
+        lease.answered(&Answer::Moved(Epoch(7)), 100);
+        let statement = lease.due(100).unwrap();
+        assert_eq!((statement.epoch, statement.drawn, statement.need), (Epoch(7), 30, 10));
+        let asked = (101..30_000).filter(|now| lease.due(*now).is_some()).count();
+        assert!((10..30).contains(&asked), "{asked} times in half a minute");
+        // What it holds it may spend all the while.
+        assert!(lease.purse().reserve(30).is_some());
+    }
+}
