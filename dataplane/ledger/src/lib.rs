@@ -9,6 +9,7 @@
 //!
 //! - [`purse`]: a call reserves the most that it can cost, in memory, and settles to what it did.
 //! - [`lease`]: when a proxy asks for more, gives back, or reports.
+//! - [`window`]: from when until when what is spent counts together.
 //! - [`account`]: what the ledger keeps of one limit in one window, and what it grants.
 //!
 //! Money leaves the account when it is granted. A proxy never says "more" or "less": each
@@ -21,6 +22,7 @@
 
 pub mod purse;
 pub mod lease;
+pub mod window;
 pub mod account;
 
 /// What a limit counts: nano-USD, tokens, or requests.
