@@ -11,6 +11,7 @@
 //! - [`lease`]: when a proxy asks for more, gives back, or reports.
 //! - [`window`]: from when until when what is spent counts together.
 //! - [`account`]: what the ledger keeps of one limit in one window, and what it grants.
+//! - [`script`]: the same in Redis.
 //!
 //! Money leaves the account when it is granted. A proxy never says "more" or "less": each
 //! [`Statement`](account::Statement) is all that it holds, so that one that is lost, late or doubled does no
@@ -24,6 +25,7 @@ pub mod purse;
 pub mod lease;
 pub mod window;
 pub mod account;
+pub mod script;
 
 /// What a limit counts: nano-USD, tokens, or requests.
 pub type Amount = u64;
