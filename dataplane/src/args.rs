@@ -4,7 +4,12 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
-use crate::{request_log::Format, serve::Settings, shared::Limits, snapshot::stream::StreamSettings};
+use crate::{
+    request_log::Format,
+    serve::{Settings, TlsSettings},
+    shared::Limits,
+    snapshot::stream::StreamSettings,
+};
 
 /// Routes, meters and relays LLM traffic, on configuration from an operator or from one file.
 #[derive(Debug, Parser)]
@@ -13,6 +18,8 @@ pub struct Args {
     /// Where applications call.
     #[arg(long, default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Where /metrics, /livez, /readyz, /debug/config and /debug/providers are.
     #[arg(long, default_value = "0.0.0.0:9090")]
     admin: SocketAddr,
@@ -74,6 +81,41 @@ pub struct Args {
     drain_timeout_seconds: u64,
 }
 
+/// TLS towards applications.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TlsArgs {
+    /// Where applications call by TLS, with HTTP/2 or HTTP/1.1.
+    #[arg(long, requires_all = ["tls_certificate", "tls_key"])]
+    tls_listen: Option<SocketAddr>,
+    /// PEM certificate to serve by, and behind it those between it and its authority; read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    tls_certificate: Option<PathBuf>,
+    /// PEM key of that certificate; read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    tls_key: Option<PathBuf>,
+    /// Listen with TLS only: no port takes calls without.
+    #[arg(long, requires = "tls_listen", conflicts_with = "listen")]
+    tls_only: bool,
+}
+
+impl TlsArgs {
+    /// The plain port `listen`, unless none is wanted.
+    #[must_use]
+    pub fn plain(&self, listen: SocketAddr) -> Option<SocketAddr> {
+        (!self.tls_only).then_some(listen)
+    }
+
+    /// The port, where one is wanted.
+    #[must_use]
+    pub fn settings(&self) -> Option<TlsSettings> {
+        Some(TlsSettings {
+            listen: self.tls_listen?,
+            certificate: self.tls_certificate.clone()?,
+            key: self.tls_key.clone()?,
+        })
+    }
+}
+
 /// Where configuration comes from.
 #[derive(Debug)]
 pub enum Source {
@@ -106,7 +148,8 @@ impl Args {
             return Err(Invalid("--workers and --max-connections must be above 0".to_owned()));
         }
         let settings = Settings {
-            listen: self.listen,
+            listen: self.tls.plain(self.listen),
+            tls: self.tls.settings(),
             admin: self.admin,
             workers,
             request_log: self.request_log,

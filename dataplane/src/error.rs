@@ -17,13 +17,16 @@ pub enum Error {
     #[error("{path} does not take {method}: use {allowed}.")]
     MethodNotAllowed { method: String, path: String, allowed: &'static str },
     /// A caller must be known here and shows nothing.
-    #[error("This gateway answers only callers that it knows. Send as the API key: {wanted}.")]
+    #[error("This gateway answers only callers that it knows. {wanted}.")]
     NoCredential { wanted: String },
     /// What the caller shows is nothing that this gateway knows.
-    #[error("The API key is not known to this gateway. Send as the API key: {wanted}.")]
+    #[error("The API key is not known to this gateway. {wanted}.")]
     UnknownCredential { wanted: String },
     #[error("The ServiceAccount token is not valid: {reason}.")]
     InvalidCredential { reason: String },
+    /// The connection's, refused here so that the caller reads why.
+    #[error("The client certificate is not valid: {reason}.")]
+    InvalidCertificate { reason: String },
     #[error("The content-type must be application/json, not {found}.")]
     ContentType { found: String },
     #[error("The request body is over this gateway's limit of {limit} bytes.")]
@@ -129,9 +132,10 @@ impl Error {
             | Self::NoRuleMatches { .. }
             | Self::NoRoutes { .. }
             | Self::NoRoutesForPod { .. } => StatusCode::NOT_FOUND,
-            Self::NoCredential { .. } | Self::UnknownCredential { .. } | Self::InvalidCredential { .. } => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::NoCredential { .. }
+            | Self::UnknownCredential { .. }
+            | Self::InvalidCredential { .. }
+            | Self::InvalidCertificate { .. } => StatusCode::UNAUTHORIZED,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -171,6 +175,7 @@ impl Error {
             Self::UnknownPath { .. } => "unknown_url",
             Self::NoCredential { .. } => "missing_api_key",
             Self::UnknownCredential { .. } | Self::InvalidCredential { .. } => "invalid_api_key",
+            Self::InvalidCertificate { .. } => "invalid_client_certificate",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::ContentType { .. } => "unsupported_content_type",
             Self::BodyTooLarge { .. } => "request_too_large",

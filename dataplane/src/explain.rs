@@ -105,7 +105,7 @@ impl Planner {
         let Endpoint::Call { api, model } = identify(&parts, dialect, &limits)? else {
             return Err(Unexplained::NoCall { path: request.path.clone() });
         };
-        let identity = authenticate(&snapshot.callers, 0, &parts)?;
+        let identity = authenticate(&snapshot.callers, 0, &parts, None)?;
         let mut wishes = Wishes::of_headers(&parts.headers)?;
         if request.body.len() > limits.max_body_bytes {
             return Err(Error::BodyTooLarge { limit: limits.max_body_bytes }.into());

@@ -31,6 +31,7 @@
 pub mod args;
 pub mod serve;
 mod worker;
+mod listen;
 mod shared;
 mod clock;
 mod money;
@@ -45,6 +46,7 @@ pub mod snapshot;
 mod upstream;
 mod tls;
 mod jwt;
+mod client_certificate;
 mod metrics;
 pub mod request_log;
 mod admin;

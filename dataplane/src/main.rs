@@ -6,6 +6,7 @@ use clap::Parser as _;
 use llm_proxy::{
     Handle, Proxy,
     args::{Args, Source},
+    serve::Addresses,
     snapshot::stream,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,8 +34,8 @@ fn run(args: Args) -> Result<(), Box<dyn Error>> {
             Source::File(file) => install(&proxy.handle(), &file)?,
             Source::Operator(settings) => drop(tokio::spawn(stream::follow(settings, proxy.handle()))),
         }
-        let (listen, admin) = proxy.addresses()?;
-        tracing::info!(%listen, %admin, "listening");
+        let Addresses { plain, tls, admin } = proxy.addresses()?;
+        tracing::info!(listen = plain.map(display), tls = tls.map(display), %admin, "listening");
         let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}

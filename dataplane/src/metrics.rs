@@ -4,6 +4,7 @@
 
 mod callers;
 mod providers;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -30,6 +31,7 @@ use crate::{clock, upstream::health::Healths};
 use callers::Callers;
 pub use callers::{CallerLabels, CallerSeries};
 use providers::Providers;
+pub use tls::{HandshakeFailure, Tls};
 
 /// Upper bounds of the duration buckets, in milliseconds.
 const BUCKETS_MS: [f64; 15] =
@@ -131,6 +133,7 @@ pub struct Metrics {
     pub config_updates: Counter,
     pub config_refused: Counter,
     pub log_dropped: Counter,
+    pub tls: Tls,
     errors: Family<ErrorLabels, Counter>,
 }
 
@@ -195,6 +198,7 @@ impl Metrics {
             "Calls that ended in an error of the gateway, by its code, or were hung up on",
             self.errors.clone(),
         );
+        self.tls.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)

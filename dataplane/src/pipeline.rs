@@ -30,10 +30,10 @@ pub async fn answer(
     caller: Caller,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
-    let mut settlement = Settlement::begin(shared, caller);
+    let mut settlement = Settlement::begin(shared, caller.address);
     let (parts, body) = request.into_parts();
     let dialect = dialect(&parts);
-    match walk(shared, worker, dialect, &parts, body, &mut settlement).await {
+    match walk(shared, worker, &caller, dialect, &parts, body, &mut settlement).await {
         Ok(response) => response,
         Err(error) => {
             let report = settlement.finish(error.status(), Taken::Nothing, Some(&error));
@@ -45,6 +45,7 @@ pub async fn answer(
 async fn walk(
     shared: &Shared,
     worker: usize,
+    caller: &Caller,
     dialect: Dialect,
     parts: &Parts,
     body: Incoming,
@@ -53,7 +54,7 @@ async fn walk(
     let endpoint = identify(parts, dialect, &shared.limits)?;
     let mut wishes = Wishes::of_headers(&parts.headers)?;
     let snapshot = shared.snapshot.load_full().ok_or(Error::NotReady)?;
-    let identity = authenticate(&snapshot.callers, worker, parts)?;
+    let identity = authenticate(&snapshot.callers, worker, parts, caller.certificate.as_deref())?;
     if let Some(identity) = &identity {
         settlement.is_called_by(identity);
     }

@@ -166,6 +166,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     caller_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    caller_certificate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
@@ -217,6 +219,7 @@ fn json(record: &Record, line: &mut String) {
         caller_service_account: identity.and_then(|caller| caller.service_account.as_deref()),
         caller_pod: identity.and_then(|caller| caller.pod.as_deref()),
         caller_key: identity.and_then(|caller| caller.key.as_deref()),
+        caller_certificate: identity.and_then(|caller| caller.certificate.as_deref()),
         route: record.route.as_deref(),
         model: record.model.as_deref(),
         user: record.labels.user.as_deref(),

@@ -24,7 +24,10 @@ pub fn failure(error: &Error, dialect: Dialect, report: Option<Report>) -> Respo
         Error::MethodNotAllowed { allowed, .. } => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
-        Error::NoCredential { .. } | Error::UnknownCredential { .. } | Error::InvalidCredential { .. } => {
+        Error::NoCredential { .. }
+        | Error::UnknownCredential { .. }
+        | Error::InvalidCredential { .. }
+        | Error::InvalidCertificate { .. } => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         // What is left of a body that was not read would be taken for the next request.

@@ -1,19 +1,28 @@
-//! The proxy as a whole: two listeners, workers, what they share, and the drain at the end.
+//! The proxy as a whole: its listeners, workers, what they share, and the drain at the end.
 
 use std::{
     future::Future,
     io,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::{
+    sync::{Semaphore, oneshot, watch},
+    task::JoinHandle,
+};
 
 use crate::{
     admin,
+    listen::Ports,
     request_log::{Format, Writer},
     shared::{Handle, Limits, Shared},
+    tls::{
+        pair::{Files, Pair},
+        serving::Serving,
+    },
     upstream::check,
     worker::Worker,
 };
@@ -21,8 +30,10 @@ use crate::{
 /// How a proxy runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where applications call.
-    pub listen: SocketAddr,
+    /// Where applications call without TLS. One of this and `tls` is needed.
+    pub listen: Option<SocketAddr>,
+    /// Where they call by TLS.
+    pub tls: Option<TlsSettings>,
     /// Where metrics and health are.
     pub admin: SocketAddr,
     pub workers: usize,
@@ -34,18 +45,36 @@ pub struct Settings {
     pub drain_timeout: Duration,
 }
 
+/// A port with TLS.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    pub listen: SocketAddr,
+    /// PEM files: the certificate to serve by, with those between it and its authority, and its key.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Where a proxy listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub plain: Option<SocketAddr>,
+    pub tls: Option<SocketAddr>,
+    pub admin: SocketAddr,
+}
+
 /// A proxy with its ports taken.
 #[derive(Debug)]
 pub struct Proxy {
     settings: Settings,
     shared: Arc<Shared>,
-    listener: TcpListener,
+    ports: Ports,
+    pair: Option<Arc<Pair>>,
     admin: TcpListener,
     writer: Writer,
 }
 
 impl Proxy {
-    /// Takes the ports.
+    /// Takes the ports, and reads the certificate to serve by.
     ///
     /// # Errors
     /// When one can't be had; the error names it.
@@ -57,17 +86,29 @@ impl Proxy {
             listener.set_nonblocking(true)?;
             Ok::<_, io::Error>(listener)
         };
-        let (listener, admin) = (bind(settings.listen)?, bind(settings.admin)?);
+        let (plain, admin) = (settings.listen.map(bind).transpose()?, bind(settings.admin)?);
         let (shared, writer) = Shared::new(settings.workers, settings.limits, settings.request_log);
-        Ok(Self { settings, shared, listener, admin, writer })
+        let (mut tls, mut pair) = (None, None);
+        if let Some(TlsSettings { listen, certificate, key }) = &settings.tls {
+            let files = Files { certificate: certificate.clone(), key: key.clone() };
+            let read = Arc::new(Pair::read(files).map_err(io::Error::other)?);
+            let serving = Serving::new(read.clone(), shared.clone()).map_err(io::Error::other)?;
+            (tls, pair) = (Some((bind(*listen)?, serving)), Some(read));
+        }
+        Ok(Self { settings, shared, ports: Ports { plain, tls }, pair, admin, writer })
     }
 
-    /// Where it listens, for applications and for the admin port.
+    /// Where it listens.
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.listener.local_addr()?, self.admin.local_addr()?))
+    pub fn addresses(&self) -> io::Result<Addresses> {
+        let Ports { plain, tls } = &self.ports;
+        Ok(Addresses {
+            plain: plain.as_ref().map(TcpListener::local_addr).transpose()?,
+            tls: tls.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?,
+            admin: self.admin.local_addr()?,
+        })
     }
 
     /// To put configuration in force, before and while the proxy runs.
@@ -86,19 +127,20 @@ impl Proxy {
         let mut workers = Vec::with_capacity(self.settings.workers);
         for index in 0..self.settings.workers {
             let worker = Worker { index, shared: self.shared.clone(), connections: connections.clone() };
-            let (listener, stopped) = (self.listener.try_clone()?, stopped.clone());
+            let (ports, stopped) = (self.ports.try_clone()?, stopped.clone());
             let grace = self.settings.drain_timeout;
             let (done, ended) = oneshot::channel();
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                 // Nobody listens any more only when the proxy itself is gone.
-                let _unheard = done.send(worker.run(listener, stopped, grace));
+                let _unheard = done.send(worker.run(ports, stopped, grace));
             })?;
             workers.push(ended);
         }
-        drop(self.listener);
+        drop(self.ports);
         let admin =
             tokio::spawn(admin::serve(tokio::net::TcpListener::from_std(self.admin)?, self.shared.clone()));
         let checks = tokio::spawn(check::run(self.shared.clone(), self.settings.workers));
+        let pair = self.pair.map(|pair| tokio::spawn(pair.keep(self.shared.metrics.tls.clone())));
         shutdown.await;
         checks.abort();
         self.shared.draining.store(true, Relaxed);
@@ -107,6 +149,7 @@ impl Proxy {
         for ended in workers {
             ended.await.map_err(io::Error::other)??;
         }
+        pair.inspect(JoinHandle::abort);
         admin.abort();
         self.writer.finish();
         Ok(())

@@ -176,6 +176,7 @@ impl Snapshot {
         let router = Router::build(&document, &mut Builder::new(pools, metrics, healths));
         let listed = listed(&router);
         let callers = Callers::new(document.callers.as_ref(), clients.workers(), metrics);
+        let callers = callers.map_err(|problem| vec![format!("callers.certificates: {problem}")])?;
         Ok(Self { document, since: SystemTime::now(), callers, router, checked, listed })
     }
 

@@ -1,9 +1,9 @@
-//! A worker: a thread with a runtime of its own. It accepts connections from the listener that all
+//! A worker: a thread with a runtime of its own. It accepts connections from the listeners that all
 //! workers share, serves them, and at the end finishes what is in flight.
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr},
     pin::pin,
     sync::{
         Arc,
@@ -17,18 +17,23 @@ use http::{HeaderValue, Version, header};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use tokio::{
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
 use tokio_io_timeout::TimeoutStream;
 
 use crate::{
+    listen::{Arrival, Ports},
     pipeline,
     shared::{Limits, Shared},
+    snapshot::callers::presented::Presented,
     stage::identify::Caller,
 };
 
@@ -47,19 +52,14 @@ pub struct Worker {
 
 impl Worker {
     /// Runs until `stop` turns true and what was in flight is done, or `grace` has passed.
-    pub fn run(self, listener: TcpListener, stop: watch::Receiver<bool>, grace: Duration) -> io::Result<()> {
+    pub fn run(self, ports: Ports, stop: watch::Receiver<bool>, grace: Duration) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.serve(listener, stop, grace))
+        runtime.block_on(self.serve(ports, stop, grace))
     }
 
-    async fn serve(
-        self,
-        listener: TcpListener,
-        mut stop: watch::Receiver<bool>,
-        grace: Duration,
-    ) -> io::Result<()> {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let server = server(&self.shared.limits);
+    async fn serve(self, ports: Ports, mut stop: watch::Receiver<bool>, grace: Duration) -> io::Result<()> {
+        let listeners = ports.listen()?;
+        let server = Arc::new(server(&self.shared.limits));
         let open = GracefulShutdown::new();
         loop {
             // With all connections taken, new ones wait in the listener's queue.
@@ -68,8 +68,8 @@ impl Worker {
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok(connection) => self.connection(&server, &open, connection, permit),
+                accepted = listeners.accept() => match accepted {
+                    Ok(arrival) => self.connection(&server, &open, arrival, permit),
                     Err(error) if of_one_connection(&error) => {}
                     Err(error) => {
                         tracing::warn!(%error, "can't accept connections");
@@ -80,11 +80,11 @@ impl Worker {
             }
         }
         // Who has connected already is answered; the listener closes behind them.
-        while let Some(Ok(connection)) = listener.accept().now_or_never() {
+        while let Some(Ok(arrival)) = listeners.accept().now_or_never() {
             let Ok(permit) = self.connections.clone().try_acquire_owned() else { break };
-            self.connection(&server, &open, connection, permit);
+            self.connection(&server, &open, arrival, permit);
         }
-        drop(listener);
+        drop(listeners);
         if timeout(grace, open.shutdown()).await.is_err() {
             tracing::warn!(worker = self.index, "calls were still in flight when the drain timeout ended");
         }
@@ -93,26 +93,66 @@ impl Worker {
 
     fn connection(
         &self,
-        server: &auto::Builder<TokioExecutor>,
+        server: &Arc<auto::Builder<TokioExecutor>>,
         open: &GracefulShutdown,
-        (stream, peer): (TcpStream, SocketAddr),
+        Arrival { stream, peer, handshake }: Arrival,
         permit: OwnedSemaphorePermit,
     ) {
         // Without it a small chunk may wait for the acknowledgement of the one before.
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let caller = Caller { address: caller_address(peer) };
-        let (shared, index) = (self.shared.clone(), self.index);
+        let Limits { write_timeout, .. } = self.shared.limits;
+        let timed = move |stream| {
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(write_timeout));
+            Box::pin(stream)
+        };
+        let mut caller = Caller { address: caller_address(peer), certificate: None };
+        let connection = Connection {
+            worker: self.index,
+            shared: self.shared.clone(),
+            server: server.clone(),
+            drain: open.watcher(),
+            permit,
+        };
+        match handshake {
+            None => drop(tokio::spawn(connection.serve(timed(stream), caller))),
+            Some(handshake) => drop(tokio::spawn(async move {
+                let Some(stream) = handshake.complete(stream, timed).await else { return };
+                caller.certificate = Presented::of(stream.get_ref().1.peer_certificates());
+                connection.serve(stream, caller).await;
+            })),
+        }
+    }
+}
+
+/// A connection, and what its calls need.
+struct Connection {
+    worker: usize,
+    shared: Arc<Shared>,
+    server: Arc<auto::Builder<TokioExecutor>>,
+    drain: Watcher,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Answers its calls until it ends.
+    async fn serve<I>(self, stream: I, caller: Caller)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { worker, shared, server, drain, permit } = self;
+        let Limits { header_timeout, .. } = shared.limits;
         let spoken = Arc::new(AtomicBool::new(false));
         let service = service_fn({
             let spoken = spoken.clone();
             move |request: Request<Incoming>| {
                 spoken.store(true, Relaxed);
-                let shared = shared.clone();
+                let (shared, caller) = (shared.clone(), caller.clone());
                 let kept_alive = request.version() <= Version::HTTP_11;
                 async move {
-                    let mut response = pipeline::answer(&shared, index, caller, request).await;
+                    let mut response = pipeline::answer(&shared, worker, caller, request).await;
                     // Its next call goes elsewhere. HTTP/2 is told by GOAWAY.
                     if kept_alive && shared.draining.load(Relaxed) {
                         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -121,22 +161,16 @@ impl Worker {
                 }
             }
         });
-        let Limits { header_timeout, write_timeout, .. } = self.shared.limits;
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(write_timeout));
-        let connection =
-            open.watch(server.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned());
-        tokio::spawn(async move {
-            let mut connection = pin!(connection);
-            // The server's own timer starts when it knows the version of HTTP: a client that sends
-            // nothing, or the beginning of a preface, would stay for good. A connection that breaks
-            // is the client's affair; its calls have been settled.
-            let first = timeout(header_timeout, &mut connection).await;
-            if first.is_err() && spoken.load(Relaxed) {
-                let _broken = connection.await;
-            }
-            drop(permit);
-        });
+        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+        let mut connection = pin!(drain.watch(connection));
+        // The server's own timer starts when it knows the version of HTTP: a client that sends
+        // nothing, or the beginning of a preface, would stay for good. A connection that breaks
+        // is the client's affair; its calls have been settled.
+        let first = timeout(header_timeout, &mut connection).await;
+        if first.is_err() && spoken.load(Relaxed) {
+            let _broken = connection.await;
+        }
+        drop(permit);
     }
 }
 

@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod client_certificates;
 mod clients;
 mod documents;
+mod https;
 mod lifecycle;
 mod limits;
 mod observed;

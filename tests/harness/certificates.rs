@@ -1,9 +1,10 @@
 //! Keys of a test's own: a CA, what it signs, and the key that signs service account tokens.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
+use std::time::{Duration, SystemTime};
 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -16,8 +17,13 @@ pub struct Identity {
 impl Authority {
     #[expect(clippy::new_without_default, reason = "each is another")]
     pub fn new() -> Self {
+        Self::named("test-ca")
+    }
+
+    pub fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "test-ca");
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
@@ -36,6 +42,21 @@ impl Authority {
     pub fn client(&self, user: &str, group: &str) -> Identity {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::OrganizationName, group);
+        self.sign(params, user, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// A client that is known by a URI, such as a SPIFFE ID.
+    pub fn workload(&self, uri: &str) -> Identity {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
+        self.sign(params, "workload", ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// A client whose certificate ends in a while.
+    pub fn short_lived_client(&self, user: &str, life: Duration) -> Identity {
+        let mut params = CertificateParams::default();
+        params.not_before = SystemTime::now().into();
+        params.not_after = (SystemTime::now() + life).into();
         self.sign(params, user, ExtendedKeyUsagePurpose::ClientAuth)
     }
 

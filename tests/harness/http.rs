@@ -2,7 +2,7 @@
 //! dropping a stream hangs up, and nothing is retried, pooled or decoded.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -60,12 +60,7 @@ pub fn with_key(mut request: Request<Bytes>, key: &str) -> Request<Bytes> {
 
 /// Sends any request; the error tells why no whole answer came.
 pub async fn send(request: Request<Bytes>) -> Result<Answer, String> {
-    let mut stream = open(request).await?;
-    let mut body = BytesMut::new();
-    while let Some(chunk) = stream.chunk().await? {
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answer { status: stream.status, headers: std::mem::take(&mut stream.headers), body: body.freeze() })
+    open(request).await?.whole().await
 }
 
 /// Sends any request and answers when the head is here.
@@ -83,8 +78,7 @@ pub async fn open(request: Request<Bytes>) -> Result<Stream, String> {
     head.headers.entry(header::HOST).or_insert(authority.as_str().parse().unwrap());
     head.uri = url.path_and_query().map_or("/", |path| path.as_str()).parse().unwrap();
     let sent = sender.send_request(Request::from_parts(head, Full::new(body))).await;
-    let (head, body) = sent.map_err(|error| failed(&error))?.into_parts();
-    Ok(Stream { status: head.status, headers: head.headers, body, unread: BytesMut::new(), connection })
+    Ok(Stream::of(sent.map_err(|error| failed(&error))?, Some(connection)))
 }
 
 /// An answer whose body is still coming. Dropping it hangs up.
@@ -93,10 +87,25 @@ pub struct Stream {
     pub headers: HeaderMap,
     body: Incoming,
     unread: BytesMut,
-    connection: AbortHandle,
+    /// `None` where others share it.
+    connection: Option<AbortHandle>,
 }
 
 impl Stream {
+    pub(crate) fn of(response: Response<Incoming>, connection: Option<AbortHandle>) -> Self {
+        let (head, body) = response.into_parts();
+        Self { status: head.status, headers: head.headers, body, unread: BytesMut::new(), connection }
+    }
+
+    /// The answer to the proper end.
+    pub async fn whole(mut self) -> Result<Answer, String> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: self.status, headers: std::mem::take(&mut self.headers), body: body.freeze() })
+    }
+
     /// The next bytes as they arrive; `None` at the proper end, an error when the body was cut off.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
         loop {
@@ -142,12 +151,14 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.connection.abort();
+        if let Some(connection) = &self.connection {
+            connection.abort();
+        }
     }
 }
 
 /// hyper says only "connection error" by itself; what a test needs to read is below it.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

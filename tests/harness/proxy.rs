@@ -2,6 +2,7 @@
 
 use crate::{Process, Scratch, eventually, http, program};
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 pub struct Proxy {
     url: String,
+    tls: Option<SocketAddr>,
     admin: String,
     pub process: Process,
     _scratch: Option<Scratch>,
@@ -35,13 +37,22 @@ impl Proxy {
     /// The same with variables of its environment.
     pub async fn spawn_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program("llm-proxy"));
-        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(arguments);
+        if !arguments.contains(&"--tls-only") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command.args(["--admin", "127.0.0.1:0"]).args(arguments);
         command.envs(variables.iter().copied());
         let process = Process::start(&command);
         let line = process.await_line(WITHIN, |line| line.contains("\"listening\"")).await;
         let line: Value = serde_json::from_str(&line).unwrap();
-        let url = |field: &str| format!("http://{}", line[field].as_str().unwrap());
-        Self { url: url("listen"), admin: url("admin"), process, _scratch: None }
+        let url = |field: &str| format!("http://{}", line[field].as_str().unwrap_or("nowhere"));
+        let tls = line["tls"].as_str().map(|address| address.parse().unwrap());
+        Self { url: url("listen"), tls, admin: url("admin"), process, _scratch: None }
+    }
+
+    /// Where applications call by TLS.
+    pub fn tls(&self) -> SocketAddr {
+        self.tls.expect("a proxy with --tls-listen")
     }
 
     /// Where applications call, without a path.

@@ -195,11 +195,12 @@ fn rules_of_callers() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![attach(json!({"gateways": []}))],
         ),
         (
-            "give at least one of namespaces, labels and keys",
+            "give at least one of namespaces, labels, keys and certificates",
             vec![
                 caller(json!({"namespaces": ["shop"]})),
                 caller(json!({"labels": {"app": "chat"}})),
                 caller(json!({"keys": ["partner"]})),
+                caller(json!({"certificates": ["partner"]})),
             ],
             vec![caller(json!({}))],
         ),
@@ -211,13 +212,25 @@ fn rules_of_callers() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![caller(json!({"serviceAccounts": ["web"], "labels": {"app": "chat"}}))],
         ),
         (
-            "callers by keys have no namespace and no labels: give them an entry of their own",
+            "callers by keys or certificates have no namespace and no labels: give them an entry of their own",
             vec![with(
                 route(),
                 "/spec/rules/0/matches",
                 json!([{"callers": [{"keys": ["partner"]}, {"namespaces": ["shop"]}]}]),
             )],
-            vec![caller(json!({"keys": ["partner"], "namespaces": ["shop"]}))],
+            vec![
+                caller(json!({"keys": ["partner"], "namespaces": ["shop"]})),
+                caller(json!({"certificates": ["partner"], "labels": {"app": "chat"}})),
+            ],
+        ),
+        (
+            "no caller is known by a key and a certificate: give each an entry of its own",
+            vec![with(
+                route(),
+                "/spec/rules/0/matches",
+                json!([{"callers": [{"keys": ["partner"]}, {"certificates": ["partner"]}]}]),
+            )],
+            vec![caller(json!({"keys": ["partner"], "certificates": ["partner"]}))],
         ),
     ]
 }

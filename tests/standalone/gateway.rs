@@ -27,7 +27,10 @@ pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
 impl Gateway {
     pub async fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut all = arguments.to_vec();
-        all.extend(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        if !arguments.contains(&"--tls-only") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
+        all.extend(["--admin", "127.0.0.1:0"]);
         let process = Process::start(&command(&all, variables));
         process.await_line(WITHIN, |line| line.starts_with("Ctrl-C")).await;
         let address = |label: &str| {

@@ -1,8 +1,9 @@
 //! The first minute: the README's command, what the terminal says, the end by Ctrl-C.
 
 use crate::gateway::{Gateway, WITHIN, asking, command, ends, path, simulated};
-use harness::http::{get, post_json, post_stream};
-use harness::{Process, Scratch, tool, workspace};
+use harness::http::{get, json_request, post_json, post_stream};
+use harness::https::Connection;
+use harness::{Process, Scratch, ServingPair, tool, workspace};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -36,6 +37,25 @@ async fn the_quickstart_answers_streams_and_says_what_it_does() {
 
     gateway.process.interrupt();
     assert_eq!(gateway.process.exited(WITHIN).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn with_tls_only_the_terminal_says_https_and_no_port_takes_less() {
+    let file = workspace().join("crds/examples/quickstart.yaml");
+    let pair = ServingPair::new();
+    let arguments = pair.arguments(&["--tls-only", path(&file)]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let gateway = Gateway::start(&arguments, &[]).await;
+    let greeting = gateway.process.stderr();
+    let address = gateway.url.strip_prefix("https://").unwrap();
+    assert!(greeting.contains(&format!("curl https://{address}/v1/chat/completions")), "{greeting}");
+    assert!(!greeting.contains("applications  http://"), "{greeting}");
+    let mut connection =
+        Connection::open(address.parse().unwrap(), &pair.authority, None, http::Version::HTTP_2)
+            .await
+            .unwrap();
+    let answer = connection.send(json_request("/v1/chat/completions", &asking("demo"))).await.unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ pub struct RouteMatch {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9*][A-Za-z0-9._:/@*-]*$")))]
     pub models: Vec<String>,
-    /// Who calls; any of these. A sidecar's caller is its pod; a gateway's shows a ServiceAccount token or a key
-    /// of the gateway. What a call says of itself counts for nothing.
+    /// Who calls; any of these. A sidecar's caller is its pod; a gateway's shows a ServiceAccount token, a key of
+    /// the gateway or a client certificate. What a call says of itself counts for nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16))]
     pub callers: Vec<CallerMatch>,
@@ -63,9 +63,10 @@ pub enum Dialect {
 /// Callers: of each list that is given, one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.namespaces) || has(self.labels) || has(self.keys)").message("give at least one of namespaces, labels and keys"))]
+#[x_kube(validation = Rule::new("has(self.namespaces) || has(self.labels) || has(self.keys) || has(self.certificates)").message("give at least one of namespaces, labels, keys and certificates"))]
 #[x_kube(validation = Rule::new("!has(self.serviceAccounts) || has(self.namespaces)").message("serviceAccounts need namespaces: others may have some of the same names"))]
-#[x_kube(validation = Rule::new("!has(self.keys) || !(has(self.namespaces) || has(self.labels))").message("callers by keys have no namespace and no labels: give them an entry of their own"))]
+#[x_kube(validation = Rule::new("!(has(self.keys) || has(self.certificates)) || !(has(self.namespaces) || has(self.labels))").message("callers by keys or certificates have no namespace and no labels: give them an entry of their own"))]
+#[x_kube(validation = Rule::new("!has(self.keys) || !has(self.certificates)").message("no caller is known by a key and a certificate: give each an entry of its own"))]
 pub struct CallerMatch {
     /// Namespaces of the callers' ServiceAccounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -84,4 +85,10 @@ pub struct CallerMatch {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 253)))]
     pub keys: Vec<String>,
+    /// Callers that connect to the gateway by TLS with a certificate of one of its authorities, by the common name
+    /// of its subject, or by its SPIFFE ID. A SPIFFE ID of the form `spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT` is
+    /// that ServiceAccount, and is matched by `namespaces` and `serviceAccounts` instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"), inner(length(min = 1, max = 2048)))]
+    pub certificates: Vec<String>,
 }

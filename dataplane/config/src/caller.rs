@@ -13,7 +13,7 @@ pub const AUDIENCE: &str = "llmgateway.dev";
 pub enum Callers {
     /// Every call is made by the pod that the proxy stands in, whatever it says of itself.
     Pod(Workload),
-    /// Each call shows a credential, where its SDK puts the API key.
+    /// Each call shows a credential, where its SDK puts the API key, or its connection a certificate.
     Shown(Credentials),
 }
 
@@ -41,6 +41,9 @@ pub struct Credentials {
     /// Keys for callers who have no such token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<StaticKey>,
+    /// Client certificates, for callers that connect by TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Authorities>,
 }
 
 /// ServiceAccount tokens of one cluster, made for one audience.
@@ -80,6 +83,24 @@ pub struct StaticKey {
     pub sha256: String,
 }
 
+/// Authorities whose client certificates are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Authorities {
+    /// Their certificates, as PEM text.
+    pub ca: String,
+    /// The SPIFFE trust domain for which they sign: they may say who is a ServiceAccount of it, and no others may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_domain: Option<String>,
+}
+
+/// Whether this can be a trust domain, by the SPIFFE standard.
+#[must_use]
+pub fn is_trust_domain(text: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b);
+    (1..=255).contains(&text.len()) && text.bytes().all(letter)
+}
+
 /// Callers that a rule takes: of each list that is given, one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -94,6 +115,9 @@ pub struct CallerMatch {
     /// Names of static keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+    /// Names that client certificates give.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<String>,
 }
 
 impl fmt::Display for CallerMatch {
@@ -102,6 +126,7 @@ impl fmt::Display for CallerMatch {
             ("namespace", &self.namespaces),
             ("serviceAccount", &self.service_accounts),
             ("key", &self.keys),
+            ("certificate", &self.certificates),
         ];
         let lists = lists.into_iter().filter(|(_, values)| !values.is_empty());
         let lists = lists.map(|(name, values)| format!("{name} {}", values.join("|")));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 
 use crate::{
     CallerMatch, Callers, CircuitBreaker, Complexity, Conditions, Credentials, Document, Limits, Operation,
-    Pool, Provider, Remote, Rule, Simulated, Timeouts, Upstream,
+    Pool, Provider, Remote, Rule, Simulated, Timeouts, Upstream, caller::is_trust_domain,
 };
 
 /// Something that keeps a document from being run.
@@ -124,6 +124,14 @@ impl Findings {
             let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
             if key.sha256.len() != 64 || !key.sha256.bytes().all(digit) {
                 self.add(format!("{path}.sha256"), "must be 64 hexadecimal digits in lower case");
+            }
+        }
+        for (i, authorities) in credentials.certificates.iter().enumerate() {
+            if authorities.trust_domain.as_deref().is_some_and(|domain| !is_trust_domain(domain)) {
+                self.add(
+                    format!("{path}.certificates[{i}].trustDomain"),
+                    "must be letters in lower case, digits, `.`, `-` and `_`",
+                );
             }
         }
     }

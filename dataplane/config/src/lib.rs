@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use caller::{CallerMatch, Callers, Credentials, StaticKey, TokenKey, Tokens, Workload};
+pub use caller::{Authorities, CallerMatch, Callers, Credentials, StaticKey, TokenKey, Tokens, Workload};
 pub use check::Problem;
 pub use pool::{
     Capability, CircuitBreaker, Credential, HealthCheck, Limits, Model, Operation, Pool, Price, Provider,

@@ -29,6 +29,18 @@ pub struct CallerLabels {
     pub caller_namespace: String,
     pub caller_service_account: String,
     pub caller_key: String,
+    pub caller_certificate: String,
+}
+
+impl CallerLabels {
+    /// A ServiceAccount.
+    pub fn account(namespace: &str, name: &str) -> Self {
+        Self {
+            caller_namespace: namespace.to_owned(),
+            caller_service_account: name.to_owned(),
+            ..Self::default()
+        }
+    }
 }
 
 /// The counters of one caller.
@@ -60,12 +72,7 @@ impl Callers {
         let labels = if all.len() < TOLD_APART || all.contains_key(&labels) {
             labels
         } else {
-            let other = || "other".to_owned();
-            CallerLabels {
-                caller_namespace: other(),
-                caller_service_account: other(),
-                caller_key: String::new(),
-            }
+            CallerLabels::account("other", "other")
         };
         all.entry(labels).or_default().clone()
     }

@@ -1,5 +1,7 @@
-//! Who calls, by the credential that a call shows. A token's signature is checked once for each worker and
-//! then known by its hash, for as long as the token is valid and the configuration stays.
+//! Who calls, by the credential that a call shows, or the certificate of its connection. A token's signature is checked
+//! once for each worker and then known by its hash, for as long as the token is valid and the configuration stays.
+
+pub mod presented;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,10 +14,13 @@ use llm_config::{self as config, CallerMatch};
 use ring::digest::{SHA256, digest};
 
 use crate::{
+    client_certificate::{Authorities, Refusal as CertificateRefusal},
     error::Error,
     jwt::{Keys, Refusal},
     metrics::{CallerLabels, CallerSeries, Metrics},
 };
+
+use presented::Presented;
 
 /// Credentials that a worker knows by their hash, at most.
 const KNOWN: usize = 4096;
@@ -31,30 +36,47 @@ pub struct Identity {
     pub labels: BTreeMap<String, String>,
     /// The name of the static key that was shown.
     pub key: Option<Box<str>>,
+    /// The name that the client certificate gives, where that is no ServiceAccount.
+    pub certificate: Option<Box<str>>,
     pub series: Arc<CallerSeries>,
 }
 
-/// As a person writes it: `namespace/serviceaccount`, or the name of the key.
+/// As a person writes it: `namespace/serviceaccount`, or the name of the key or of the certificate.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.namespace, &self.service_account, &self.key) {
-            (Some(namespace), Some(account), _) => write!(f, "{namespace}/{account}"),
-            (.., Some(key)) => write!(f, "key {key}"),
+        let Self { namespace, service_account, key, certificate, .. } = self;
+        match (namespace, service_account, key, certificate) {
+            (Some(namespace), Some(account), ..) => write!(f, "{namespace}/{account}"),
+            (.., Some(key), _) => write!(f, "key {key}"),
+            (.., Some(certificate)) => write!(f, "cert {certificate}"),
             _ => f.write_str("-"),
         }
     }
 }
 
 impl Identity {
+    fn new(metrics: &Metrics, labels: CallerLabels) -> Self {
+        let part = |text: &String| (!text.is_empty()).then(|| text.as_str().into());
+        Self {
+            namespace: part(&labels.caller_namespace),
+            service_account: part(&labels.caller_service_account),
+            key: part(&labels.caller_key),
+            certificate: part(&labels.caller_certificate),
+            series: metrics.caller(labels),
+            ..Self::default()
+        }
+    }
+
     /// Whether this is a caller that a rule takes.
     pub fn is(&self, wanted: &CallerMatch) -> bool {
-        let CallerMatch { namespaces, service_accounts, labels, keys } = wanted;
+        let CallerMatch { namespaces, service_accounts, labels, keys, certificates } = wanted;
         let one_of = |wanted: &[String], found: &Option<Box<str>>| {
             wanted.is_empty() || found.as_ref().is_some_and(|found| wanted.iter().any(|one| **one == **found))
         };
         one_of(namespaces, &self.namespace)
             && one_of(service_accounts, &self.service_account)
             && one_of(keys, &self.key)
+            && one_of(certificates, &self.certificate)
             && labels.iter().all(|(name, value)| self.labels.get(name) == Some(value))
     }
 }
@@ -74,6 +96,7 @@ pub struct Shown {
     anonymous: bool,
     tokens: Option<Keys>,
     keys: HashMap<Hash, Arc<Identity>>,
+    authorities: Option<Authorities>,
     /// For each worker, what it has checked already. No other asks for its lock.
     known: Box<[Mutex<HashMap<Hash, Known>>]>,
     metrics: Arc<Metrics>,
@@ -88,29 +111,45 @@ struct Known {
 
 impl Callers {
     /// `workers` is how many may ask.
-    pub fn new(callers: Option<&config::Callers>, workers: usize, metrics: &Arc<Metrics>) -> Self {
-        match callers {
+    ///
+    /// # Errors
+    /// What is wrong with the authorities of client certificates.
+    pub fn new(
+        callers: Option<&config::Callers>,
+        workers: usize,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, String> {
+        Ok(match callers {
             None => Self::Anyone,
             Some(config::Callers::Pod(workload)) => {
                 let config::Workload { namespace, service_account, pod, labels } = workload;
-                let mut identity = known(metrics, Some(namespace), Some(service_account), None);
+                let mut identity = Identity::new(metrics, CallerLabels::account(namespace, service_account));
                 identity.pod = Some(pod.as_str().into());
                 identity.labels.clone_from(labels);
                 Self::One(Arc::new(identity))
             }
             Some(config::Callers::Shown(credentials)) => {
                 let keys = credentials.keys.iter().filter_map(|key| {
-                    Some((hash_of_hex(&key.sha256)?, Arc::new(known(metrics, None, None, Some(&key.name)))))
+                    let labels = CallerLabels { caller_key: key.name.clone(), ..CallerLabels::default() };
+                    Some((hash_of_hex(&key.sha256)?, Arc::new(Identity::new(metrics, labels))))
                 });
+                let sets = &credentials.certificates;
+                let authorities = if sets.is_empty() { None } else { Some(Authorities::new(sets)?) };
                 Self::Shown(Box::new(Shown {
                     anonymous: credentials.anonymous,
                     tokens: credentials.tokens.as_ref().map(Keys::new),
                     keys: keys.collect(),
+                    authorities,
                     known: (0..workers).map(|_| Mutex::default()).collect(),
                     metrics: metrics.clone(),
                 }))
             }
-        }
+        })
+    }
+
+    /// Whether who connects by TLS is asked for a certificate.
+    pub fn take_certificates(&self) -> bool {
+        matches!(self, Self::Shown(shown) if shown.authorities.is_some())
     }
 
     /// The pod whose calls all are, as `namespace/name`.
@@ -119,7 +158,8 @@ impl Callers {
         Some(format!("{}/{}", identity.namespace.as_deref()?, identity.pod.as_deref()?))
     }
 
-    /// Who shows a credential to a worker; `None` is nobody known, where such may call.
+    /// Who shows a credential to a worker, or has presented a certificate before; `None` is nobody known, where such
+    /// may call. A credential goes first: it is the call's own, and the certificate that of all on its connection.
     ///
     /// # Errors
     /// When nobody may call who is not known.
@@ -127,21 +167,46 @@ impl Callers {
         &self,
         worker: usize,
         credential: impl FnOnce() -> Option<&'a str>,
+        certificate: Option<&Presented>,
     ) -> Result<Option<Arc<Identity>>, Error> {
         match self {
             Self::Anyone => Ok(None),
             Self::One(identity) => Ok(Some(identity.clone())),
-            Self::Shown(shown) => match credential() {
-                Some(credential) => shown.identify(worker, credential),
-                None if shown.anonymous => Ok(None),
-                None => Err(Error::NoCredential { wanted: shown.wanted() }),
-            },
+            Self::Shown(shown) => shown.identify(worker, credential(), certificate),
         }
     }
 }
 
 impl Shown {
-    fn identify(&self, worker: usize, credential: &str) -> Result<Option<Arc<Identity>>, Error> {
+    fn identify(
+        &self,
+        worker: usize,
+        credential: Option<&str>,
+        certificate: Option<&Presented>,
+    ) -> Result<Option<Arc<Identity>>, Error> {
+        if let Some(credential) = credential
+            && let Some(identity) = self.shows(worker, credential)?
+        {
+            return Ok(Some(identity));
+        }
+        if let (Some(certificate), Some(authorities)) = (certificate, &self.authorities) {
+            match certificate.identity(authorities, &self.metrics, now()) {
+                Ok(identity) => return Ok(Some(identity)),
+                // As a key that is not known.
+                Err(CertificateRefusal::Foreign { .. }) if self.anonymous => {}
+                Err(refusal) => return Err(Error::InvalidCertificate { reason: refusal.to_string() }),
+            }
+        }
+        match credential {
+            // SDKs that want a key are given anything where none is needed.
+            _ if self.anonymous => Ok(None),
+            Some(_) => Err(Error::UnknownCredential { wanted: self.wanted() }),
+            None => Err(Error::NoCredential { wanted: self.wanted() }),
+        }
+    }
+
+    /// Who shows this credential; `None` where it is nothing that is known here.
+    fn shows(&self, worker: usize, credential: &str) -> Result<Option<Arc<Identity>>, Error> {
         let hash = hash(credential);
         // What is looked for is a hash: how long that takes tells nothing of a key.
         if let Some(identity) = self.keys.get(&hash) {
@@ -157,13 +222,11 @@ impl Shown {
         let subject =
             match self.tokens.as_ref().map_or(Err(Refusal::Foreign), |keys| keys.subject(credential)) {
                 Ok(subject) => subject,
-                // SDKs that want a key are given anything where none is needed.
-                Err(Refusal::Foreign) if self.anonymous => return Ok(None),
-                Err(Refusal::Foreign) => return Err(Error::UnknownCredential { wanted: self.wanted() }),
+                Err(Refusal::Foreign) => return Ok(None),
                 Err(refusal) => return Err(Error::InvalidCredential { reason: refusal.to_string() }),
             };
-        let mut identity =
-            known(&self.metrics, Some(&subject.namespace), Some(&subject.service_account), None);
+        let labels = CallerLabels::account(&subject.namespace, &subject.service_account);
+        let mut identity = Identity::new(&self.metrics, labels);
         identity.pod = subject.pod.map(Into::into);
         let identity = Arc::new(identity);
         if let Some(mut own) = own {
@@ -186,28 +249,13 @@ impl Shown {
             .map(|keys| format!("a Kubernetes ServiceAccount token for the audience '{}'", keys.audience()));
         let key = (!self.keys.is_empty()).then(|| "a key of this gateway".to_owned());
         let wanted: Vec<String> = token.into_iter().chain(key).collect();
-        if wanted.is_empty() { "nothing: it knows no caller".to_owned() } else { wanted.join(" or ") }
-    }
-}
-
-fn known(
-    metrics: &Metrics,
-    namespace: Option<&str>,
-    service_account: Option<&str>,
-    key: Option<&str>,
-) -> Identity {
-    let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
-    let labels = CallerLabels {
-        caller_namespace: text(namespace),
-        caller_service_account: text(service_account),
-        caller_key: text(key),
-    };
-    Identity {
-        namespace: namespace.map(Into::into),
-        service_account: service_account.map(Into::into),
-        key: key.map(Into::into),
-        series: metrics.caller(labels),
-        ..Identity::default()
+        let call = "call by https with a client certificate of one of its authorities";
+        match (wanted.is_empty(), self.authorities.is_some()) {
+            (true, true) => format!("To be known, {call}"),
+            (true, false) => "So far it knows no caller".to_owned(),
+            (false, true) => format!("Send as the API key: {}. Or {call}", wanted.join(" or ")),
+            (false, false) => format!("Send as the API key: {}", wanted.join(" or ")),
+        }
     }
 }
 
@@ -239,7 +287,7 @@ mod tests {
 
     fn callers(shown: &Value) -> Callers {
         let callers = serde_json::from_value(json!({"shown": shown})).unwrap();
-        Callers::new(Some(&callers), 1, &Arc::default())
+        Callers::new(Some(&callers), 1, &Arc::default()).unwrap()
     }
 
     fn sha256(key: &str) -> String {
@@ -251,7 +299,7 @@ mod tests {
         let keys =
             json!([{"name": "a", "sha256": sha256("key-a")}, {"name": "b", "sha256": sha256("key-b")}]);
         let callers = callers(&json!({"keys": keys}));
-        let shown = |credential: Option<&'static str>| callers.identify(0, || credential);
+        let shown = |credential: Option<&'static str>| callers.identify(0, || credential, None);
         for (credential, name) in [("key-a", "a"), ("key-b", "b")] {
             let identity = shown(Some(credential)).unwrap().unwrap();
             assert_eq!(identity.key.as_deref(), Some(name));
@@ -275,10 +323,11 @@ mod tests {
     fn anyone_may_call_where_it_is_said_and_is_nobody_known() {
         let anyone = callers(&json!({"anonymous": true}));
         for credential in [None, Some("sk-none")] {
-            assert!(anyone.identify(0, || credential).unwrap().is_none());
+            assert!(anyone.identify(0, || credential, None).unwrap().is_none());
         }
         let nobody = callers(&json!({}));
-        assert!(nobody.identify(0, || None).unwrap_err().to_string().contains("it knows no caller"));
-        assert!(Callers::new(None, 1, &Arc::default()).identify(0, || None).unwrap().is_none());
+        assert!(nobody.identify(0, || None, None).unwrap_err().to_string().contains("it knows no caller"));
+        let unsaid = Callers::new(None, 1, &Arc::default()).unwrap();
+        assert!(unsaid.identify(0, || None, None).unwrap().is_none());
     }
 }

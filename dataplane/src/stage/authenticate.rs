@@ -7,15 +7,20 @@ use http::{HeaderMap, header, request::Parts};
 
 use crate::{
     error::Error,
-    snapshot::callers::{Callers, Identity},
+    snapshot::callers::{Callers, Identity, presented::Presented},
 };
 
 /// Tells who calls, before the body is read; `None` is nobody known, where such may call.
 ///
 /// # Errors
 /// When the caller must be known and is not.
-pub fn authenticate(callers: &Callers, worker: usize, parts: &Parts) -> Result<Option<Arc<Identity>>, Error> {
-    callers.identify(worker, || credential(parts))
+pub fn authenticate(
+    callers: &Callers,
+    worker: usize,
+    parts: &Parts,
+    certificate: Option<&Presented>,
+) -> Result<Option<Arc<Identity>>, Error> {
+    callers.identify(worker, || credential(parts), certificate)
 }
 
 fn credential(parts: &Parts) -> Option<&str> {

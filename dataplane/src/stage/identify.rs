@@ -3,21 +3,23 @@
 //! Four vendors' SDKs share one port. Their paths differ, but for `/v1/models`: Anthropic's SDK is
 //! told by its `anthropic-version`, Gemini's by its key, both told from OpenAI's by having neither.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, Method, header, request::Parts};
 use llm_dialect::{Dialect, surface::Api};
 use percent_encoding::percent_decode_str;
 
-use crate::{error::Error, shared::Limits};
+use crate::{error::Error, shared::Limits, snapshot::callers::presented::Presented};
 
 /// Paths that are OpenAI's alone, whatever the headers say.
 const OPENAI_PATHS: [&str; 3] = ["/v1/chat/completions", "/v1/responses", "/v1/embeddings"];
 
-/// Who calls.
-#[derive(Clone, Copy, Debug)]
+/// Who calls, as far as the connection tells.
+#[derive(Clone, Debug)]
 pub struct Caller {
     pub address: IpAddr,
+    /// What it has presented in TLS.
+    pub certificate: Option<Arc<Presented>>,
 }
 
 /// What is asked for.

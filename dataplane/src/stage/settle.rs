@@ -2,6 +2,7 @@
 //! hung up on by its client, and is settled as that: what was generated is billed.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -19,7 +20,7 @@ use crate::{
     snapshot::{Target, callers::Identity},
     stage::{
         decode::Call,
-        identify::{Caller, excerpt},
+        identify::excerpt,
         report::{Cost, Explanation, Report},
         wish::Wishes,
     },
@@ -68,7 +69,7 @@ struct Open {
     unrouted: Arc<Series>,
     started: Instant,
     at: SystemTime,
-    caller: Caller,
+    caller: IpAddr,
     identity: Option<Arc<Identity>>,
     model: Option<Box<str>>,
     labels: Labels,
@@ -87,7 +88,7 @@ struct Open {
 
 impl Settlement {
     /// A call has arrived.
-    pub fn begin(shared: &Shared, caller: Caller) -> Self {
+    pub fn begin(shared: &Shared, caller: IpAddr) -> Self {
         let open = Open {
             id: fastrand::u64(..),
             log: shared.log.clone(),
@@ -270,7 +271,7 @@ impl Open {
         self.log.write(Record {
             id: self.id,
             at: self.at,
-            caller: self.caller.address,
+            caller: self.caller,
             identity: self.identity,
             route: target.map(|target| target.labels.route.clone()),
             model: self.model,

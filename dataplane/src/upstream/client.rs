@@ -14,10 +14,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::tls;
 
@@ -103,10 +100,10 @@ fn client(config: ClientConfig) -> HttpClient {
 }
 
 fn tls_config(trust: &Trust) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    match trust {
-        Trust::Plaintext => {}
+    let roots = match trust {
+        Trust::Plaintext => RootCertStore::empty(),
         Trust::System => {
+            let mut roots = RootCertStore::empty();
             let found = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(found.certs);
             if roots.is_empty() {
@@ -114,16 +111,9 @@ fn tls_config(trust: &Trust) -> Result<ClientConfig, String> {
                     "this machine has no root certificates to trust; install ca-certificates".to_owned()
                 );
             }
+            roots
         }
-        Trust::Private(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                let certificate = certificate.map_err(|error| format!("tls: {error:?}"))?;
-                roots.add(certificate).map_err(|error| format!("tls: {error}"))?;
-            }
-            if roots.is_empty() {
-                return Err("tls: no certificate in the PEM text".to_owned());
-            }
-        }
-    }
+        Trust::Private(pem) => tls::roots(pem)?,
+    };
     tls::client_config(roots).map_err(|error| format!("tls: {error}"))
 }

@@ -1,19 +1,26 @@
 //! What a person sees when the gateway starts: where it is, what it serves, what to try next.
 
-use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf};
+
+use llm_proxy::serve::Addresses;
 
 use crate::load::Loaded;
 
 /// The whole greeting.
-pub fn text(loaded: &Loaded, paths: &[PathBuf], listen: SocketAddr, admin: SocketAddr) -> String {
+pub fn text(loaded: &Loaded, paths: &[PathBuf], addresses: &Addresses) -> String {
     let mut text = String::new();
     let mut line = |words: String| {
         // Writing to a string can't fail.
         let _infallible = writeln!(text, "{words}");
     };
     line(format!("LLM Gateway {}", env!("CARGO_PKG_VERSION")));
-    line(format!("  applications  http://{listen}/v1"));
-    line(format!("  admin         http://{admin}/metrics  /readyz  /debug/config"));
+    let plain = addresses.plain.map(|address| format!("http://{address}"));
+    let urls: Vec<String> =
+        plain.into_iter().chain(addresses.tls.map(|address| format!("https://{address}"))).collect();
+    for url in &urls {
+        line(format!("  applications  {url}/v1"));
+    }
+    line(format!("  admin         http://{}/metrics  /readyz  /debug/config", addresses.admin));
     line(String::new());
     for (name, route) in &loaded.compiled.routes {
         let models: Vec<&str> = route.models.iter().map(String::as_str).collect();
@@ -25,9 +32,9 @@ pub fn text(loaded: &Loaded, paths: &[PathBuf], listen: SocketAddr, admin: Socke
     }
     line(String::new());
     let model = loaded.compiled.routes.values().flat_map(|route| &route.models).next();
-    if let Some(model) = model {
+    if let (Some(model), Some(url)) = (model, urls.first()) {
         line("Try:".to_owned());
-        line(format!("  curl http://{listen}/v1/chat/completions -H 'content-type: application/json' \\"));
+        line(format!("  curl {url}/v1/chat/completions -H 'content-type: application/json' \\"));
         line(format!(
             "    -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
         ));

@@ -13,7 +13,7 @@ use llm_operator::{
     compile::Compiled,
     observe::{environment, files::files},
 };
-use llm_proxy::{Handle, Limits, Proxy, Settings, request_log::Format};
+use llm_proxy::{Handle, Limits, Proxy, Settings, args::TlsArgs, request_log::Format};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
@@ -38,6 +38,8 @@ pub struct RunArgs {
     /// Where applications call.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Where /metrics, /livez, /readyz, /debug/config and /debug/providers are.
     #[arg(long, default_value = "127.0.0.1:9090")]
     admin: SocketAddr,
@@ -74,7 +76,8 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
     let format = args.request_log.unwrap_or(if terminal { Format::Text } else { Format::Json });
     start_diagnostics();
     let proxy = Proxy::bind(Settings {
-        listen: args.listen,
+        listen: args.tls.plain(args.listen),
+        tls: args.tls.settings(),
         admin: args.admin,
         workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         request_log: format,
@@ -82,10 +85,9 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
         drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(30),
     })
-    .map_err(|error| RunError::Refused(format!("error: {error}; --listen and --admin choose other ports")))?;
+    .map_err(|error| RunError::Refused(refused(&error)))?;
     install(&proxy.handle(), &loaded).map_err(RunError::Refused)?;
-    let (listen, admin) = proxy.addresses()?;
-    eprint!("{}", greeting::text(&loaded, &args.paths, listen, admin));
+    eprint!("{}", greeting::text(&loaded, &args.paths, &proxy.addresses()?));
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -97,6 +99,14 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
         proxy.run(shutdown).await?;
         Ok(())
     })
+}
+
+fn refused(error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "; --listen, --tls-listen and --admin choose other ports",
+        _ => "",
+    };
+    format!("error: {error}{hint}")
 }
 
 /// The first signal drains; who asks again does not want to wait.

@@ -325,11 +325,12 @@ fn conditions(entry: &RouteMatch) -> config::Conditions {
 }
 
 fn caller(wanted: &CallerMatch) -> config::CallerMatch {
-    let CallerMatch { mut namespaces, mut service_accounts, labels, mut keys } = wanted.clone();
-    for list in [&mut namespaces, &mut service_accounts, &mut keys] {
+    let CallerMatch { mut namespaces, mut service_accounts, labels, mut keys, mut certificates } =
+        wanted.clone();
+    for list in [&mut namespaces, &mut service_accounts, &mut keys, &mut certificates] {
         list.sort();
     }
-    config::CallerMatch { namespaces, service_accounts, labels, keys }
+    config::CallerMatch { namespaces, service_accounts, labels, keys, certificates }
 }
 
 fn complexity(given: &Complexity) -> Result<config::Complexity, String> {

@@ -178,5 +178,10 @@ fn callers_are_checked() {
     let tokens = Some(Tokens { issuer: "https://i".to_owned(), ..Tokens::default() });
     let found = shown(Credentials { keys: bad, tokens, ..Credentials::default() });
     assert_eq!(found.len(), 4, "{found:?}");
+    for (domain, problems) in [("cluster.local", 0), ("", 1), ("spiffe://a", 1), ("A", 1)] {
+        let authorities = Authorities { trust_domain: Some(domain.to_owned()), ..Authorities::default() };
+        let found = shown(Credentials { certificates: vec![authorities], ..Credentials::default() });
+        assert_eq!(found.len(), problems, "{found:?}");
+    }
     assert_eq!(problems(|d| rule(d).when.callers.push(CallerMatch::default())).len(), 1);
 }

@@ -90,7 +90,7 @@ fn a_rule_for_certain_callers_goes_before_one_with_headers_and_takes_no_others()
         let document = serde_json::from_value(document).unwrap();
         let snapshot =
             Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap();
-        let caller = snapshot.callers.identify(0, || None).unwrap();
+        let caller = snapshot.callers.identify(0, || None, None).unwrap();
         let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-a"), "1".parse().unwrap())]);
         let call = call(Api::ChatCompletions, &asked(&json!({})));
         let asking =
