@@ -1,12 +1,12 @@
 //! What there is: the sole reader of the cluster, giving owned values to the pure compile.
 
 pub mod cluster;
+pub mod entries;
 pub mod environment;
 pub mod files;
 pub mod gateways;
 pub mod issuer;
 pub mod offline;
-pub mod secrets;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,7 +44,7 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// What is known of a Secret that a pool refers to.
+/// What is known of a Secret, or a ConfigMap, that something refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretState {
     Absent,
@@ -70,6 +70,35 @@ pub struct CallerSettings {
     pub anonymous: bool,
     /// Secrets whose every value is a key, by the name of its caller.
     pub keys: Vec<ObjectName>,
+    /// Who connects with a certificate that one of these authorities has signed.
+    pub certificates: Vec<AuthoritySettings>,
+}
+
+/// Authorities of client certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthoritySettings {
+    pub holder: Holder,
+    pub name: ObjectName,
+    /// The entry of it that holds them, as PEM text.
+    pub key: String,
+    /// The SPIFFE trust domain for which they sign.
+    pub trust_domain: Option<String>,
+}
+
+/// What a bundle of certificates may be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    ConfigMap,
+    Secret,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        })
+    }
 }
 
 /// Who signs the tokens of ServiceAccounts, and by which keys.
@@ -87,6 +116,7 @@ pub struct Observed {
     /// Labels by namespace.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
     pub secrets: BTreeMap<ObjectName, SecretState>,
+    pub config_maps: BTreeMap<ObjectName, SecretState>,
     /// Gateways that this operator serves, each with who may call there. Where that is not said, anyone may
     /// and nobody is known.
     pub gateways: BTreeMap<String, Option<CallerSettings>>,
@@ -100,8 +130,8 @@ impl Observed {
     /// The Secrets that the pools and the gateways refer to.
     #[must_use]
     pub fn wanted_secrets(&self) -> BTreeSet<ObjectName> {
-        let callers = self.gateways.values().flatten();
-        let mut wanted: BTreeSet<ObjectName> = callers.flat_map(|callers| callers.keys.clone()).collect();
+        let mut wanted = self.wanted_authorities(Holder::Secret);
+        wanted.extend(self.gateways.values().flatten().flat_map(|callers| callers.keys.clone()));
         for pool in &self.pools {
             let namespace = ObjectName::of(pool.as_ref()).namespace;
             for provider in &pool.spec.providers {
@@ -113,5 +143,16 @@ impl Observed {
             }
         }
         wanted
+    }
+
+    /// The ConfigMaps that the gateways refer to.
+    #[must_use]
+    pub fn wanted_config_maps(&self) -> BTreeSet<ObjectName> {
+        self.wanted_authorities(Holder::ConfigMap)
+    }
+
+    fn wanted_authorities(&self, holder: Holder) -> BTreeSet<ObjectName> {
+        let authorities = self.gateways.values().flatten().flat_map(|callers| &callers.certificates);
+        authorities.filter(|one| one.holder == holder).map(|one| one.name.clone()).collect()
     }
 }

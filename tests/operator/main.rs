@@ -6,6 +6,7 @@ mod admin;
 mod authority;
 mod between;
 mod callers;
+mod client_certificates;
 mod failures;
 mod gate;
 mod health;

@@ -340,7 +340,7 @@ impl Secrets<'_> {
 }
 
 /// Whether a proxy could trust these.
-fn certificates(pem: &str) -> Result<(), String> {
+pub fn certificates(pem: &str) -> Result<(), String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let certificate = certificate.map_err(|error| format!("not PEM: {error:?}"))?;

@@ -1,10 +1,10 @@
 //! The cluster as reflector stores: routes, pools and the labels of namespaces are watched whole, the
-//! Secrets one by one. Whatever changes rings one bell.
+//! Secrets and ConfigMaps one by one. Whatever changes rings one bell.
 
 use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc};
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     core::PartialObjectMeta,
@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::{
-    CallerSettings, ObjectName, Observed, SidecarPod, gateways::Gateways, issuer::IssuerWatch,
-    secrets::SecretWatches,
+    CallerSettings, ObjectName, Observed, SidecarPod, entries::EntryWatches, gateways::Gateways,
+    issuer::IssuerWatch,
 };
 use crate::{inject::SIDECAR, metrics::Metrics};
 
@@ -33,7 +33,8 @@ pub struct Cluster {
     pools: Store<ProviderPool>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
     pods: Store<PartialObjectMeta<Pod>>,
-    secrets: SecretWatches,
+    secrets: EntryWatches<Secret>,
+    config_maps: EntryWatches<ConfigMap>,
     issuer: IssuerWatch,
     gateways: BTreeMap<String, Option<CallerSettings>>,
 }
@@ -58,7 +59,8 @@ impl Cluster {
             metrics,
         );
         let issuer = IssuerWatch::start(client.clone(), changed.clone(), metrics.clone());
-        let secrets = SecretWatches::new(client.clone(), changed.clone(), metrics.clone());
+        let secrets = EntryWatches::new(client.clone(), changed.clone(), metrics.clone());
+        let config_maps = EntryWatches::new(client.clone(), changed.clone(), metrics.clone());
         // A store is ready once its first listing is in; the writer that could say otherwise lives on.
         let _ready = tokio::join!(
             routes.wait_until_ready(),
@@ -68,7 +70,7 @@ impl Cluster {
         );
         let gateways =
             gateways.iter().map(|(name, gateway)| (name.clone(), Some(gateway.callers.clone()))).collect();
-        Self { routes, pools, namespaces, pods, secrets, issuer, gateways }
+        Self { routes, pools, namespaces, pods, secrets, config_maps, issuer, gateways }
     }
 
     fn takes_tokens(&self) -> bool {
@@ -94,7 +96,10 @@ impl Cluster {
             sidecars: self.pods.state().iter().map(|pod| sidecar(pod)).collect(),
             ..Observed::default()
         };
-        observed.secrets = self.secrets.follow(&observed.wanted_secrets())?;
+        // Both are asked, so that both begin to look.
+        let secrets = self.secrets.follow(&observed.wanted_secrets());
+        let config_maps = self.config_maps.follow(&observed.wanted_config_maps());
+        (observed.secrets, observed.config_maps) = (secrets?, config_maps?);
         Some(observed)
     }
 }

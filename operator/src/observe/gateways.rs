@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use llm_config::caller::is_trust_domain;
 use serde::Deserialize;
 
-use super::{CallerSettings, ObjectName};
+use super::{AuthoritySettings, CallerSettings, Holder, ObjectName};
 
 /// The ServiceAccount that runs the proxies of gateway `default`, where no file says otherwise.
 const SERVICE_ACCOUNT: &str = "llm-gateway";
@@ -51,6 +52,8 @@ struct Callers {
     anonymous: bool,
     #[serde(default)]
     keys: Vec<Keys>,
+    #[serde(default)]
+    certificates: Vec<Certificates>,
 }
 
 #[derive(Deserialize)]
@@ -59,13 +62,35 @@ struct Keys {
     secret_ref: Account,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Certificates {
+    config_map_ref: Option<Entries>,
+    secret_ref: Option<Entries>,
+    trust_domain: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entries {
+    namespace: Option<String>,
+    name: String,
+    /// By the name that cert-manager and trust-manager give it.
+    #[serde(default = "ca_crt")]
+    key: String,
+}
+
+fn ca_crt() -> String {
+    "ca.crt".to_owned()
+}
+
 fn yes() -> bool {
     true
 }
 
 impl Default for Callers {
     fn default() -> Self {
-        Self { service_account_tokens: true, anonymous: false, keys: Vec::new() }
+        Self { service_account_tokens: true, anonymous: false, keys: Vec::new(), certificates: Vec::new() }
     }
 }
 
@@ -74,7 +99,7 @@ impl Default for Callers {
 pub fn alone(namespace: &str) -> Gateways {
     let gateway = Gateway {
         service_account: ObjectName::new(namespace, SERVICE_ACCOUNT),
-        callers: Callers::default().settings(namespace),
+        callers: CallerSettings { service_account_tokens: true, ..CallerSettings::default() },
     };
     BTreeMap::from([("default".to_owned(), gateway)])
 }
@@ -96,7 +121,9 @@ pub fn read(file: &Path, namespace: &str) -> Result<Gateways, String> {
         }
         let gateway = Gateway {
             service_account: service_account.name_in(namespace),
-            callers: callers.settings(namespace),
+            callers: callers
+                .settings(namespace)
+                .map_err(|problem| wrong(format!("gateways: `{name}`: callers.certificates: {problem}")))?,
         };
         if found.insert(name.clone(), gateway).is_some() {
             return Err(wrong(format!("gateways: `{name}` is there twice")));
@@ -115,11 +142,30 @@ impl Account {
 }
 
 impl Callers {
-    fn settings(self, namespace: &str) -> CallerSettings {
-        CallerSettings {
+    fn settings(self, namespace: &str) -> Result<CallerSettings, String> {
+        let certificates = self.certificates.into_iter().map(|one| one.settings(namespace));
+        Ok(CallerSettings {
             service_account_tokens: self.service_account_tokens,
             anonymous: self.anonymous,
             keys: self.keys.into_iter().map(|keys| keys.secret_ref.name_in(namespace)).collect(),
+            certificates: certificates.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Certificates {
+    fn settings(self, namespace: &str) -> Result<AuthoritySettings, String> {
+        let (holder, Entries { namespace: own, name, key }) = match (self.config_map_ref, self.secret_ref) {
+            (Some(entries), None) => (Holder::ConfigMap, entries),
+            (None, Some(entries)) => (Holder::Secret, entries),
+            _ => return Err("give each one of configMapRef and secretRef".to_owned()),
+        };
+        if let Some(domain) = self.trust_domain.as_deref().filter(|domain| !is_trust_domain(domain)) {
+            return Err(format!(
+                "trustDomain `{domain}` is none: use letters in lower case, digits, `.`, `-` and `_`, without spiffe://"
+            ));
         }
+        let name = Account { namespace: own, name }.name_in(namespace);
+        Ok(AuthoritySettings { holder, name, key, trust_domain: self.trust_domain })
     }
 }

@@ -24,7 +24,7 @@ const HANGS: u16 = 0;
 
 struct Scene {
     answers: Answers,
-    watches: SecretWatches,
+    watches: EntryWatches<Secret>,
     wanted: BTreeSet<ObjectName>,
 }
 
@@ -35,7 +35,7 @@ impl Scene {
         let served = answers.clone();
         let service = tower::service_fn(move |request: Request<Body>| reply(served.clone(), request));
         let watches =
-            SecretWatches::new(Client::new(service, "ai"), Arc::default(), Arc::new(Metrics::default()));
+            EntryWatches::new(Client::new(service, "ai"), Arc::default(), Arc::new(Metrics::default()));
         let wanted = answers.lock().unwrap().keys().map(|name| ObjectName::new("ai", *name)).collect();
         Self { answers, watches, wanted }
     }

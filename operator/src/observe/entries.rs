@@ -1,41 +1,75 @@
-//! The Secrets that pools refer to, each by a watch of its own: the operator never holds any other,
-//! and RBAC may allow no more (a watch of one name needs only that `resourceNames`).
+//! The entries of Secrets and ConfigMaps that something refers to, each by a watch of its own: the operator never holds
+//! any other, and RBAC may allow no more (a watch of one name needs only that `resourceNames`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    marker::PhantomData,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{ConfigMap, Secret},
+};
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, watch_object},
     },
 };
+use serde::de::DeserializeOwned;
 use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 
 use super::{ObjectName, SecretState};
 use crate::metrics::Metrics;
 
-/// How long everybody waits for a Secret that a pool names anew. Then its pool alone goes without:
-/// one Secret that the API server can't show must not hold up all others for ever.
+/// How long everybody waits for an object that is named anew. Then who names it goes without:
+/// one that the API server can't show must not hold up all others for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A value that was read is given up only when the API server has refused it for so long: one that
 /// starts refuses everybody until it has read its own roles. It is longer than the longest backoff.
 const LASTING: Duration = Duration::from_secs(120);
 
+/// An object that is nothing but entries.
+pub trait Entries:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    fn entries(self) -> BTreeMap<String, Vec<u8>>;
+}
+
+impl Entries for Secret {
+    fn entries(self) -> BTreeMap<String, Vec<u8>> {
+        self.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
+    }
+}
+
+impl Entries for ConfigMap {
+    fn entries(self) -> BTreeMap<String, Vec<u8>> {
+        let binary = self.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
+        let text = self.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
+        text.chain(binary).collect()
+    }
+}
+
 /// The watches.
-pub struct SecretWatches {
+pub struct EntryWatches<K> {
     client: Client,
     changed: Arc<Notify>,
     metrics: Arc<Metrics>,
     watched: BTreeMap<ObjectName, Watched>,
     /// Whether all that was wanted has been known once.
     complete: bool,
+    kind: PhantomData<K>,
 }
 
 struct Watched {
@@ -62,13 +96,13 @@ struct Known {
 
 impl Known {
     /// Takes what the watch says, and tells whether that changes the state. That the API server is
-    /// away, hangs or has too much to do says nothing of a Secret.
-    fn take(&mut self, event: watcher::Result<Option<Secret>>) -> bool {
+    /// away, hangs or has too much to do says nothing of the object.
+    fn take<K: Entries>(&mut self, event: watcher::Result<Option<K>>) -> bool {
         let now = Instant::now();
         let next = match event {
             Ok(found) => {
                 self.refused = None;
-                found.map_or(SecretState::Absent, |secret| SecretState::Present(data(secret)))
+                found.map_or(SecretState::Absent, |found| SecretState::Present(found.entries()))
             }
             Err(error) => {
                 self.trouble = Some(error.to_string());
@@ -89,7 +123,7 @@ impl Known {
     }
 }
 
-/// What an error says of the Secret, where it is an answer.
+/// What an error says of the object, where it is an answer.
 fn refusal(error: &watcher::Error) -> Option<SecretState> {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
@@ -105,9 +139,9 @@ fn refusal(error: &watcher::Error) -> Option<SecretState> {
     }
 }
 
-impl SecretWatches {
+impl<K: Entries> EntryWatches<K> {
     pub fn new(client: Client, changed: Arc<Notify>, metrics: Arc<Metrics>) -> Self {
-        Self { client, changed, metrics, watched: BTreeMap::new(), complete: false }
+        Self { client, changed, metrics, watched: BTreeMap::new(), complete: false, kind: PhantomData }
     }
 
     /// Watches just these, and gives what is known of them; none while one is being looked at for
@@ -139,7 +173,7 @@ impl SecretWatches {
 
     fn watch(&self, name: &ObjectName) -> Watched {
         let known = Arc::new(Mutex::new(Known::default()));
-        let api = Api::<Secret>::namespaced(self.client.clone(), &name.namespace);
+        let api = Api::<K>::namespaced(self.client.clone(), &name.namespace);
         let events = watch_object(api, &name.name).default_backoff();
         let (keep, changed, metrics) = (known.clone(), self.changed.clone(), self.metrics.clone());
         let name = name.clone();
@@ -161,7 +195,7 @@ impl SecretWatches {
                 let Some(event) = event else { return };
                 if let Err(error) = &event {
                     metrics.watch_errors.inc();
-                    tracing::warn!(secret = %name, %error, "can't look at a Secret; it will be tried again");
+                    tracing::warn!(kind = %K::kind(&()), %name, %error, "can't look at an object; it will be tried again");
                 }
                 if keep.lock().unwrap_or_else(PoisonError::into_inner).take(event) {
                     changed.notify_one();
@@ -170,10 +204,6 @@ impl SecretWatches {
         });
         Watched { since: Instant::now(), known, watch: watch.abort_handle() }
     }
-}
-
-fn data(secret: Secret) -> BTreeMap<String, Vec<u8>> {
-    secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
 }
 
 #[cfg(test)]
