@@ -78,6 +78,13 @@ async fn values_that_are_misspelt_or_make_no_sense_are_refused() {
         ("gateway.replicas=many", "got string, want integer"),
         ("gateway.service.port=0", "minimum"),
         ("providers.openai.endpoint=api.openai.com", "does not match pattern"),
+        ("gateway.tls.secret=x", "additional properties 'secret' not allowed"),
+        ("gateway.tls.only=true", "tls.only needs tls.secretName"),
+        ("gateway.callers.certificates[0].key=ca.crt", "missing property 'configMap'"),
+        (
+            "gateway.callers.certificates[0].secret=a,gateway.callers.certificates[0].trustDomain=spiffe://a",
+            "does not match pattern",
+        ),
     ] {
         let refused =
             Helm::new().run(&["template", "llm-gateway", CHART, "--set", value], None).await.unwrap_err();

@@ -47,7 +47,22 @@ One gateway: the values of all gateways with its own on top. Of `root` and `name
 */}}
 {{- define "llm-gateway.gateway" -}}
 {{- $own := get .root.Values.gateways .name | default dict }}
-{{- mergeOverwrite (deepCopy .root.Values.gateway) $own | toYaml }}
+{{- $gateway := mergeOverwrite (deepCopy .root.Values.gateway) $own }}
+{{- if and $gateway.tls.only (not $gateway.tls.secretName) }}
+{{- fail (printf "gateway %s: tls.only needs tls.secretName, a Secret with the certificate to serve by" .name) }}
+{{- end }}
+{{- $gateway | toYaml }}
+{{- end }}
+
+{{/* Where applications call a gateway. Of `root` and `name`. */}}
+{{- define "llm-gateway.gateway.url" -}}
+{{- $gateway := include "llm-gateway.gateway" . | fromYaml }}
+{{- $host := printf "%s.%s.svc" (include "llm-gateway.gateway.fullname" .) .root.Release.Namespace }}
+{{- if $gateway.tls.only }}
+{{- printf "https://%s%s" $host (eq (int $gateway.service.tlsPort) 443 | ternary "" (printf ":%d" (int $gateway.service.tlsPort))) }}
+{{- else }}
+{{- printf "http://%s%s" $host (eq (int $gateway.service.port) 80 | ternary "" (printf ":%d" (int $gateway.service.port))) }}
+{{- end }}
 {{- end }}
 
 {{/* Gateway `default` has the name of the release, so that the plain start has plain names. Of `root` and `name`. */}}
@@ -85,6 +100,15 @@ gateways:
     keys:
     {{- range . }}
     - secretRef: {namespace: {{ $.Release.Namespace }}, name: {{ . }}}
+    {{- end }}
+    {{- end }}
+    {{- with $callers.certificates }}
+    certificates:
+    {{- range . }}
+    - {{ hasKey . "configMap" | ternary "configMapRef" "secretRef" }}: {namespace: {{ $.Release.Namespace }}, name: {{ default .secret .configMap }}, key: {{ default "ca.crt" .key | quote }}}
+      {{- with .trustDomain }}
+      trustDomain: {{ . | quote }}
+      {{- end }}
     {{- end }}
     {{- end }}
 {{- end }}
