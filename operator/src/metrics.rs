@@ -20,6 +20,12 @@ pub struct Admitted {
 }
 
 /// Seconds that reviews took, from half a millisecond to a second.
+/// A kind of object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfKind {
+    pub kind: String,
+}
+
 #[derive(Debug)]
 pub struct AdmissionSeconds(pub Histogram);
 
@@ -36,6 +42,8 @@ pub struct Metrics {
     pub compile_seconds: Counter<f64, AtomicU64>,
     pub watch_errors: Counter,
     pub status_writes: Counter,
+    pub unreadable_objects: Family<OfKind, Gauge>,
+    pub definitions_lost: Gauge,
     pub status_errors: Counter,
     pub events: Counter,
     pub streams: Gauge,
@@ -66,6 +74,16 @@ impl Metrics {
             self.watch_errors.clone(),
         );
         registry.register("status_writes", "Statuses written", self.status_writes.clone());
+        registry.register(
+            "unreadable_objects",
+            "Objects that a newer definition admits and this version can't read, by kind",
+            self.unreadable_objects.clone(),
+        );
+        registry.register(
+            "definitions_lost",
+            "Definitions that were deleted with all of their objects: proxies keep what they hold",
+            self.definitions_lost.clone(),
+        );
         registry.register(
             "status_errors",
             "Statuses that could not be written, to be tried again",

@@ -1,12 +1,14 @@
 //! What there is: the sole reader of the cluster, giving owned values to the pure compile.
 
 pub mod cluster;
+mod defined;
 pub mod entries;
 pub mod environment;
 pub mod files;
 pub mod gateways;
 pub mod issuer;
 pub mod offline;
+mod readable;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -38,6 +38,9 @@ pub struct Cluster {
     ca: String,
     admin: PathBuf,
     crds: OnceCell<()>,
+    etcd_url: String,
+    /// Starts the API server, as often as it is asked to.
+    api_server_command: Command,
     // In the order of dropping: the API server before its etcd, the folder last.
     api_server: Process,
     etcd: Process,
@@ -71,9 +74,16 @@ impl Cluster {
         let ca = authority.pem();
         let admin = scratch.write("admin.kubeconfig", kubeconfig(&url, &ca, &user(&admin), "default"));
         let (etcd, etcd_url) = start_etcd(site, &scratch);
-        let api_server = start_api_server(site, &scratch, authority, port, &etcd_url);
-        let cluster = Self { url, ca, admin, crds: OnceCell::new(), api_server, etcd, scratch };
+        let api_server_command = api_server_command(site, &scratch, authority, port, &etcd_url);
+        let api_server = Process::start(&api_server_command);
+        let crds = OnceCell::new();
+        let cluster = Self { url, ca, admin, crds, etcd_url, api_server_command, api_server, etcd, scratch };
+        cluster.api_server_ready().await;
+        cluster
+    }
 
+    async fn api_server_ready(&self) {
+        let cluster = self;
         let client = cluster.client().await;
         eventually("the API server is ready", START_WITHIN, async || {
             assert!(cluster.etcd.is_running(), "etcd ended:\n{}", cluster.etcd.output());
@@ -82,7 +92,49 @@ impl Cluster {
             client.request_text(request).await.map_err(|error| error.to_string())
         })
         .await;
-        cluster
+    }
+
+    /// Kills the API server, does something while there is none, and starts it again with more options.
+    pub async fn restart_api_server(&mut self, meanwhile: impl AsyncFnOnce(&Self), options: &[&str]) {
+        self.api_server.kill();
+        self.api_server.exited(START_WITHIN).await;
+        meanwhile(self).await;
+        self.api_server_command.args(options);
+        self.api_server = Process::start(&self.api_server_command);
+        self.api_server_ready().await;
+    }
+
+    /// Makes every API server sign its ServiceAccount tokens by a new key from its next start on, and gives the
+    /// options for that; tokens that the first key has signed are taken on.
+    pub fn new_token_key(&self) -> Vec<String> {
+        let (private, public) = token_keys();
+        let file = |name: &str, text| self.scratch.write(name, text).to_str().unwrap().to_owned();
+        vec![
+            format!("--service-account-signing-key-file={}", file("second-signing-key.pem", private)),
+            format!("--service-account-key-file={}", file("second-key.pem", public)),
+        ]
+    }
+
+    /// Starts a kube-controller-manager that runs these controllers alone.
+    pub fn controllers(&self, names: &str) -> Process {
+        let mut command = Command::new(tool("bin/kube-controller-manager"));
+        command.arg("--kubeconfig").arg(&self.admin).arg("--controllers").arg(names);
+        command.args(["--leader-elect=false", "--secure-port=0"]);
+        Process::start(&command)
+    }
+
+    /// Takes an object out of etcd behind the API server's back, by its key below `/registry`, and then all that
+    /// etcd knows of the past.
+    pub async fn forget(&self, key: &str) {
+        let call = async |method: &str, body: Value| {
+            let answer = crate::http::post_json(&format!("{}/v3/kv/{method}", self.etcd_url), &body).await;
+            assert!(answer.status.is_success(), "{method}: {answer:?}");
+            answer.json()
+        };
+        let key = base64(&format!("/registry/{key}"));
+        let deleted = call("deleterange", json!({ "key": key })).await;
+        assert_eq!(deleted["deleted"], "1", "{deleted}");
+        call("compaction", json!({"revision": deleted["header"]["revision"], "physical": true})).await;
     }
 
     /// Its address, `https://127.0.0.1:PORT`.
@@ -144,9 +196,28 @@ impl Cluster {
         succeeded(&["apply", yaml], &self.run_kubectl(&arguments, yaml).await)
     }
 
+    /// Applies manifests, and answers what `kubectl` prints and what it warns of.
+    pub async fn apply_says(&self, yaml: &str, options: &[&str]) -> String {
+        let arguments = [&["apply", "-f", "-"], options].concat();
+        self.kubectl_says(&arguments, yaml).await
+    }
+
+    /// Runs `kubectl`, and answers what it prints and what it warns of.
+    pub async fn kubectl_says(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run_kubectl(arguments, input).await;
+        let warnings = String::from_utf8(output.stderr.clone()).unwrap();
+        succeeded(arguments, &output) + &warnings
+    }
+
     /// Applies a manifest that must be refused, and answers the complaint.
     pub async fn apply_fails(&self, yaml: &str) -> String {
-        failed(&["apply", yaml], &self.run_kubectl(&["apply", "-f", "-"], yaml).await)
+        self.apply_fails_with(yaml, &[]).await
+    }
+
+    /// The same by more options of `kubectl apply`.
+    pub async fn apply_fails_with(&self, yaml: &str, options: &[&str]) -> String {
+        let arguments = [&["apply", "-f", "-"], options].concat();
+        failed(&["apply", yaml], &self.run_kubectl(&arguments, yaml).await)
     }
 
     async fn run_kubectl(&self, arguments: &[&str], input: &str) -> Output {
@@ -249,13 +320,13 @@ fn start_etcd(site: &Site<'_>, scratch: &Scratch) -> (Process, String) {
     (Process::start(&command), clients)
 }
 
-fn start_api_server(
+fn api_server_command(
     site: &Site<'_>,
     scratch: &Scratch,
     authority: &Authority,
     port: u16,
     etcd: &str,
-) -> Process {
+) -> Command {
     // Pods call it at the first address of the services.
     let service = site.services.replace(".0/", ".1/");
     let service = service.split('/').next().unwrap();
@@ -282,7 +353,7 @@ fn start_api_server(
         let name = option.trim_start_matches("--");
         command.arg(option).arg(scratch.write(&format!("{name}.pem"), contents));
     }
-    Process::start(&command)
+    command
 }
 
 async fn client_of(kubeconfig: &Path) -> kube::Client {

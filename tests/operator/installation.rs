@@ -2,6 +2,7 @@
 //! token.
 
 use harness::{Cluster, Helm, Process, Proxy, Scratch, eventually, free_port, http, program};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, PostParams};
 use llm_config::stream::AUDIENCE;
@@ -90,7 +91,10 @@ impl Installation {
     fn operator_process(&self, kubeconfig: &str, port: u16, name: &str, arguments: &[&str]) -> Process {
         let mut command = Command::new(program("llm-operator"));
         command.args(["--serve", &format!("127.0.0.1:{port}"), "--admin", "127.0.0.1:0"]);
-        command.args(["--namespace", NAMESPACE, "--name", name, "--lease-duration-seconds", "2"]);
+        command.args(["--name", name, "--lease-duration-seconds", "2"]);
+        if !arguments.contains(&"--namespace") {
+            command.args(["--namespace", NAMESPACE]);
+        }
         command.arg("--gateways").arg(&self.gateways).args(arguments).env("KUBECONFIG", kubeconfig);
         Process::start(&command)
     }
@@ -135,6 +139,20 @@ impl Installation {
             })
             .await;
         }
+    }
+
+    /// Waits until the leader has renewed its Lease so many times, which is what it does three times a second.
+    pub async fn renewals(&self, times: usize) {
+        let api = Api::<Lease>::namespaced(self.client.clone(), NAMESPACE);
+        let (mut seen, mut last) = (0, None);
+        eventually(&format!("{times} renewals"), WITHIN, async || {
+            let renewed = api.get("llm-operator").await.map_err(|error| error.to_string())?;
+            let renewed = renewed.spec.and_then(|spec| spec.renew_time);
+            seen += usize::from(renewed != last);
+            last = renewed;
+            if seen > times { Ok(()) } else { Err(format!("{seen}")) }
+        })
+        .await;
     }
 
     pub fn routes(&self) -> Api<LLMRoute> {
@@ -207,6 +225,15 @@ impl Operator {
             if answer.status.is_success() { Ok(()) } else { Err(self.process.output()) }
         })
         .await;
+    }
+
+    /// Lines of its log that warn or complain.
+    pub fn complaints(&self) -> usize {
+        let output = self.process.output();
+        output
+            .lines()
+            .filter(|line| ["\"WARN\"", "\"ERROR\""].iter().any(|level| line.contains(level)))
+            .count()
     }
 
     pub async fn metric(&self, name: &str) -> f64 {

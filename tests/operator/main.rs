@@ -7,6 +7,7 @@ mod authority;
 mod between;
 mod callers;
 mod client_certificates;
+mod definitions;
 mod failures;
 mod gate;
 mod health;

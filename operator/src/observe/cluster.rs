@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::{
-    CallerSettings, ObjectName, Observed, SidecarPod, entries::EntryWatches, gateways::Gateways,
-    issuer::IssuerWatch,
+    CallerSettings, ObjectName, Observed, SidecarPod, defined::Defined, entries::EntryWatches,
+    gateways::Gateways, issuer::IssuerWatch, readable,
 };
 use crate::{inject::SIDECAR, metrics::Metrics};
 
@@ -33,6 +33,7 @@ pub struct Cluster {
     pools: Store<ProviderPool>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
     pods: Store<PartialObjectMeta<Pod>>,
+    defined: (Defined, Defined),
     secrets: EntryWatches<Secret>,
     config_maps: EntryWatches<ConfigMap>,
     issuer: IssuerWatch,
@@ -48,8 +49,8 @@ impl Cluster {
         changed: &Arc<Notify>,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let routes = reflect(Api::<LLMRoute>::all(client.clone()), changed, metrics);
-        let pools = reflect(Api::<ProviderPool>::all(client.clone()), changed, metrics);
+        let routes = readable::reflect::<LLMRoute>(client, changed, metrics);
+        let pools = readable::reflect::<ProviderPool>(client, changed, metrics);
         let namespaces = reflect(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), changed, metrics);
         // Injection labels them, and no other pod's labels are read.
         let pods = reflect_with(
@@ -57,6 +58,10 @@ impl Cluster {
             watcher::Config::default().labels(&format!("{SIDECAR}=true")),
             changed,
             metrics,
+        );
+        let defined = (
+            Defined::watch::<LLMRoute>(client, changed, metrics),
+            Defined::watch::<ProviderPool>(client, changed, metrics),
         );
         let issuer = IssuerWatch::start(client.clone(), changed.clone(), metrics.clone());
         let secrets = EntryWatches::new(client.clone(), changed.clone(), metrics.clone());
@@ -70,14 +75,15 @@ impl Cluster {
         );
         let gateways =
             gateways.iter().map(|(name, gateway)| (name.clone(), Some(gateway.callers.clone()))).collect();
-        Self { routes, pools, namespaces, pods, secrets, config_maps, issuer, gateways }
+        Self { routes, pools, namespaces, pods, defined, secrets, config_maps, issuer, gateways }
     }
 
     fn takes_tokens(&self) -> bool {
         self.gateways.values().flatten().any(|callers| callers.service_account_tokens)
     }
 
-    /// What there is now, once every Secret that is wanted and the keys of tokens have been looked at.
+    /// What there is now, once every Secret that is wanted and the keys of tokens have been looked at. None, too, while a
+    /// definition is gone: that there are no objects then is nobody's wish.
     pub fn observe(&mut self) -> Option<Observed> {
         let mut observed = Observed {
             routes: self.routes.state(),
@@ -96,6 +102,11 @@ impl Cluster {
             sidecars: self.pods.state().iter().map(|pod| sidecar(pod)).collect(),
             ..Observed::default()
         };
+        let (routes, pools) = &mut self.defined;
+        let vouched = (routes.vouches_for(&observed.routes), pools.vouches_for(&observed.pools));
+        if vouched != (true, true) {
+            return None;
+        }
         // Both are asked, so that both begin to look.
         let secrets = self.secrets.follow(&observed.wanted_secrets());
         let config_maps = self.config_maps.follow(&observed.wanted_config_maps());
