@@ -21,11 +21,12 @@ pub struct Args {
     /// Where /metrics, /livez and /readyz are.
     #[arg(long, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
-    /// Where the API server calls for pods that ask for a sidecar; only with --injection.
-    #[arg(long, default_value = "0.0.0.0:9443", requires = "injection")]
-    pub webhook: SocketAddr,
-    /// YAML with the defaults of sidecars. Without it no webhook is served.
+    /// Where the API server calls for the review of LLMRoutes and ProviderPools, and, with --injection, of
+    /// pods that ask for a sidecar; such as 0.0.0.0:9443. Without it no webhook is served.
     #[arg(long)]
+    pub webhook: Option<SocketAddr>,
+    /// YAML with the defaults of sidecars. Without it there are none.
+    #[arg(long, requires = "webhook")]
     pub injection: Option<PathBuf>,
     /// The gateways (YAML): for each its name, the ServiceAccount of its proxies, and who may call there.
     /// Default: one gateway, `default`, run by ServiceAccount llm-gateway of the own namespace, for callers

@@ -4,6 +4,7 @@
 //! model on the same proxies, the older has it and the younger is told.
 
 mod callers;
+pub mod claims;
 pub mod fleet;
 mod pool;
 mod route;

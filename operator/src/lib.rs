@@ -11,19 +11,26 @@
 //!                            └──── replicas (other replicas') ◄──┘
 //! ```
 //!
+//! # Life of an object before it is one
+//!
+//! ```text
+//!  kubectl apply ──► API server ──review (TLS)──► webhook ──► preview ──► refused, or let pass with a word
+//!                                                 any replica  compile of the object and its neighbours
+//! ```
+//!
 //! # Life of a pod
 //!
 //! ```text
 //!  API server ──review (TLS)──► webhook ──► inject ──patch──► a pod with its proxy
 //!      ▲                        any replica                      │ mounts
-//!      └── caBundle, ConfigMaps, Events ── sidecars ◄── watch ───┘
+//!      └── ConfigMaps, Events ── sidecars ◄── watch ─────────────┘
 //!                                          (the leader)
 //! ```
 //!
 //! Its proxy then opens a config stream as any other does.
 //!
 //! [`compile`] is pure and shared with the standalone command: it never sees a clock, a socket or an
-//! API server; so is [`inject`]. Every replica observes, compiles, serves streams and admissions; the
+//! API server; so are [`preview`] and [`inject`]. Every replica observes, compiles, serves streams and admissions; the
 //! one that holds the [`lease`] writes status, raises Events, rotates [`certificates`] and keeps what
 //! [`sidecars`] need.
 
@@ -32,6 +39,7 @@ pub mod definitions;
 pub mod controller;
 pub mod observe;
 pub mod compile;
+pub mod preview;
 pub mod publish;
 pub mod report;
 pub mod replicas;

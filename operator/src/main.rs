@@ -20,7 +20,7 @@ use llm_operator::{
     replicas::{self, Replicas},
     report::Reporter,
     sidecars::Sidecars,
-    webhook,
+    webhook::{self, Admitter, Objects},
 };
 use tokio::{
     net::TcpListener,
@@ -85,13 +85,20 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         led.clone(),
     ));
     let publisher = Arc::new(Publisher::default());
+    let (outcomes, reported) = watch::channel(None);
     let injection = args.injection(&namespace)?;
     let sidecars =
         Sidecars::watch(client.clone(), injection.is_some(), &namespace, &identity, metrics.clone());
-    if let Some(settings) = injection {
-        webhook::start(args.webhook, certificate.clone(), settings, metrics.clone()).await?;
-    }
-    tokio::spawn(sidecars.keep(bundle, publisher.subscribe(), led.clone()));
+    tokio::spawn(sidecars.keep(bundle.clone(), publisher.subscribe(), led.clone()));
+    let admissions = match args.webhook {
+        Some(address) => {
+            tokio::spawn(webhook::registration::keep(client.clone(), bundle, led.clone()));
+            let objects = Objects::new(client.clone(), reported.clone());
+            let admitter = Admitter { injection, objects, metrics: metrics.clone() };
+            Some(webhook::start(address, certificate.clone(), admitter, stopped.clone()).await?)
+        }
+        None => None,
+    };
 
     let attached = Arc::new(Attached::new(metrics.clone()));
     let streams = Arc::new(Streams {
@@ -108,7 +115,6 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let telling =
         replicas::tell(client.clone(), namespace, identity.clone(), attached.clone(), led.clone(), stopped);
     let telling = tokio::spawn(telling);
-    let (outcomes, reported) = watch::channel(None);
     let reporter = Reporter::new(client.clone(), attached, replicas, &identity, metrics.clone());
     tokio::spawn(reporter.run(reported, led.clone(), replicas_changed));
     tokio::spawn(show_leadership(led, metrics.clone()));
@@ -125,7 +131,13 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
     tracing::info!("stopping");
     stop.send_replace(true);
-    let _both = tokio::time::timeout(Duration::from_secs(3), futures::future::join(campaign, telling)).await;
+    let admitted = async {
+        if let Some(admissions) = admissions {
+            let _ended = admissions.await;
+        }
+    };
+    let all = futures::future::join3(campaign, telling, admitted);
+    let _all = tokio::time::timeout(Duration::from_secs(3), all).await;
     Ok(())
 }
 

@@ -13,19 +13,20 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// How the review of a pod ended.
+/// How the review of an object of a kind ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Admitted {
+    pub kind: &'static str,
     pub outcome: &'static str,
 }
 
-/// Seconds that reviews took, from half a millisecond to a second.
 /// A kind of object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OfKind {
     pub kind: String,
 }
 
+/// Seconds that reviews took, from half a millisecond to a second.
 #[derive(Debug)]
 pub struct AdmissionSeconds(pub Histogram);
 
@@ -41,9 +42,9 @@ pub struct Metrics {
     pub compiles: Counter,
     pub compile_seconds: Counter<f64, AtomicU64>,
     pub watch_errors: Counter,
-    pub status_writes: Counter,
     pub unreadable_objects: Family<OfKind, Gauge>,
     pub definitions_lost: Gauge,
+    pub status_writes: Counter,
     pub status_errors: Counter,
     pub events: Counter,
     pub streams: Gauge,
@@ -73,7 +74,6 @@ impl Metrics {
             "Watches that broke and were opened again",
             self.watch_errors.clone(),
         );
-        registry.register("status_writes", "Statuses written", self.status_writes.clone());
         registry.register(
             "unreadable_objects",
             "Objects that a newer definition admits and this version can't read, by kind",
@@ -84,6 +84,7 @@ impl Metrics {
             "Definitions that were deleted with all of their objects: proxies keep what they hold",
             self.definitions_lost.clone(),
         );
+        registry.register("status_writes", "Statuses written", self.status_writes.clone());
         registry.register(
             "status_errors",
             "Statuses that could not be written, to be tried again",
@@ -95,14 +96,10 @@ impl Metrics {
         registry.register("config_refusals", "Updates that a proxy refused", self.refusals.clone());
         registry.register(
             "admissions",
-            "Reviews of pods, by outcome; a pod may have several",
+            "Reviews of objects, by kind and outcome; a pod may have several",
             self.admissions.clone(),
         );
-        registry.register(
-            "admission_seconds",
-            "Seconds that reviews of pods took",
-            self.admission_seconds.0.clone(),
-        );
+        registry.register("admission_seconds", "Seconds that reviews took", self.admission_seconds.0.clone());
         registry.register(
             "pods_without_sidecar",
             "Running pods that asked for a sidecar and have none",

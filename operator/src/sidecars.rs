@@ -1,15 +1,13 @@
-//! What sidecars need around them, kept by the leader: the authority's bundle in their namespaces and in
-//! the webhook's configuration, and a word for each pod that should have one and has none.
+//! What sidecars need around them, kept by the leader: the authority's bundle in their namespaces, and a
+//! word for each pod that should have one and has none.
 //!
 //! All replicas watch, so that who begins to lead knows all there is.
 
 mod bundles;
 mod missing;
-mod registration;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures::future::OptionFuture;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt as _,
@@ -29,7 +27,6 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The watches.
 pub struct Sidecars {
-    client: Client,
     /// The operator's own namespace: its pods need an operator to start, and have no sidecars.
     own: String,
     bundles: Bundles,
@@ -61,24 +58,11 @@ impl Sidecars {
             let missing = Missing::watch(client.clone(), namespace, identity, &changed, metrics);
             Asking { namespaces, missing }
         });
-        Self { client, own: namespace.to_owned(), bundles, asking, changed }
+        Self { own: namespace.to_owned(), bundles, asking, changed }
     }
 
     /// Keeps all of it for as long as the operator runs; `targets` tells of the sidecars that there are.
     pub async fn keep(
-        self,
-        bundle: watch::Receiver<Option<String>>,
-        targets: watch::Receiver<Option<Arc<Targets>>>,
-        leading: watch::Receiver<bool>,
-    ) {
-        let registered = self
-            .asking
-            .is_some()
-            .then(|| registration::keep(self.client.clone(), bundle.clone(), leading.clone()));
-        tokio::join!(OptionFuture::from(registered), self.look_after(bundle, targets, leading));
-    }
-
-    async fn look_after(
         mut self,
         mut bundle: watch::Receiver<Option<String>>,
         mut targets: watch::Receiver<Option<Arc<Targets>>>,

@@ -1,7 +1,10 @@
 //! The admission webhook: HTTPS with the certificate of the config stream, for the API server to call.
-//! Every replica serves it, leader or not.
+//! Every replica serves it, leader or not; the leader keeps its registration.
 
-mod admit;
+mod review;
+mod objects;
+mod pods;
+pub mod registration;
 
 use std::{convert::Infallible, error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,52 +13,59 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{
-    inject::Settings,
-    metrics::Metrics,
-    publish::server::{ServingCertificate, acceptor},
-};
-use admit::Admitter;
+use crate::publish::server::{ServingCertificate, acceptor};
+
+pub use objects::Objects;
+pub use review::Admitter;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The API server closes an idle connection after 90 s. Who closes it first here would cut calls that
 /// are on their way.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// More wait to be accepted. An API server opens a few.
-const CONNECTIONS: usize = 256;
+const CONNECTIONS: u32 = 256;
 /// When the system is out of something, file descriptors for one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Takes the port and serves for as long as the operator runs.
+/// Takes the port and serves until `stopped` turns true; ends when every review that was asked for is
+/// answered.
 ///
 /// # Errors
 /// When the port can't be had, or TLS can't be configured.
 pub async fn start(
     address: SocketAddr,
     certificate: Arc<ServingCertificate>,
-    settings: Settings,
-    metrics: Arc<Metrics>,
-) -> Result<(), Box<dyn Error>> {
+    admitter: Admitter,
+    stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, Box<dyn Error>> {
     let acceptor = acceptor(certificate, "http/1.1")?;
     let listener =
         TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))?;
     tracing::info!(webhook = %listener.local_addr()?, "listening for admissions");
-    let admitter = Arc::new(Admitter { settings, metrics });
-    tokio::spawn(serve(listener, acceptor, admitter));
-    Ok(())
+    Ok(tokio::spawn(serve(listener, acceptor, Arc::new(admitter), stopped)))
 }
 
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, admitter: Arc<Admitter>) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+async fn serve(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    admitter: Arc<Admitter>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS as usize));
     loop {
         // It is never closed.
         let Ok(place) = connections.clone().acquire_owned().await else { return };
-        let tcp = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+        };
+        let tcp = match accepted {
             Ok((tcp, _)) => tcp,
             Err(error) => {
                 tracing::warn!(%error, "can't accept connections to the webhook");
@@ -63,15 +73,23 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, admitter: Arc<Admit
                 continue;
             }
         };
-        let (acceptor, admitter) = (acceptor.clone(), admitter.clone());
+        let (acceptor, admitter, stopped) = (acceptor.clone(), admitter.clone(), stopped.clone());
         tokio::spawn(async move {
-            connection(tcp, acceptor, admitter).await;
+            connection(tcp, acceptor, admitter, stopped).await;
             drop(place);
         });
     }
+    // The API server calls another replica, rather than wait here.
+    drop(listener);
+    let _all = connections.acquire_many(CONNECTIONS).await;
 }
 
-async fn connection(tcp: TcpStream, acceptor: TlsAcceptor, admitter: Arc<Admitter>) {
+async fn connection(
+    tcp: TcpStream,
+    acceptor: TlsAcceptor,
+    admitter: Arc<Admitter>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let _nodelay = tcp.set_nodelay(true);
     let tls = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
         Ok(Ok(tls)) => tls,
@@ -85,7 +103,17 @@ async fn connection(tcp: TcpStream, acceptor: TlsAcceptor, admitter: Arc<Admitte
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
-    if let Err(error) = http.serve_connection(TokioIo::new(tls), service).await {
+    let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(tls), service));
+    let mut served = tokio::select! {
+        served = &mut serving => Some(served),
+        _ = stopped.wait_for(|stopped| *stopped) => None,
+    };
+    if served.is_none() {
+        // What is being answered goes out with `connection: close`; a connection that rests is closed.
+        serving.as_mut().graceful_shutdown();
+        served = Some(serving.await);
+    }
+    if let Some(Err(error)) = served {
         tracing::debug!(%error, "a connection to the webhook broke");
     }
 }

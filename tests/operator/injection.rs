@@ -5,14 +5,12 @@ mod agent;
 mod away;
 mod trust;
 
-use crate::installation::{Installation, Operator, WITHIN, from_chart};
+use crate::installation::{Installation, Operator, WITHIN};
+use crate::registration::INJECTOR;
 use harness::{eventually, free_port};
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
-
-const REGISTRATION: &str = "llm-gateway-injector";
 
 /// An installation whose operator injects.
 struct Injecting {
@@ -43,16 +41,9 @@ impl Injecting {
         self.installation.operator(&[&arguments[..], more].concat()).await
     }
 
-    /// Applies the chart's registration, but for where the API server finds the operator, and waits until it trusts it.
+    /// Applies the chart's registration, and waits until the API server asks the operator.
     async fn register(&self) {
-        let text = from_chart(&["operator/injector"]).await;
-        let mut registration: Value = serde_saphyr::from_str(&text).unwrap();
-        for webhook in registration["webhooks"].as_array_mut().unwrap() {
-            let service = &webhook["clientConfig"]["service"];
-            assert_eq!((&service["name"], &service["path"]), (&json!("llm-operator"), &json!("/inject")));
-            webhook["clientConfig"] = json!({"url": format!("https://127.0.0.1:{}/inject", self.port)});
-        }
-        self.installation.cluster.apply(&registration.to_string()).await;
+        INJECTOR.register(&self.installation, self.port).await;
         self.trusted().await;
         let probe = json!({"metadata": {"labels": {"llmgateway.dev/inject": "true"}}});
         self.admits("the API server asks the operator", "ai", &probe).await;
@@ -60,18 +51,7 @@ impl Injecting {
 
     /// Waits until the registration holds the bundle of the authority.
     async fn trusted(&self) {
-        let api = Api::<MutatingWebhookConfiguration>::all(self.installation.client.clone());
-        eventually("the registration trusts the authority", WITHIN, async || {
-            let bundle = self.installation.mount_bundle().await;
-            let webhooks =
-                api.get(REGISTRATION).await.map_err(|e| e.to_string())?.webhooks.unwrap_or_default();
-            assert_eq!(webhooks.len(), 2);
-            let held = |ca: &[u8]| ca == bundle.as_bytes();
-            let all =
-                webhooks.iter().all(|w| w.client_config.ca_bundle.as_ref().is_some_and(|ca| held(&ca.0)));
-            if all { Ok(()) } else { Err(format!("{webhooks:#?}")) }
-        })
-        .await;
+        INJECTOR.trusted(&self.installation).await;
     }
 
     /// Waits until a dry run of a pod that asks gets a sidecar.
@@ -171,7 +151,10 @@ async fn who_asks_gets_a_sidecar_that_the_restricted_level_lets_pass() {
     let asked = injecting.create("app", "shop", &json!({})).await;
     assert!(has_sidecar(&asked));
     assert_eq!(variable(&asked, "app", "OPENAI_BASE_URL"), Some("http://127.0.0.1:14000/v1"));
-    assert_eq!(operator.metric("llm_operator_admissions_total{outcome=\"injected\"}").await, 1.0);
+    assert_eq!(
+        operator.metric("llm_operator_admissions_total{kind=\"Pod\",outcome=\"injected\"}").await,
+        1.0
+    );
     let sidecar = &asked.spec.as_ref().unwrap().init_containers.as_ref().unwrap()[0];
     assert_eq!(sidecar.image.as_deref(), Some("registry.example/llm-gateway:1"));
     let done: Value = serde_json::from_str(&asked.annotations()["llmgateway.dev/injected"]).unwrap();
@@ -227,7 +210,7 @@ async fn what_is_wrong_is_refused_in_words_also_in_a_dry_run() {
             .contains("this pod can't have a sidecar: it uses the network")
     );
 
-    let refused = "llm_operator_admissions_total{outcome=\"refused\"}";
+    let refused = "llm_operator_admissions_total{kind=\"Pod\",outcome=\"refused\"}";
     assert_eq!(operator.metric(refused).await, 5.0);
     let params = kube::api::PostParams { dry_run: true, ..Default::default() };
     let wrong: Pod = serde_json::from_value(pod("wrong", "shop", &annotated("port", "http"))).unwrap();

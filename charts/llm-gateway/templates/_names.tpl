@@ -42,6 +42,11 @@ app.kubernetes.io/component: operator
 {{- default .Values.operator.fullnameOverride .Values.operator.serviceAccount.name }}
 {{- end }}
 
+{{/* Something, when the API server has anything to ask of the operator. */}}
+{{- define "llm-gateway.operator.webhook" -}}
+{{- if or .Values.sidecars.enabled .Values.admission.enabled }}yes{{ end }}
+{{- end }}
+
 {{/*
 One gateway: the values of all gateways with its own on top. Of `root` and `name`; give the result to `fromYaml`.
 */}}

@@ -11,6 +11,7 @@ use llm_crds::{
 
 use super::{
     RouteOutcome, accepted,
+    claims::{Claims, Shipped, claim},
     fleet::{Fleet, matches},
     millis,
     pool::Offered,
@@ -19,9 +20,6 @@ use super::{
 use crate::observe::{ObjectName, Observed};
 
 type Pools<'a> = BTreeMap<ObjectName, Offered<'a>>;
-/// Which route serves a model on a fleet.
-pub type Claims = BTreeMap<(Fleet, String), ObjectName>;
-type Shipped = Vec<(Fleet, config::Route)>;
 
 pub fn compile(
     name: &ObjectName,
@@ -76,52 +74,6 @@ pub fn compile(
         });
     }
     (outcome, shipped)
-}
-
-/// Takes the models that no older route has, fleet by fleet.
-fn claim(
-    name: &ObjectName,
-    fleets: impl Iterator<Item = Fleet>,
-    rules: &[config::Rule],
-    claims: &mut Claims,
-) -> (Shipped, Vec<String>) {
-    let mut lost = Vec::new();
-    let mut shipped = Vec::new();
-    for fleet in fleets {
-        let mut kept = Vec::new();
-        for rule in rules {
-            let mut rule = rule.clone();
-            rule.models.retain(|model| {
-                // Two stars say what one does.
-                let said = std::iter::successors(Some(model.clone()), |said| {
-                    said.contains("**").then(|| said.replace("**", "*"))
-                });
-                let said = said.last().unwrap_or_default();
-                let holder = claims.entry((fleet.clone(), said)).or_insert_with(|| name.clone());
-                if holder != name {
-                    let on = match &fleet {
-                        Fleet::Gateway(gateway) => format!("on gateway `{gateway}`"),
-                        Fleet::Sidecars { .. } => "to pods that both select".to_owned(),
-                    };
-                    let problem = format!(
-                        "model `{model}` is served {on} by the older LLMRoute {holder}: remove it from one of them"
-                    );
-                    // Several fleets of sidecars say the same.
-                    if !lost.contains(&problem) {
-                        lost.push(problem);
-                    }
-                }
-                holder == name
-            });
-            if !rule.models.is_empty() {
-                kept.push(rule);
-            }
-        }
-        if !kept.is_empty() {
-            shipped.push((fleet, config::Route { rules: kept }));
-        }
-    }
-    (shipped, lost)
 }
 
 /// A name stands once for the same conditions: which of two rules would answer is nobody's guess.
@@ -183,13 +135,14 @@ struct Joined<'a> {
 impl Joined<'_> {
     /// The rule in parts: names under the same conditions.
     fn rule(&self, path: &str, rule: &RouteRule, found: &mut Findings) -> Vec<config::Rule> {
-        let backends: Vec<config::Backend> = rule
-            .backends
-            .iter()
-            .enumerate()
-            .filter_map(|(i, spec)| self.backend(&format!("{path}.backends[{i}]"), spec, found))
-            .collect();
-        let mut served: Vec<String> = backends.iter().flat_map(|backend| backend.models.clone()).collect();
+        let mut backends = Vec::new();
+        let mut served = Vec::new();
+        for (i, spec) in rule.backends.iter().enumerate() {
+            let backend = self.backend(&format!("{path}.backends[{i}]"), spec, found);
+            // What is given by name is known without its pool.
+            served.extend(backend.as_ref().map_or(&spec.models, |backend| &backend.models).clone());
+            backends.extend(backend);
+        }
         let mut seen = BTreeSet::new();
         served.retain(|model| seen.insert(model.clone()));
         let complexity = rule.complexity.as_ref().and_then(|given| {

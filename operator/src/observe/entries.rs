@@ -16,6 +16,8 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
+    api::ListParams,
+    core::Status,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, watch_object},
@@ -123,15 +125,31 @@ impl Known {
     }
 }
 
+/// One look at a Secret that is not watched, by the rights of a watch; none where there was no answer.
+pub async fn look(client: &Client, name: &ObjectName) -> Option<SecretState> {
+    let api = Api::<Secret>::namespaced(client.clone(), &name.namespace);
+    let named = ListParams::default().fields(&format!("metadata.name={}", name.name));
+    match api.list(&named).await {
+        Ok(mut found) => {
+            Some(found.items.pop().map_or(SecretState::Absent, |secret| SecretState::Present(secret.entries())))
+        }
+        Err(kube::Error::Api(status)) => refused(&status),
+        Err(_) => None,
+    }
+}
+
 /// What an error says of the object, where it is an answer.
 fn refusal(error: &watcher::Error) -> Option<SecretState> {
-    let status = match error {
+    match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status,
-        _ => return None,
-    };
+        | watcher::Error::WatchError(status) => refused(status),
+        _ => None,
+    }
+}
+
+fn refused(status: &Status) -> Option<SecretState> {
     match status.code {
         403 => Some(SecretState::Unreadable(status.message.clone())),
         404 => Some(SecretState::Absent),

@@ -1,7 +1,8 @@
 //! What the API server and the sidecars trust: kept through a rotation, and mended when somebody takes it away.
 
-use super::{Injecting, REGISTRATION, labelled};
+use super::{Injecting, labelled};
 use crate::installation::NAMESPACE;
+use crate::registration::INJECTOR;
 use harness::{Authority, eventually};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -47,9 +48,9 @@ async fn what_somebody_takes_away_comes_back() {
         {"op": "replace", "path": "/webhooks/1/clientConfig/caBundle", "value": other},
     ]);
     let spoilt = Patch::Json::<()>(serde_json::from_value(spoilt).unwrap());
-    registrations.patch(REGISTRATION, &PatchParams::default(), &spoilt).await.unwrap();
+    registrations.patch(INJECTOR.name, &PatchParams::default(), &spoilt).await.unwrap();
     injecting.trusted().await;
-    registrations.delete(REGISTRATION, &DeleteParams::default()).await.unwrap();
+    registrations.delete(INJECTOR.name, &DeleteParams::default()).await.unwrap();
     injecting.register().await;
 
     let bundles = Api::<ConfigMap>::namespaced(client.clone(), "shop");
