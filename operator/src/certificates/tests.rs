@@ -2,6 +2,13 @@
 //! an authority that the bundle of a while ago already held.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use rustls::{
+    RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    crypto::ring,
+    pki_types::UnixTime,
+};
+
 use super::*;
 
 const START: i64 = 1_800_000_000;
@@ -109,4 +116,51 @@ fn a_real_authority_signs_for_names_and_addresses_and_says_its_validity() {
     assert_eq!(not_after.as_second(), (now + HOUR).as_second());
     let serving = serving(&authority, &serving_names(&[], "ns"), now).unwrap();
     assert_eq!(serving.cert.len(), 1);
+}
+
+#[test]
+fn a_certificate_just_made_is_good_by_clocks_that_are_minutes_off() {
+    let now = Timestamp::now();
+    let authority = make_authority(now, HOUR).unwrap();
+    let serving = serving(&authority, &["localhost".to_owned()], now).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.certificate.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    let good_at = |off: SignedDuration| {
+        let seconds = u64::try_from((now + off).as_second()).unwrap();
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let name = "localhost".try_into().unwrap();
+        verifier.verify_server_cert(&serving.cert[0], &[], &name, &[], at).is_ok()
+    };
+    let minute = SignedDuration::from_mins(1);
+    for (off, good) in
+        [(-minute, true), (minute, true), (-SKEW, true), (-SKEW - minute, false), (HOUR * 2, false)]
+    {
+        assert_eq!(good_at(off), good, "{off}");
+    }
+}
+
+/// A replica whose clock is ahead rotates first, and the other takes what it made; neither undoes it.
+#[test]
+fn replicas_whose_clocks_differ_by_a_minute_rotate_once() {
+    let lifetimes = Lifetimes::new(HOUR * 30, HOUR).unwrap();
+    let (skew, mut now) = (SignedDuration::from_mins(1), Timestamp::from_second(START).unwrap());
+    let mut made = 0..;
+    let mut make = |at| authority(made.next().unwrap(), at, lifetimes.authority);
+    let mut held = Authorities { active: make(now).unwrap(), next: None, previous: None };
+    let mut steps = 0;
+    for _ in 0..50 * 60 {
+        now += SignedDuration::from_secs(60);
+        for clock in [now + skew, now] {
+            if let Some(rotated) = held.rotated(clock, lifetimes, || make(clock)).unwrap() {
+                steps += 1;
+                held = rotated;
+            }
+            assert!(held.active.not_after > now + skew && held.active.not_before < now - skew);
+        }
+    }
+    // After 20 hours the second is staged, after 40 the third; each signs an hour later, and the one before runs out.
+    assert!((5..=6).contains(&steps), "{steps} steps");
+    assert_eq!(make(now).unwrap().certificate, "<3>", "each was made once");
 }
