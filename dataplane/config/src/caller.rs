@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Credential;
+
 /// The audience that a caller's ServiceAccount token must be made for.
 pub const AUDIENCE: &str = "llmgateway.dev";
 
@@ -80,7 +82,7 @@ pub struct StaticKey {
     /// Whose it is.
     pub name: String,
     /// SHA-256 of the key, as 64 hexadecimal digits in lower case.
-    pub sha256: String,
+    pub sha256: Credential,
 }
 
 /// Authorities whose client certificates are taken.

@@ -122,7 +122,8 @@ impl Findings {
                 self.add(format!("{path}.name"), "must not be empty");
             }
             let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-            if key.sha256.len() != 64 || !key.sha256.bytes().all(digit) {
+            let sha256 = key.sha256.expose();
+            if sha256.len() != 64 || !sha256.bytes().all(digit) {
                 self.add(format!("{path}.sha256"), "must be 64 hexadecimal digits in lower case");
             }
         }
@@ -223,7 +224,9 @@ impl Findings {
             if OWN_HEADERS.contains(&name.as_str()) {
                 self.add(format!("{path}.headers[{name}]"), "is the gateway's own");
             }
-            if http::HeaderName::try_from(name).is_err() || http::HeaderValue::try_from(value).is_err() {
+            if http::HeaderName::try_from(name).is_err()
+                || http::HeaderValue::try_from(value.expose()).is_err()
+            {
                 self.add(format!("{path}.headers[{name}]"), "can't stand in a request");
             }
         }

@@ -8,6 +8,7 @@
 //! - [`route`]: models, and the backends that answer for them.
 //! - [`pool`]: providers with their endpoints, keys, models and prices.
 //! - [`caller`]: who may call, and how that is known.
+//! - [`credential`]: secrets, which show themselves to nobody but the other end of the stream.
 //! - [`check`]: the one validator; it lists every problem.
 //! - [`section`]: the document cut into parts with digests, so that a change costs what changed.
 //! - [`stream`]: the messages between operator and proxy.
@@ -15,6 +16,7 @@
 pub mod route;
 pub mod pool;
 pub mod caller;
+pub mod credential;
 pub mod check;
 pub mod section;
 pub mod stream;
@@ -25,9 +27,10 @@ use serde::{Deserialize, Serialize};
 
 pub use caller::{Authorities, CallerMatch, Callers, Credentials, StaticKey, TokenKey, Tokens, Workload};
 pub use check::Problem;
+pub use credential::{Credential, exposed};
 pub use pool::{
-    Capability, CircuitBreaker, Credential, HealthCheck, Limits, Model, Operation, Pool, Price, Provider,
-    Queue, Remote, Retry, Simulated, Tier, Upstream,
+    Capability, CircuitBreaker, HealthCheck, Limits, Model, Operation, Pool, Price, Provider, Queue, Remote,
+    Retry, Simulated, Tier, Upstream,
 };
 pub use route::{
     Backend, Complexity, Conditions, Dialect, HeaderMatch, Hedging, Override, QueuePriority, Route, Rule,
@@ -52,17 +55,5 @@ impl Document {
     #[must_use]
     pub fn check(&self) -> Vec<Problem> {
         check::document(self)
-    }
-
-    /// The same document with every credential blotted out: safe to show.
-    #[must_use]
-    pub fn redacted(&self) -> Self {
-        let mut shown = self.clone();
-        for provider in shown.pools.values_mut().flat_map(|pool| &mut pool.providers) {
-            if let Some(Remote { api_key: Some(key), .. }) = provider.upstream.remote_mut() {
-                *key = Credential::redacted();
-            }
-        }
-        shown
     }
 }

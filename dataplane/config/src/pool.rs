@@ -1,10 +1,10 @@
 //! Providers with their endpoints, keys, models and prices.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::route::is_default;
+use crate::{Credential, route::is_default};
 
 /// One ProviderPool: the providers of it that can be called. Empty when none can.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,9 +139,9 @@ pub struct Remote {
     /// PEM certificates of the only authorities to trust; the system's roots where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
-    /// Headers that each call carries besides.
+    /// Headers that each call carries besides. Their values may be keys.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Credential>,
     /// Kind OpenAI: the server has the Responses API.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub responses: bool,
@@ -166,15 +166,6 @@ impl Upstream {
     /// The server, where there is one.
     #[must_use]
     pub fn remote(&self) -> Option<&Remote> {
-        match self {
-            Self::OpenAI(remote) | Self::Anthropic(remote) | Self::Gemini(remote) | Self::Ollama(remote) => {
-                Some(remote)
-            }
-            Self::Simulated(_) => None,
-        }
-    }
-
-    pub(crate) fn remote_mut(&mut self) -> Option<&mut Remote> {
         match self {
             Self::OpenAI(remote) | Self::Anthropic(remote) | Self::Gemini(remote) | Self::Ollama(remote) => {
                 Some(remote)
@@ -253,34 +244,4 @@ pub struct Price {
     /// Input that the provider caches for later calls.
     pub cache_write: u64,
     pub output: u64,
-}
-
-/// A secret of a provider: it can be sent, and never be printed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Credential(String);
-
-impl Credential {
-    const REDACTED: &'static str = "[redacted]";
-
-    #[must_use]
-    pub fn new(secret: String) -> Self {
-        Self(secret)
-    }
-
-    pub(crate) fn redacted() -> Self {
-        Self(Self::REDACTED.to_owned())
-    }
-
-    /// The secret itself, to put into a request.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::REDACTED)
-    }
 }

@@ -131,7 +131,7 @@ impl Callers {
             Some(config::Callers::Shown(credentials)) => {
                 let keys = credentials.keys.iter().filter_map(|key| {
                     let labels = CallerLabels { caller_key: key.name.clone(), ..CallerLabels::default() };
-                    Some((hash_of_hex(&key.sha256)?, Arc::new(Identity::new(metrics, labels))))
+                    Some((hash_of_hex(key.sha256.expose())?, Arc::new(Identity::new(metrics, labels))))
                 });
                 let sets = &credentials.certificates;
                 let authorities = if sets.is_empty() { None } else { Some(Authorities::new(sets)?) };

@@ -52,7 +52,8 @@ pub fn headers(kind: Kind, remote: &Remote) -> Result<HeaderMap, String> {
     }
     for (name, value) in &remote.headers {
         let unfit = |_| format!("headers[{name}]: can't stand in a request");
-        let value = HeaderValue::try_from(value).map_err(|error| unfit(error.to_string()))?;
+        let mut value = HeaderValue::try_from(value.expose()).map_err(|error| unfit(error.to_string()))?;
+        value.set_sensitive(true);
         headers.insert(HeaderName::try_from(name).map_err(|error| unfit(error.to_string()))?, value);
     }
     Ok(headers)
@@ -195,7 +196,7 @@ mod tests {
     #[test]
     fn anthropics_versions_are_the_callers_own_and_betas_add_up() {
         let remote = Remote {
-            headers: [("anthropic-beta".to_owned(), "ours".to_owned())].into(),
+            headers: [("anthropic-beta".to_owned(), Credential::new("ours".to_owned()))].into(),
             ..Remote::default()
         };
         let own = headers(Kind::Anthropic, &remote).unwrap();

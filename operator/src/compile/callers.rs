@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use llm_config::{Authorities, Callers, Credentials, StaticKey, caller::AUDIENCE};
+use llm_config::{Authorities, Callers, Credential, Credentials, StaticKey, caller::AUDIENCE};
 use sha2::{Digest as _, Sha256};
 
 use super::pool::certificates;
@@ -58,7 +58,8 @@ fn add_keys(
             problem(format!("key `{name}` of Secret {secret} is empty"));
             continue;
         }
-        let sha256: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = Credential::new(sha256);
         let taken = |known: &StaticKey| known.name == *name || known.sha256 == sha256;
         if let Some(known) = keys.iter().find(|known| taken(known)) {
             problem(format!(

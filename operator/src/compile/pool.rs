@@ -188,11 +188,13 @@ fn remote(
     };
     let (api_key, ca) = (keep(key), keep(ca));
     let endpoint = provider.endpoint.as_deref().or(provider.kind.default_endpoint()).unwrap_or_default();
+    let headers = provider.headers.iter();
+    let headers = headers.map(|h| (h.name.to_ascii_lowercase(), config::Credential::new(h.value.clone())));
     usable.then(|| config::Remote {
         endpoint: endpoint.trim_end_matches('/').to_owned(),
         api_key: api_key.map(config::Credential::new),
         ca,
-        headers: provider.headers.iter().map(|h| (h.name.to_ascii_lowercase(), h.value.clone())).collect(),
+        headers: headers.collect(),
         responses: match provider.responses_api {
             Some(api) => api == ResponsesApi::Native,
             None => provider.kind == ProviderKind::OpenAI && has_responses(endpoint),

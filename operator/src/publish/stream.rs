@@ -9,6 +9,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::Incoming;
 use llm_config::{
+    exposed,
     section::{CALLERS, Digest, Stamped, Update},
     stream::{FromProxy, LIFETIME, Line, Lines, PATH},
 };
@@ -248,7 +249,7 @@ impl Conversation {
         self.generation = update.generation;
         let generation = update.generation;
         // Strings and numbers only: it can't fail.
-        let mut line = serde_json::to_vec(update).unwrap_or_default();
+        let mut line = exposed(|| serde_json::to_vec(update)).unwrap_or_default();
         line.push(b'\n');
         self.updates.send(line.into()).await.map_err(|_| Ended::HungUp)?;
         let answer = timeout(ANSWER_TIMEOUT, self.messages.answer(&self.place))
