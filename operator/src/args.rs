@@ -18,7 +18,7 @@ pub struct Args {
     /// Where proxies open their config streams.
     #[arg(long, default_value = "0.0.0.0:8443")]
     pub serve: SocketAddr,
-    /// Where /metrics, /livez and /readyz are.
+    /// Where /metrics, /livez, /readyz and /debug/proxies are.
     #[arg(long, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
     /// Where the API server calls for the review of LLMRoutes and ProviderPools, and, with --injection, of

@@ -63,7 +63,16 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let admin_listener =
         TcpListener::bind(args.admin).await.map_err(|e| format!("can't listen on {}: {e}", args.admin))?;
     tracing::info!(serve = %serve.local_addr()?, admin = %admin_listener.local_addr()?, identity, namespace, "listening");
-    tokio::spawn(admin::serve(admin_listener, metrics.clone(), certificate.clone()));
+    let publisher = Arc::new(Publisher::default());
+    let attached = Arc::new(Attached::new(metrics.clone()));
+    let told = admin::Told {
+        identity: identity.clone(),
+        metrics: metrics.clone(),
+        certificate: certificate.clone(),
+        attached: attached.clone(),
+        targets: publisher.subscribe(),
+    };
+    tokio::spawn(admin::serve(admin_listener, told));
 
     let (stop, stopped) = watch::channel(false);
     let (leading, led) = watch::channel(false);
@@ -84,7 +93,6 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         trusted,
         led.clone(),
     ));
-    let publisher = Arc::new(Publisher::default());
     let (outcomes, reported) = watch::channel(None);
     let injection = args.injection(&namespace)?;
     let sidecars =
@@ -100,7 +108,6 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         None => None,
     };
 
-    let attached = Arc::new(Attached::new(metrics.clone()));
     let streams = Arc::new(Streams {
         admission: Admission::new(client.clone(), gateways.clone()),
         attached: attached.clone(),

@@ -26,6 +26,13 @@ pub struct OfKind {
     pub kind: String,
 }
 
+/// A version of proxies, and where they stand.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub struct Attachment {
+    pub version: String,
+    pub kind: &'static str,
+}
+
 /// Seconds that reviews took, from half a millisecond to a second.
 #[derive(Debug)]
 pub struct AdmissionSeconds(pub Histogram);
@@ -50,6 +57,8 @@ pub struct Metrics {
     pub streams: Gauge,
     pub streams_refused: Counter,
     pub refusals: Counter,
+    pub proxies: Family<Attachment, Gauge>,
+    pub proxies_of_other_versions: Gauge,
     pub admissions: Family<Admitted, Counter>,
     pub admission_seconds: AdmissionSeconds,
     pub pods_without_sidecar: Gauge,
@@ -94,6 +103,16 @@ impl Metrics {
         registry.register("config_streams", "Proxies attached to this replica", self.streams.clone());
         registry.register("config_streams_refused", "Proxies turned away", self.streams_refused.clone());
         registry.register("config_refusals", "Updates that a proxy refused", self.refusals.clone());
+        registry.register(
+            "proxies",
+            "Proxies attached to this replica, by version and kind",
+            self.proxies.clone(),
+        );
+        registry.register(
+            "proxies_of_other_versions",
+            "Those of another version than this replica",
+            self.proxies_of_other_versions.clone(),
+        );
         registry.register(
             "admissions",
             "Reviews of objects, by kind and outcome; a pod may have several",

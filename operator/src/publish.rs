@@ -9,6 +9,7 @@ pub mod stream;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::Timestamp;
 use llm_config::{
     Document, exposed,
     section::{self, Digest, Key, Section, Sections},
@@ -27,6 +28,8 @@ pub struct Target {
     pub sections: Arc<Sections>,
     /// The same, to compare with; two targets are the same when this is one allocation.
     pub digests: Arc<Digests>,
+    /// Since when they should.
+    pub published: Timestamp,
 }
 
 /// What all proxies should hold.
@@ -75,7 +78,11 @@ impl Publisher {
             let target = match old {
                 Some(old) if *old.digests == digests => old.clone(),
                 Some(old) if !problems.is_empty() => old.clone(),
-                _ => Target { sections: Arc::new(sections), digests: Arc::new(digests) },
+                _ => Target {
+                    sections: Arc::new(sections),
+                    digests: Arc::new(digests),
+                    published: Timestamp::now(),
+                },
             };
             if !problems.is_empty() {
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();

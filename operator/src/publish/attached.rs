@@ -1,17 +1,26 @@
 //! The proxies that are attached to this replica, what each has acknowledged, and its breakers.
 
+pub mod listing;
+pub mod versions;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use jiff::Timestamp;
 use llm_config::stream::{MOST_OPEN, Open, bounded};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use super::Digests;
-use crate::{compile::fleet::Fleet, metrics::Metrics, observe::ObjectName};
+use crate::{
+    compile::fleet::Fleet,
+    metrics::{Attachment, Metrics},
+    observe::ObjectName,
+};
+use versions::{Kind, Versions};
 
 /// Names and reasons that a summary carries, at most.
 const TOLD: usize = 5;
@@ -23,6 +32,15 @@ pub enum ProxyName {
     OfGateway { gateway: String, proxy: String },
     /// By its pod.
     Sidecar(ObjectName),
+}
+
+impl ProxyName {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::OfGateway { .. } => Kind::Gateway,
+            Self::Sidecar(_) => Kind::Sidecar,
+        }
+    }
 }
 
 impl fmt::Display for ProxyName {
@@ -39,16 +57,28 @@ struct Proxy {
     fleet: Option<Fleet>,
     /// Tells this connection from a later one of the same proxy.
     connection: u64,
+    version: String,
+    since: Timestamp,
+    counted_as: Attachment,
     holds: Arc<Digests>,
+    /// When was published what it has been asked for and has not answered.
+    behind: Option<Timestamp>,
     refused: Option<Vec<String>>,
     /// Its breakers that are not closed.
     open: Vec<Open>,
     _replaced: oneshot::Sender<()>,
 }
 
+struct Proxies {
+    /// Connections so far.
+    connections: u64,
+    by_name: BTreeMap<ProxyName, Proxy>,
+    versions: Versions,
+}
+
 /// All of them.
 pub struct Attached {
-    proxies: Mutex<(u64, BTreeMap<ProxyName, Proxy>)>,
+    proxies: Mutex<Proxies>,
     changed: watch::Sender<()>,
     /// Apart, because breakers change on every proxy when a provider fails: who writes for each change of the other
     /// kind must not for these.
@@ -111,7 +141,11 @@ pub struct Refusal {
 impl Attached {
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
-            proxies: Mutex::default(),
+            proxies: Mutex::new(Proxies {
+                connections: 0,
+                by_name: BTreeMap::new(),
+                versions: Versions::new(metrics.clone()),
+            }),
             changed: watch::Sender::default(),
             breakers_changed: watch::Sender::default(),
             metrics,
@@ -123,17 +157,31 @@ impl Attached {
         self: &Arc<Self>,
         name: ProxyName,
         fleet: Option<Fleet>,
+        version: String,
         holds: Digests,
         open: Vec<Open>,
     ) -> (Place, oneshot::Receiver<()>) {
         let (replaced, until_replaced) = oneshot::channel();
         let mut proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        proxies.0 += 1;
-        let connection = proxies.0;
-        let (holds, open) = (Arc::new(holds), bounded(open));
-        let proxy = Proxy { fleet, connection, holds, refused: None, open, _replaced: replaced };
-        proxies.1.insert(name.clone(), proxy);
-        self.metrics.streams.set(i64::try_from(proxies.1.len()).unwrap_or(i64::MAX));
+        proxies.connections += 1;
+        let connection = proxies.connections;
+        let version = versions::readable(version);
+        let proxy = Proxy {
+            fleet,
+            connection,
+            counted_as: proxies.versions.enter(name.kind(), &version),
+            version,
+            since: Timestamp::now(),
+            holds: Arc::new(holds),
+            behind: None,
+            refused: None,
+            open: bounded(open),
+            _replaced: replaced,
+        };
+        if let Some(before) = proxies.by_name.insert(name.clone(), proxy) {
+            proxies.versions.leave(&before.counted_as);
+        }
+        self.metrics.streams.set(i64::try_from(proxies.by_name.len()).unwrap_or(i64::MAX));
         self.changed.send_replace(());
         (Place { attached: self.clone(), name, connection }, until_replaced)
     }
@@ -153,7 +201,7 @@ impl Attached {
         let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
         let mut summaries = Summaries::new();
         let mut open: BTreeMap<&Fleet, Vec<OpenOn>> = BTreeMap::new();
-        for (name, proxy) in &proxies.1 {
+        for (name, proxy) in &proxies.by_name {
             let Some(fleet) = &proxy.fleet else { continue };
             let summary = summaries.entry(fleet.clone()).or_default();
             let same =
@@ -217,14 +265,25 @@ impl Place {
     pub fn acknowledged(&self, holds: Arc<Digests>) {
         self.update(|proxy| {
             proxy.holds = holds;
+            proxy.behind = None;
             proxy.refused = None;
+        });
+    }
+
+    /// The proxy is asked to hold what was published then.
+    pub fn asked(&self, published: Timestamp) {
+        self.change(|proxy| {
+            proxy.behind.get_or_insert(published.max(proxy.since));
         });
     }
 
     /// The proxy goes on with what it held.
     pub fn refused(&self, problems: Vec<String>) {
         self.attached.metrics.refusals.inc();
-        self.update(|proxy| proxy.refused = Some(problems));
+        self.update(|proxy| {
+            proxy.behind = None;
+            proxy.refused = Some(problems);
+        });
     }
 
     /// The proxy leaves these alone, and no others.
@@ -240,8 +299,8 @@ impl Place {
 
     fn change(&self, change: impl FnOnce(&mut Proxy)) {
         let mut proxies = self.attached.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(proxy) = proxies.1.get_mut(&self.name).filter(|proxy| proxy.connection == self.connection)
-        {
+        let proxy = proxies.by_name.get_mut(&self.name);
+        if let Some(proxy) = proxy.filter(|proxy| proxy.connection == self.connection) {
             change(proxy);
         }
     }
@@ -250,10 +309,13 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut proxies = self.attached.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        if proxies.1.get(&self.name).is_some_and(|proxy| proxy.connection == self.connection) {
-            proxies.1.remove(&self.name);
+        let proxies = &mut *proxies;
+        if let Entry::Occupied(place) = proxies.by_name.entry(self.name.clone())
+            && place.get().connection == self.connection
+        {
+            proxies.versions.leave(&place.remove().counted_as);
         }
-        self.attached.metrics.streams.set(i64::try_from(proxies.1.len()).unwrap_or(i64::MAX));
+        self.attached.metrics.streams.set(i64::try_from(proxies.by_name.len()).unwrap_or(i64::MAX));
         self.attached.changed.send_replace(());
     }
 }

@@ -124,7 +124,8 @@ impl Streams {
         // What is the proxy's alone is told apart: what it shares is compared by one allocation.
         let mut shared = holds;
         let own = member.pod().and_then(|_| shared.remove(CALLERS));
-        let (place, replaced) = self.attached.attach(name.clone(), fleet.clone(), shared.clone(), open);
+        let (place, replaced) =
+            self.attached.attach(name.clone(), fleet.clone(), version, shared.clone(), open);
         let (updates, body) = mpsc::channel(1);
         let conversation = Conversation {
             targets: self.targets.clone(),
@@ -234,6 +235,7 @@ impl Conversation {
         if self.refused.as_ref().is_some_and(same) {
             return Ok(());
         }
+        self.place.asked(target.published);
         if self.send(&update).await? {
             (self.holds, self.holds_of_own) = wanted;
             self.refused = None;
