@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::{shared::Shared, worker::ACCEPT_PAUSE};
+use crate::{fleet::Fleet, shared::Shared, worker::ACCEPT_PAUSE};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -60,7 +60,7 @@ fn answer(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<Full<By
             None => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration yet\n"),
             Some(snapshot) => json(&snapshot.document),
         },
-        "/debug/providers" => match shared.snapshot.load().as_ref() {
+        Fleet::PATH => match shared.snapshot.load().as_ref() {
             None => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration yet\n"),
             Some(_) => json(&providers::providers(&shared.healths)),
         },

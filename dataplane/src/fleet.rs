@@ -1,8 +1,6 @@
 //! What several proxies know of their providers, as one: a provider that is down for one of them only
 //! has another trouble than one that is down for all.
 
-mod ask;
-
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -62,17 +60,24 @@ pub struct States {
 }
 
 impl Fleet {
-    /// Asks the proxies with these admin ports, all at once.
-    pub async fn ask(admins: &[String]) -> Self {
+    /// Where a proxy tells what it knows.
+    pub const PATH: &str = "/debug/providers";
+
+    /// Of what each proxy told there, by where it was asked.
+    pub fn of(answers: impl IntoIterator<Item = (String, Result<impl AsRef<[u8]>, String>)>) -> Self {
         let mut fleet = Self::default();
         let mut told = Vec::new();
-        for (admin, answer) in admins.iter().zip(ask::all(admins).await) {
-            match answer {
+        for (admin, answer) in answers {
+            let read = answer.and_then(|text| {
+                serde_json::from_slice::<Vec<ProviderHealth>>(text.as_ref())
+                    .map_err(|error| format!("answered no list of providers: {error}"))
+            });
+            match read {
                 Ok(providers) => {
-                    fleet.reached.push(admin.clone());
+                    fleet.reached.push(admin);
                     told.extend(providers);
                 }
-                Err(reason) => fleet.unreachable.push(Unreachable { admin: admin.clone(), reason }),
+                Err(reason) => fleet.unreachable.push(Unreachable { admin, reason }),
             }
         }
         fleet.providers = together(told);

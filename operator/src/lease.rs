@@ -17,7 +17,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-const NAME: &str = "llm-operator";
+/// The name of the Lease.
+pub const NAME: &str = "llm-operator";
 
 /// Who this replica is, and how patient.
 #[derive(Clone, Debug)]

@@ -33,6 +33,8 @@
 //! API server; so are [`preview`] and [`inject`]. Every replica observes, compiles, serves streams and admissions; the
 //! one that holds the [`lease`] writes status, raises Events, rotates [`certificates`] and keeps what
 //! [`sidecars`] need.
+//!
+//! [`survey`] runs in none of them: it is what a person asks of all this from outside.
 
 pub mod args;
 pub mod definitions;
@@ -50,6 +52,7 @@ pub mod webhook;
 pub mod sidecars;
 pub mod metrics;
 pub mod admin;
+pub mod survey;
 
 /// Who writes, in the API server's eyes.
 pub const FIELD_MANAGER: &str = "llm-operator";

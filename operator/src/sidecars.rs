@@ -4,7 +4,7 @@
 //! All replicas watch, so that who begins to lead knows all there is.
 
 mod bundles;
-mod missing;
+pub mod missing;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -4,6 +4,7 @@
 
 mod admitted;
 mod application;
+mod asked;
 mod changes;
 mod disruptions;
 mod documented;

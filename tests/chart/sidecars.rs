@@ -134,6 +134,8 @@ async fn injected_pods_call_through_their_sidecars_and_jobs_end() {
         ["caller_namespace", "caller_service_account", "caller_pod"].map(|field| line[field].clone());
     assert_eq!(caller, ["shop", "default", "app"].map(|part| json!(part)), "{line}");
 
+    crate::asked::all_is_told(&release).await;
+
     let pod = release.in_shop(&["get", "pod", "app", "-o", "json"]).await.unwrap();
     let shown = ["sk-platform", "\"secret\"", "secretKeyRef"].into_iter().find(|key| pod.contains(key));
     assert_eq!(shown, None, "no provider's key is in the pod");

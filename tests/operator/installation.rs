@@ -219,6 +219,11 @@ pub async fn from_chart(parts: &[&str]) -> String {
 }
 
 impl Operator {
+    /// Its admin port.
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
     pub async fn ready(&self) {
         eventually("the operator is ready", WITHIN, async || {
             let answer = http::get(&format!("{}/readyz", self.admin)).await;

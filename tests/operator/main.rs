@@ -3,15 +3,18 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod admin;
+mod asked;
 mod authority;
 mod between;
 mod callers;
 mod client_certificates;
 mod contention;
 mod definitions;
+mod doctor;
 mod expiry;
 mod failures;
 mod gate;
+mod hand_made;
 mod health;
 mod injection;
 mod installation;

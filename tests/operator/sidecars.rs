@@ -10,7 +10,7 @@ const SIDECAR: &[&str] = &["--sidecar"];
 
 impl Installation {
     /// A pod that runs nowhere, and its labels.
-    async fn pod(&self, name: &str, labels: &str) {
+    pub async fn pod(&self, name: &str, labels: &str) {
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "namespace": "ai"},
@@ -23,7 +23,7 @@ impl Installation {
     }
 
     /// The proxy of such a pod.
-    async fn sidecar(&self, pod: &str) -> Proxy {
+    pub async fn sidecar(&self, pod: &str) -> Proxy {
         let token = self.cluster.pod_token("ai", "web", pod, AUDIENCE).await;
         self.proxy_with_token(self.port, pod, &token, SIDECAR).await
     }

@@ -20,13 +20,7 @@ pub fn state(statement: &Statement, now: Option<Millis>) -> Vec<String> {
 
 /// Those that begin an account, which is kept for so many milliseconds.
 #[must_use]
-pub fn begin(
-    epoch: Epoch,
-    limit: Amount,
-    ceiling: Amount,
-    kept: Millis,
-    now: Option<Millis>,
-) -> Vec<String> {
+pub fn begin(epoch: Epoch, limit: Amount, ceiling: Amount, kept: Millis, now: Option<Millis>) -> Vec<String> {
     let mut arguments = head("begin", now);
     arguments.extend([epoch.0, limit, ceiling, kept].map(|number| number.to_string()));
     arguments

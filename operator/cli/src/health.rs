@@ -3,23 +3,35 @@
 mod text;
 
 use clap::Args;
+use llm_operator::survey::{
+    installation,
+    reach::{Admin, Asker},
+};
 use llm_proxy::fleet::Fleet;
 
-use crate::Output;
+use crate::{
+    Output,
+    cluster::{ClusterArgs, ClusterError, wait_for},
+};
 
 /// Show what running proxies know of each provider.
 ///
 /// That is the state of its breaker, how quick it is, how often it fails, and its last error; several
-/// proxies are shown as one. The proxies are those whose admin ports are given: those of a cluster are
-/// not found yet, forward a port to each of them first.
+/// proxies are shown as one. They are all gateways and sidecars of a cluster, asked through the API server,
+/// or those whose admin ports are given.
+///
+/// Needs verb list on pods, verb get on pods/proxy, both in all namespaces.
 #[derive(Debug, Args)]
 pub struct HealthArgs {
-    /// The admin port of a proxy. May be repeated.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", num_args = 1..)]
+    /// The admin port of a proxy, such as http://127.0.0.1:9090 of `run`, instead of a cluster's. May be
+    /// repeated.
+    #[arg(long, value_name = "URL", num_args = 1..)]
     admin: Vec<String>,
     /// For a person, or for a program.
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Why nothing was shown; what a person reads.
@@ -28,6 +40,8 @@ pub enum HealthError {
     /// Which ones has been told already.
     #[error("error: no proxy could be asked; --admin URL says where their admin ports are")]
     NoProxy,
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error("error: {0}")]
     Io(#[from] std::io::Error),
     #[error("error: {0}")]
@@ -35,8 +49,17 @@ pub enum HealthError {
 }
 
 pub fn health(args: &HealthArgs) -> Result<(), HealthError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let fleet = runtime.block_on(Fleet::ask(&args.admin));
+    let answers = wait_for(async {
+        let (admins, asker) = if args.admin.is_empty() {
+            let (installation, asker) = args.cluster.installation().await?;
+            let pods = installation.proxies().await.map_err(ClusterError::NotFound)?;
+            (pods.iter().filter_map(installation::admin).collect(), asker)
+        } else {
+            (args.admin.iter().cloned().map(Admin::Url).collect::<Vec<_>>(), Asker::new(None))
+        };
+        Ok::<_, ClusterError>(asker.all(&admins, Fleet::PATH).await)
+    })??;
+    let fleet = Fleet::of(answers.into_iter().map(|(admin, answer)| (admin.to_string(), answer)));
     for proxy in &fleet.unreachable {
         eprintln!("error: {} can't be asked: {}", proxy.admin, proxy.reason);
     }

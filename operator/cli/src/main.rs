@@ -8,13 +8,23 @@ mod greeting;
 mod explain;
 mod health;
 mod inject;
+mod cluster;
+mod proxies;
+mod config;
+mod status;
+mod doctor;
+mod completion;
 mod table;
+mod age;
 
 use std::{fmt::Display, process::ExitCode};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// LLM Gateway, from the command line.
+///
+/// It is a plugin of kubectl as well: with kubectl-llm in a folder of PATH, `kubectl llm proxies` is
+/// `kubectl-llm proxies`. run, explain and inject need no cluster.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-llm", version)]
 struct Cli {
@@ -26,8 +36,13 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Explain(explain::ExplainArgs),
-    Health(health::HealthArgs),
     Inject(inject::InjectArgs),
+    Status(status::StatusArgs),
+    Proxies(proxies::ProxiesArgs),
+    Config(config::ConfigArgs),
+    Health(health::HealthArgs),
+    Doctor(doctor::DoctorArgs),
+    Completion(completion::CompletionArgs),
 }
 
 /// The form of what is shown.
@@ -38,11 +53,23 @@ enum Output {
 }
 
 fn main() -> ExitCode {
+    if let Some(words) = completion::asked(std::env::args()) {
+        completion::complete(&words, Cli::command());
+        return ExitCode::SUCCESS;
+    }
     match Cli::parse().command {
         Command::Run(args) => told(run::run(&args)),
         Command::Explain(args) => told(explain::explain(&args)),
-        Command::Health(args) => told(health::health(&args)),
         Command::Inject(args) => told(inject::inject(&args)),
+        Command::Status(args) => told(status::status(&args)),
+        Command::Proxies(args) => told(proxies::proxies(&args)),
+        Command::Config(args) => told(config::config(&args)),
+        Command::Health(args) => told(health::health(&args)),
+        Command::Doctor(args) => doctor::doctor(&args).unwrap_or_else(|error| told(Err(error))),
+        Command::Completion(args) => {
+            completion::completion(&args, Cli::command());
+            ExitCode::SUCCESS
+        }
     }
 }
 

@@ -130,9 +130,9 @@ pub async fn look(client: &Client, name: &ObjectName) -> Option<SecretState> {
     let api = Api::<Secret>::namespaced(client.clone(), &name.namespace);
     let named = ListParams::default().fields(&format!("metadata.name={}", name.name));
     match api.list(&named).await {
-        Ok(mut found) => {
-            Some(found.items.pop().map_or(SecretState::Absent, |secret| SecretState::Present(secret.entries())))
-        }
+        Ok(mut found) => Some(
+            found.items.pop().map_or(SecretState::Absent, |secret| SecretState::Present(secret.entries())),
+        ),
         Err(kube::Error::Api(status)) => refused(&status),
         Err(_) => None,
     }

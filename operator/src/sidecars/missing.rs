@@ -11,14 +11,14 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{
-        core::v1::{ObjectReference, Pod},
+        core::v1::{Namespace, ObjectReference, Pod},
         events::v1::Event,
     },
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::PostParams,
+    api::{ListParams, PostParams},
     core::{ObjectMeta, PartialObjectMeta},
     runtime::{
         reflector::{self, Store},
@@ -35,6 +35,11 @@ use crate::{
 };
 
 const REASON: &str = "SidecarMissing";
+/// Who asks by its own label: a pod, or a namespace.
+const ASKING: &str = "llmgateway.dev/inject=true";
+/// Pods that say nothing themselves.
+const SILENT: &str = "llmgateway.dev/inject notin (true, false)";
+const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 type Metadata = PartialObjectMeta<Pod>;
 
@@ -72,7 +77,7 @@ impl Missing {
         changed: &Arc<Notify>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let asking = watched(Api::all(client.clone()), &format!("{INJECT}=true"), changed, &metrics);
+        let asking = watched(Api::all(client.clone()), ASKING, changed, &metrics);
         let (namespaces, told) = Default::default();
         Self {
             client,
@@ -92,18 +97,13 @@ impl Missing {
         for namespace in labelled {
             if !self.namespaces.contains_key(namespace) {
                 let api = Api::namespaced(self.client.clone(), namespace);
-                let silent = format!("{INJECT} notin (true, false)");
-                let watched = watched(api, &silent, &self.changed, &self.metrics);
+                let watched = watched(api, SILENT, &self.changed, &self.metrics);
                 self.namespaces.insert(namespace.clone(), watched);
             }
         }
         let watches = self.namespaces.values().chain([&self.asking]);
         let mut missing: Vec<Arc<Metadata>> = watches.flat_map(|watched| watched.pods.state()).collect();
-        missing.retain(|pod| {
-            let excused = [NOT_INJECTED, MIRROR].iter().any(|name| pod.annotations().contains_key(*name));
-            let ours = pod.metadata.namespace.as_ref() == Some(&self.own);
-            !excused && !ours && pod.metadata.deletion_timestamp.is_none()
-        });
+        missing.retain(|pod| counts(pod, &self.own));
         self.metrics.pods_without_sidecar.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
         self.told.retain(|told| missing.iter().any(|pod| pod.metadata.uid.as_ref() == Some(told)));
         let mut all = true;
@@ -172,11 +172,45 @@ impl Missing {
     }
 }
 
+/// Whether a pod that is selected should have a sidecar; `own` is the operator's namespace.
+fn counts(pod: &Metadata, own: &str) -> bool {
+    let excused = [NOT_INJECTED, MIRROR].iter().any(|name| pod.annotations().contains_key(*name));
+    let ours = pod.metadata.namespace.as_deref() == Some(own);
+    !excused && !ours && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// The same for who looks once: the pods without the sidecar that they or their namespaces ask for.
+///
+/// # Errors
+/// Of the API server.
+pub async fn look_once(client: &Client, own: &str) -> Result<Vec<Metadata>, kube::Error> {
+    let params = |asking| ListParams::default().labels(&without_sidecar(asking)).fields(NOT_ENDED);
+    let mut missing = Api::<Pod>::all(client.clone()).list_metadata(&params(ASKING)).await?.items;
+    for namespace in asking_namespaces(client).await? {
+        let api = Api::<Pod>::namespaced(client.clone(), &namespace);
+        missing.extend(api.list_metadata(&params(SILENT)).await?.items);
+    }
+    missing.retain(|pod| counts(pod, own));
+    Ok(missing)
+}
+
+/// The namespaces whose pods should have sidecars.
+///
+/// # Errors
+/// Of the API server.
+pub async fn asking_namespaces(client: &Client) -> Result<Vec<String>, kube::Error> {
+    let namespaces = Api::<Namespace>::all(client.clone());
+    let asking = namespaces.list_metadata(&ListParams::default().labels(ASKING)).await?;
+    Ok(asking.iter().map(|namespace| namespace.name_any()).collect())
+}
+
+fn without_sidecar(asking: &str) -> String {
+    format!("{asking},{SIDECAR}!=true")
+}
+
 /// Those that `asking` selects, that have not ended and have no sidecar.
 fn watched(api: Api<Metadata>, asking: &str, changed: &Arc<Notify>, metrics: &Arc<Metrics>) -> Watched {
-    let config = watcher::Config::default()
-        .labels(&format!("{asking},{SIDECAR}!=true"))
-        .fields("status.phase!=Succeeded,status.phase!=Failed");
+    let config = watcher::Config::default().labels(&without_sidecar(asking)).fields(NOT_ENDED);
     let (pods, writer) = reflector::store();
     let watch = tokio::spawn(follow(watcher(api, config), writer, changed.clone(), metrics.clone()));
     Watched { pods, watch: watch.abort_handle() }

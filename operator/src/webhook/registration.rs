@@ -26,9 +26,14 @@ const GATHER: Duration = Duration::from_millis(50);
 /// After a write: who undoes it at once is answered at this pace, not in a race.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The name of the chart's configuration for pods.
+pub const INJECTOR: &str = "llm-gateway-injector";
+/// And for LLMRoutes and ProviderPools.
+pub const VALIDATOR: &str = "llm-gateway-validator";
+
 /// A kind of configuration that lists webhooks.
 trait Registration: Resource<DynamicType = (), Scope = ClusterResourceScope> {
-    /// The name of ours.
+    /// The name of the chart's.
     const NAME: &'static str;
 
     /// Where each webhook is called.
@@ -36,7 +41,7 @@ trait Registration: Resource<DynamicType = (), Scope = ClusterResourceScope> {
 }
 
 impl Registration for MutatingWebhookConfiguration {
-    const NAME: &'static str = "llm-gateway-injector";
+    const NAME: &'static str = INJECTOR;
 
     fn clients(&self) -> Vec<&WebhookClientConfig> {
         self.webhooks.iter().flatten().map(|webhook| &webhook.client_config).collect()
@@ -44,7 +49,7 @@ impl Registration for MutatingWebhookConfiguration {
 }
 
 impl Registration for ValidatingWebhookConfiguration {
-    const NAME: &'static str = "llm-gateway-validator";
+    const NAME: &'static str = VALIDATOR;
 
     fn clients(&self) -> Vec<&WebhookClientConfig> {
         self.webhooks.iter().flatten().map(|webhook| &webhook.client_config).collect()

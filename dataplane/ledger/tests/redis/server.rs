@@ -45,8 +45,7 @@ impl Server {
 
     /// A connection, once it answers.
     pub fn connection(&self) -> Connection {
-        let client =
-            redis::Client::open(format!("unix://{}", self.folder.join("socket").display())).unwrap();
+        let client = redis::Client::open(format!("unix://{}", self.folder.join("socket").display())).unwrap();
         let until = Instant::now() + WITHIN;
         loop {
             match client.get_connection() {

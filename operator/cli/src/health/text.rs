@@ -1,10 +1,10 @@
 //! Providers for a person: one line for each model of each.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use llm_proxy::fleet::{Fleet, LastError, Provider};
 
-use crate::table::Table;
+use crate::{age::since, table::Table};
 
 /// The table; errors are as old as they are at `now`.
 pub fn text(fleet: &Fleet, now: SystemTime) -> String {
@@ -39,21 +39,9 @@ fn row(provider: &Provider, now: SystemTime) -> Vec<String> {
 }
 
 fn last(LastError { at, message }: &LastError, now: SystemTime) -> String {
-    let at = at.parse::<jiff::Timestamp>().map(SystemTime::from);
-    // A clock of another machine may be ahead of ours.
-    match at.map(|at| now.duration_since(at).unwrap_or_default()) {
-        Ok(age) => format!("{} ago: {message}", rounded(age)),
+    match at.parse() {
+        Ok(at) => format!("{} ago: {message}", since(at, now)),
         Err(_) => message.clone(),
-    }
-}
-
-/// As kubectl shows ages.
-fn rounded(age: Duration) -> String {
-    match age.as_secs() {
-        seconds @ ..120 => format!("{seconds}s"),
-        seconds @ 120..7200 => format!("{}m", seconds / 60),
-        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
-        seconds => format!("{}d", seconds / 86_400),
     }
 }
 
@@ -101,11 +89,5 @@ mod tests {
              ai/p/a    m      closed                          -            -         -        0          -\n\
              ai/p/b    m      open on 3 of 12, probe in 12 s  150 ms       60        33.3     17         5m ago: it\u{fffd}failed\n"
         );
-    }
-
-    #[test]
-    fn ages_have_one_unit() {
-        let ages = [0, 119, 120, 7199, 7200, 172_799, 172_800].map(|age| rounded(Duration::from_secs(age)));
-        assert_eq!(ages, ["0s", "119s", "2m", "119m", "2h", "47h", "2d"]);
     }
 }

@@ -71,8 +71,7 @@ impl Versions {
 }
 
 /// Whether this is another version than the operator's own.
-#[must_use]
-pub fn is_other(version: &str) -> bool {
+fn is_other(version: &str) -> bool {
     version != env!("CARGO_PKG_VERSION")
 }
 
