@@ -17,7 +17,6 @@ mod table;
 mod report;
 
 use std::{
-    error::Error,
     fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -26,12 +25,11 @@ use std::{
 };
 
 use clap::Parser;
+use llm_bench::Outcome;
 
 use measure::{Measured, Plan, Sample, Target, measure, measure_one, median};
 use process::{Cores, Running, pinned};
 use wrk::Load;
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const MANY: u32 = 32;
 const READY_WITHIN: Duration = Duration::from_secs(10);

@@ -1,19 +1,14 @@
-//! Child processes: pinned to a core, gone when the driver is gone, and what the system says of them.
+//! Child processes: pinned to a core, gone when the driver is gone.
 
 use std::{
     ffi::OsStr,
-    fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use crate::Outcome;
-
-/// Linux counts the CPU time of a process in hundredths of a second, on every architecture that it shows
-/// to programs.
-const TICKS_PER_SECOND: f64 = 100.0;
+use llm_bench::{self as usage, Outcome};
 
 /// Who runs where. Upstream and wrk share a core where there are only two.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +21,7 @@ pub struct Cores {
 impl Cores {
     /// From what this process may use.
     pub fn new() -> Outcome<Self> {
-        let allowed = status("self", "Cpus_allowed_list")?;
+        let allowed = usage::status("self", "Cpus_allowed_list")?;
         let mut cores = Vec::new();
         for range in allowed.split(',') {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -84,27 +79,19 @@ impl Running {
         Ok(self.0.try_wait()?.map(|status| status.to_string()))
     }
 
-    fn id(&self) -> String {
-        self.0.id().to_string()
-    }
-
     /// Resident memory now, in KiB.
     pub fn resident(&self) -> Outcome<f64> {
-        kibibytes(&status(&self.id(), "VmRSS")?)
+        usage::resident(self.0.id())
     }
 
     /// The most resident memory since its start, in KiB.
     pub fn peak(&self) -> Outcome<f64> {
-        kibibytes(&status(&self.id(), "VmHWM")?)
+        usage::peak(self.0.id())
     }
 
     /// CPU time of all its threads since its start.
     pub fn cpu(&self) -> Outcome<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
-        // The name, in parentheses, may hold spaces; user and system time are the 12th and 13th after it.
-        let fields = stat.rsplit_once(") ").ok_or("/proc: no name in stat")?.1;
-        let ticks: u32 = fields.split(' ').skip(11).take(2).map(str::parse::<u32>).sum::<Result<_, _>>()?;
-        Ok(Duration::from_secs_f64(f64::from(ticks) / TICKS_PER_SECOND))
+        usage::cpu(self.0.id())
     }
 }
 
@@ -114,15 +101,4 @@ impl Drop for Running {
         let _ended = self.0.kill();
         let _gone = self.0.wait();
     }
-}
-
-fn status(process: &str, field: &str) -> Outcome<String> {
-    let file = format!("/proc/{process}/status");
-    let text = fs::read_to_string(&file)?;
-    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    Ok(value.ok_or_else(|| format!("{file}: no {field}"))?.trim().to_owned())
-}
-
-fn kibibytes(text: &str) -> Outcome<f64> {
-    Ok(text.trim_end_matches(" kB").parse()?)
 }

@@ -1,6 +1,6 @@
 //! From figures to the report: the machine, the table, and what to mind when reading it.
 
-use std::{fmt::Write as _, fs};
+use std::fmt::Write as _;
 
 use crate::{
     Results,
@@ -70,16 +70,10 @@ fn table(results: &Results) -> Table {
 
 fn conditions(results: &Results) -> String {
     let Results { cores, plan, starts, load_before, .. } = results;
-    let first = |file: &str, field: &str| {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with(field)).unwrap_or("unknown").to_owned();
-        line.rsplit(": ").next().unwrap_or_default().to_owned()
-    };
+    let (processor, system, _) = llm_bench::machine();
     format!(
-        "{}, Linux {}. Proxies on core {}, upstream on core {}, wrk on core {}. Medians of {} rounds of {} s \
+        "{processor}, Linux {system}. Proxies on core {}, upstream on core {}, wrk on core {}. Medians of {} rounds of {} s \
          after {} s of load, the targets in turn; of {starts} starts. Load of the machine before: {} (figures are of use near 0 only).",
-        first("/proc/cpuinfo", "model name"),
-        first("/proc/sys/kernel/osrelease", ""),
         cores.proxy,
         cores.upstream,
         cores.wrk,
