@@ -3,6 +3,7 @@
 
 pub mod attached;
 pub mod admit;
+pub mod delta;
 pub mod member;
 pub mod server;
 pub mod stream;
@@ -18,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use crate::{compile::fleet::Fleet, observe::ObjectName};
+use delta::{Delta, Deltas};
 
 /// Keys and digests that a proxy holds or should hold.
 pub type Digests = BTreeMap<Key, Digest>;
@@ -30,6 +32,38 @@ pub struct Target {
     pub digests: Arc<Digests>,
     /// Since when they should.
     pub published: Timestamp,
+    deltas: Arc<Deltas>,
+}
+
+impl Target {
+    /// The document's; or what was there before, where nothing has changed or the change is not valid.
+    fn of(fleet: &Fleet, document: &Document, before: Option<&Self>) -> Self {
+        let nothing = Sections::new();
+        let sections = section::cut(document, before.map_or(&nothing, |before| &before.sections), digest);
+        let digests = section::digests(&sections);
+        if let Some(before) = before.filter(|before| *before.digests == digests) {
+            return before.clone();
+        }
+        let problems: Vec<String> = document.check().iter().map(ToString::to_string).collect();
+        if !problems.is_empty() {
+            tracing::error!(%fleet, ?problems, "the compiled document is not valid; the last good one stays");
+            if let Some(before) = before {
+                return before.clone();
+            }
+        }
+        Self {
+            sections: Arc::new(sections),
+            digests: Arc::new(digests),
+            published: Timestamp::now(),
+            deltas: Arc::default(),
+        }
+    }
+
+    /// What leads there from what a proxy holds.
+    #[must_use]
+    pub fn delta_from(&self, holds: &Arc<Digests>) -> Arc<Delta> {
+        self.deltas.from(holds, &self.sections)
+    }
 }
 
 /// What all proxies should hold.
@@ -69,31 +103,10 @@ impl Publisher {
         sidecars: BTreeMap<ObjectName, Sidecar>,
     ) -> Arc<Targets> {
         let before = self.targets.borrow().clone().unwrap_or_default();
-        let mut fleets = BTreeMap::new();
-        for (fleet, document) in documents {
-            let old = before.fleets.get(fleet);
-            let problems = document.check();
-            let sections = section::cut(document, digest);
-            let digests = section::digests(&sections);
-            let target = match old {
-                Some(old) if *old.digests == digests => old.clone(),
-                Some(old) if !problems.is_empty() => old.clone(),
-                _ => Target {
-                    sections: Arc::new(sections),
-                    digests: Arc::new(digests),
-                    published: Timestamp::now(),
-                },
-            };
-            if !problems.is_empty() {
-                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                tracing::error!(
-                    %fleet,
-                    ?problems,
-                    "the compiled document is not valid; the last good one stays"
-                );
-            }
-            fleets.insert(fleet.clone(), target);
-        }
+        let target = |(fleet, document): (&Fleet, &Document)| {
+            (fleet.clone(), Target::of(fleet, document, before.fleets.get(fleet)))
+        };
+        let fleets: BTreeMap<Fleet, Target> = documents.iter().map(target).collect();
         let unchanged = sidecars == before.sidecars
             && fleets.len() == before.fleets.len()
             && fleets.iter().all(|(fleet, target)| {

@@ -36,18 +36,30 @@ pub struct Stamped {
 /// A whole document as sections.
 pub type Sections = BTreeMap<Key, Stamped>;
 
-/// Cuts a document; `digest` is the operator's choice of hash.
-pub fn cut(document: &Document, digest: impl Fn(&Section) -> Digest) -> Sections {
-    let routes =
-        document.routes.iter().map(|(key, route)| (format!("route/{key}"), Section::Route(route.clone())));
-    let pools = document.pools.iter().map(|(key, pool)| (format!("pool/{key}"), Section::Pool(pool.clone())));
-    let callers =
-        document.callers.iter().map(|callers| (CALLERS.to_owned(), Section::Callers(callers.clone())));
-    routes
-        .chain(pools)
-        .chain(callers)
-        .map(|(key, section)| (key, Stamped { digest: digest(&section), section: Arc::new(section) }))
-        .collect()
+/// Cuts a document; `digest` is the operator's choice of hash. What is as it was in `before` is taken from there:
+/// a change costs what changed.
+pub fn cut(document: &Document, before: &Sections, digest: impl Fn(&Section) -> Digest) -> Sections {
+    let stamped = |key: String, is: &dyn Fn(&Section) -> bool, section: &dyn Fn() -> Section| {
+        let old = before.get(&key).filter(|old| is(&old.section)).cloned();
+        let stamped = old.unwrap_or_else(|| {
+            let section = section();
+            Stamped { digest: digest(&section), section: Arc::new(section) }
+        });
+        (key, stamped)
+    };
+    let routes = document.routes.iter().map(|(key, route)| {
+        let is = |old: &Section| matches!(old, Section::Route(old) if old == route);
+        stamped(format!("route/{key}"), &is, &|| Section::Route(route.clone()))
+    });
+    let pools = document.pools.iter().map(|(key, pool)| {
+        let is = |old: &Section| matches!(old, Section::Pool(old) if old == pool);
+        stamped(format!("pool/{key}"), &is, &|| Section::Pool(pool.clone()))
+    });
+    let callers = document.callers.iter().map(|callers| {
+        let is = |old: &Section| matches!(old, Section::Callers(old) if old == callers);
+        stamped(CALLERS.to_owned(), &is, &|| Section::Callers(callers.clone()))
+    });
+    routes.chain(pools).chain(callers).collect()
 }
 
 /// The way from what a proxy holds to what it should hold.
@@ -158,7 +170,24 @@ mod tests {
     }
 
     fn sections(routes: &[(&str, u64)]) -> Sections {
-        cut(&document(routes), |section| format!("{section:?}").len().to_string() + &format!("{section:?}"))
+        cut(&document(routes), &Sections::new(), named)
+    }
+
+    fn named(section: &Section) -> Digest {
+        format!("{section:?}")
+    }
+
+    #[test]
+    fn what_did_not_change_is_not_stamped_again() {
+        let before = sections(&[("ns/a", 1), ("ns/b", 1)]);
+        let stamped = std::cell::Cell::new(0);
+        let after = cut(&document(&[("ns/a", 1), ("ns/b", 2)]), &before, |section| {
+            stamped.set(stamped.get() + 1);
+            named(section)
+        });
+        assert_eq!(after, sections(&[("ns/a", 1), ("ns/b", 2)]));
+        assert_eq!(stamped.get(), 1);
+        assert!(Arc::ptr_eq(&after["pool/ns/p"].section, &before["pool/ns/p"].section));
     }
 
     #[test]

@@ -2,10 +2,16 @@
 //! audience, and the API server says whose it is. Which ServiceAccount runs which gateway, the operator's
 //! own settings say; a sidecar is its pod, whatever it says of itself.
 
+use std::time::Duration;
+
 use http::{HeaderMap, StatusCode, header};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use kube::{Api, Client, api::PostParams};
 use llm_config::stream::AUDIENCE;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use crate::{
     inject::SIDECAR,
@@ -84,15 +90,27 @@ impl Identity {
     }
 }
 
+/// Proxies that are looked at, at once: each costs the API server a review, and the operator what it says it holds.
+const TURNS: usize = 32;
+/// An API server that hangs is not to keep those who wait for longer than that, and their turn.
+const REVIEW_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Checks proxies.
 pub struct Admission {
     client: Client,
     gateways: Gateways,
+    turns: Semaphore,
 }
 
 impl Admission {
     pub fn new(client: Client, gateways: Gateways) -> Self {
-        Self { client, gateways }
+        Self { client, gateways, turns: Semaphore::new(TURNS) }
+    }
+
+    /// Waits until a proxy may be looked at. One that hangs up meanwhile gives up its place in the queue.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.turns.acquire().await.ok()
     }
 
     /// Whose token the request carries.
@@ -107,8 +125,10 @@ impl Admission {
             },
             ..TokenReview::default()
         };
-        let reviewed =
-            Api::<TokenReview>::all(self.client.clone()).create(&PostParams::default(), &review).await;
+        let reviews = Api::<TokenReview>::all(self.client.clone());
+        let reviewed = timeout(REVIEW_TIMEOUT, reviews.create(&PostParams::default(), &review))
+            .await
+            .map_err(|_| Refusal::Unavailable("it does not answer".to_owned()))?;
         let status =
             reviewed.map_err(|error| Refusal::Unavailable(error.to_string()))?.status.unwrap_or_default();
         let for_us = status.audiences.iter().flatten().any(|audience| audience == AUDIENCE);

@@ -4,15 +4,20 @@ pub mod listing;
 pub mod versions;
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use llm_config::stream::{MOST_OPEN, Open, bounded};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 use super::Digests;
 use crate::{
@@ -24,6 +29,9 @@ use versions::{Kind, Versions};
 
 /// Names and reasons that a summary carries, at most.
 const TOLD: usize = 5;
+/// A proxy that has just come holds nothing yet, and takes no calls: it is counted when it has answered, or is late.
+/// Else each that comes would turn the status of all that it is to hold.
+const COMING: Duration = Duration::from_secs(4);
 
 /// Which proxy it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +71,8 @@ struct Proxy {
     holds: Arc<Digests>,
     /// When was published what it has been asked for and has not answered.
     behind: Option<Timestamp>,
+    /// When it came, until it has answered for the first time.
+    came: Option<Instant>,
     refused: Option<Vec<String>>,
     /// Its breakers that are not closed.
     open: Vec<Open>,
@@ -79,6 +89,8 @@ struct Proxies {
 /// All of them.
 pub struct Attached {
     proxies: Mutex<Proxies>,
+    /// What proxies said they hold, each such state once: a thousand that come back name the same.
+    known: Mutex<HashMap<u64, Weak<Digests>>>,
     changed: watch::Sender<()>,
     /// Apart, because breakers change on every proxy when a provider fails: who writes for each change of the other
     /// kind must not for these.
@@ -146,10 +158,26 @@ impl Attached {
                 by_name: BTreeMap::new(),
                 versions: Versions::new(metrics.clone()),
             }),
+            known: Mutex::default(),
             changed: watch::Sender::default(),
             breakers_changed: watch::Sender::default(),
             metrics,
         }
+    }
+
+    /// What a proxy says it holds, as the one allocation for all that say the same.
+    pub fn shared(&self, holds: Digests) -> Arc<Digests> {
+        let mut hasher = DefaultHasher::new();
+        holds.hash(&mut hasher);
+        let name = hasher.finish();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = known.get(&name).and_then(Weak::upgrade).filter(|known| **known == holds) {
+            return same;
+        }
+        known.retain(|_, known| known.strong_count() > 0);
+        let holds = Arc::new(holds);
+        known.insert(name, Arc::downgrade(&holds));
+        holds
     }
 
     /// Takes a proxy's place. The receiver ends when a later connection of the same proxy takes it.
@@ -158,7 +186,7 @@ impl Attached {
         name: ProxyName,
         fleet: Option<Fleet>,
         version: String,
-        holds: Digests,
+        holds: Arc<Digests>,
         open: Vec<Open>,
     ) -> (Place, oneshot::Receiver<()>) {
         let (replaced, until_replaced) = oneshot::channel();
@@ -166,21 +194,25 @@ impl Attached {
         proxies.connections += 1;
         let connection = proxies.connections;
         let version = versions::readable(version);
+        // One that only renews its stream has neither gone nor come.
+        let before = proxies.by_name.remove(&name);
+        if let Some(before) = &before {
+            proxies.versions.leave(&before.counted_as);
+        }
         let proxy = Proxy {
             fleet,
             connection,
             counted_as: proxies.versions.enter(name.kind(), &version),
             version,
-            since: Timestamp::now(),
-            holds: Arc::new(holds),
+            since: before.as_ref().map_or_else(Timestamp::now, |before| before.since),
+            holds,
             behind: None,
-            refused: None,
+            came: before.as_ref().map_or_else(|| Some(Instant::now()), |before| before.came),
+            refused: before.and_then(|before| before.refused),
             open: bounded(open),
             _replaced: replaced,
         };
-        if let Some(before) = proxies.by_name.insert(name.clone(), proxy) {
-            proxies.versions.leave(&before.counted_as);
-        }
+        proxies.by_name.insert(name.clone(), proxy);
         self.metrics.streams.set(i64::try_from(proxies.by_name.len()).unwrap_or(i64::MAX));
         self.changed.send_replace(());
         (Place { attached: self.clone(), name, connection }, until_replaced)
@@ -203,17 +235,22 @@ impl Attached {
         let mut open: BTreeMap<&Fleet, Vec<OpenOn>> = BTreeMap::new();
         for (name, proxy) in &proxies.by_name {
             let Some(fleet) = &proxy.fleet else { continue };
+            if proxy.came.is_some_and(|came| came.elapsed() < COMING) {
+                continue;
+            }
             let summary = summaries.entry(fleet.clone()).or_default();
-            let same =
-                |group: &&mut Group| Arc::ptr_eq(&group.holds, &proxy.holds) || group.holds == proxy.holds;
-            match summary.groups.iter_mut().find(same) {
+            let groups = &mut summary.groups;
+            // Those that hold the same hold one allocation, nearly always.
+            let place = groups.iter().position(|group| Arc::ptr_eq(&group.holds, &proxy.holds));
+            let place = place.or_else(|| groups.iter().position(|group| group.holds == proxy.holds));
+            match place.and_then(|place| groups.get_mut(place)) {
                 Some(group) => {
                     group.proxies += 1;
                     if group.names.len() < TOLD {
                         group.names.push(name.to_string());
                     }
                 }
-                None => summary.groups.push(Group {
+                None => groups.push(Group {
                     proxies: 1,
                     names: vec![name.to_string()],
                     holds: proxy.holds.clone(),
@@ -266,6 +303,7 @@ impl Place {
         self.update(|proxy| {
             proxy.holds = holds;
             proxy.behind = None;
+            proxy.came = None;
             proxy.refused = None;
         });
     }
@@ -282,6 +320,7 @@ impl Place {
         self.attached.metrics.refusals.inc();
         self.update(|proxy| {
             proxy.behind = None;
+            proxy.came = None;
             proxy.refused = Some(problems);
         });
     }
@@ -317,5 +356,47 @@ impl Drop for Place {
         }
         self.attached.metrics.streams.set(i64::try_from(proxies.by_name.len()).unwrap_or(i64::MAX));
         self.attached.changed.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(digest: &str) -> Digests {
+        Digests::from([("route/ns/a".to_owned(), digest.to_owned())])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_is_counted_when_it_has_answered_or_is_late() {
+        let attached = Arc::new(Attached::new(Arc::default()));
+        let fleet = Fleet::gateway("default");
+        let attach = |proxy: &str| {
+            let name = ProxyName::OfGateway { gateway: "default".to_owned(), proxy: proxy.to_owned() };
+            let held = attached.shared(holding("1"));
+            attached.attach(name, Some(fleet.clone()), "0.1.0".to_owned(), held, Vec::new())
+        };
+        let counted = || {
+            let groups = attached.summaries().remove(&fleet).unwrap_or_default().groups;
+            groups.iter().map(|group| group.proxies).sum::<usize>()
+        };
+        let ((fast, _until_replaced), (_slow, _until_slow_is)) = (attach("fast"), attach("slow"));
+        assert_eq!(counted(), 0);
+        fast.acknowledged(Arc::new(holding("2")));
+        assert_eq!(counted(), 1);
+        tokio::time::advance(COMING).await;
+        assert_eq!(counted(), 2);
+    }
+
+    #[test]
+    fn what_many_hold_is_held_once_and_only_as_long_as_somebody_does() {
+        let attached = Attached::new(Arc::default());
+        let (one, two) = (attached.shared(holding("1")), attached.shared(holding("1")));
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!(*attached.shared(holding("2")), holding("2"));
+        drop((one, two));
+        let _three = attached.shared(holding("3"));
+        let known = attached.known.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(known.len(), 1);
     }
 }

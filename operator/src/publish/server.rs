@@ -19,6 +19,10 @@ use super::stream::Streams;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Handshakes at once: when a thousand proxies come back together, they queue here and not in memory.
 const HANDSHAKES: usize = 64;
+/// What a proxy may say before it is listened to: a thousand that wait for their turn hold no more than that.
+const WINDOW: u32 = 16 * 1024;
+/// A proxy has one; one that has not noticed yet that it is over may have another.
+const STREAMS: u32 = 4;
 /// A dead proxy is noticed within the sum of these.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,6 +87,7 @@ pub async fn serve(
             });
             let mut http = http2::Builder::new(TokioExecutor::new());
             http.timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
+            http.initial_stream_window_size(WINDOW).max_concurrent_streams(STREAMS);
             if let Err(error) = http.serve_connection(TokioIo::new(tls), service).await {
                 tracing::debug!(%peer, %error, "a config stream broke");
             }

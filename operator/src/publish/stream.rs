@@ -9,12 +9,11 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::Incoming;
 use llm_config::{
-    exposed,
-    section::{CALLERS, Digest, Stamped, Update},
+    section::{CALLERS, Digest, Stamped},
     stream::{FromProxy, LIFETIME, Line, Lines, PATH},
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -22,6 +21,7 @@ use super::{
     Digests, Target, Targets,
     admit::{Admission, PodIdentity, Refusal},
     attached::{Attached, Place},
+    delta::PIECES,
     member::Member,
 };
 use crate::{compile::fleet::Fleet, metrics::Metrics};
@@ -33,6 +33,10 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 const KNOWN_WITHIN: Duration = Duration::from_secs(3);
 /// A proxy that does not answer an update for so long is hung up on.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Updates that are long, such as the first of a proxy that holds nothing: so many are under way at once. A thousand
+/// side by side would all be late; one after another most are early, and none is hung up on.
+const LONG: usize = 64 * 1024;
+static LONG_AT_ONCE: Semaphore = Semaphore::const_new(64);
 
 type Updates = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 /// The body of a reply.
@@ -93,10 +97,11 @@ impl Streams {
     async fn open(self: Arc<Self>, request: Request<Incoming>) -> Result<Updates, (StatusCode, String)> {
         let refused = |refusal: Refusal| (refusal.status(), refusal.to_string());
         let (parts, body) = request.into_parts();
+        let turn = self.admission.turn().await;
         let identity = self.admission.identify(&parts.headers).await.map_err(refused)?;
         let mut messages = Messages { body, lines: Lines::new(LONGEST_MESSAGE) };
         let hello = timeout(HELLO_TIMEOUT, messages.next()).await;
-        let (proxy, gateway, version, holds, open) = match hello {
+        let (proxy, gateway, version, mut holds, open) = match hello {
             Ok(Ok(FromProxy::Hello { proxy, gateway, version, holds, open })) => {
                 (proxy, gateway, version, holds, open)
             }
@@ -106,6 +111,10 @@ impl Streams {
             Ok(Err(error)) => return Err((StatusCode::BAD_REQUEST, error.to_string())),
             Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "no hello came".to_owned())),
         };
+        // What is a sidecar's alone is told apart: what it shares with others is held once.
+        let own = if gateway.is_none() { holds.remove(CALLERS) } else { None };
+        let holds = self.attached.shared(holds);
+        drop(turn);
         let member = match gateway {
             Some(gateway) => {
                 self.admission.authorize(&identity, &gateway).map_err(refused)?;
@@ -121,18 +130,16 @@ impl Streams {
         let name = member.name();
         let fleet = member.fleet(&self.targets.borrow());
         tracing::info!(proxy = %name, fleet = fleet.as_ref().map(tracing::field::display), version, "a proxy is attached");
-        // What is the proxy's alone is told apart: what it shares is compared by one allocation.
-        let mut shared = holds;
-        let own = member.pod().and_then(|_| shared.remove(CALLERS));
         let (place, replaced) =
-            self.attached.attach(name.clone(), fleet.clone(), version, shared.clone(), open);
-        let (updates, body) = mpsc::channel(1);
+            self.attached.attach(name.clone(), fleet.clone(), version, holds.clone(), open);
+        // An update finds room at once: it is sent when the one before it has been answered.
+        let (updates, body) = mpsc::channel(PIECES);
         let conversation = Conversation {
             targets: self.targets.clone(),
             member,
             ends: Instant::now() + self.lifetime,
             fleet,
-            holds: Arc::new(shared),
+            holds,
             holds_of_own: own,
             refused: None,
             generation: 0,
@@ -216,11 +223,10 @@ impl Conversation {
     /// Leads the proxy to what it should hold.
     async fn lead_to(&mut self, target: &Target, own: Option<Stamped>) -> Result<(), Ended> {
         let own_digest = own.as_ref().map(|own| own.digest.clone());
-        let own = own.filter(|_| own_digest != self.holds_of_own).map(|own| (CALLERS.to_owned(), own));
-        let update =
-            Update::between(self.generation + 1, &self.holds, &target.sections, &own.into_iter().collect());
+        let own = own.filter(|_| own_digest != self.holds_of_own);
+        let delta = target.delta_from(&self.holds);
         // The first update is sent though it be empty: the proxy is ready by it.
-        if self.generation > 0 && update.is_empty() {
+        if self.generation > 0 && delta.is_empty() && own.is_none() {
             // Most changes are others'.
             if !Arc::ptr_eq(&self.holds, &target.digests) {
                 self.holds = target.digests.clone();
@@ -235,8 +241,9 @@ impl Conversation {
         if self.refused.as_ref().is_some_and(same) {
             return Ok(());
         }
+        let own = own.as_ref().map(|own| (CALLERS, own));
         self.place.asked(target.published);
-        if self.send(&update).await? {
+        if self.send(delta.line(self.generation + 1, own)).await? {
             (self.holds, self.holds_of_own) = wanted;
             self.refused = None;
             self.place.acknowledged(target.digests.clone());
@@ -246,14 +253,16 @@ impl Conversation {
         Ok(())
     }
 
-    /// Sends an update, and tells whether the proxy has taken it.
-    async fn send(&mut self, update: &Update) -> Result<bool, Ended> {
-        self.generation = update.generation;
-        let generation = update.generation;
-        // Strings and numbers only: it can't fail.
-        let mut line = exposed(|| serde_json::to_vec(update)).unwrap_or_default();
-        line.push(b'\n');
-        self.updates.send(line.into()).await.map_err(|_| Ended::HungUp)?;
+    /// Sends the next update, and tells whether the proxy has taken it.
+    async fn send(&mut self, line: Vec<Bytes>) -> Result<bool, Ended> {
+        self.generation += 1;
+        let generation = self.generation;
+        let long = line.iter().map(Bytes::len).sum::<usize>() > LONG;
+        // It is never closed.
+        let _turn = if long { LONG_AT_ONCE.acquire().await.ok() } else { None };
+        for piece in line {
+            self.updates.send(piece).await.map_err(|_| Ended::HungUp)?;
+        }
         let answer = timeout(ANSWER_TIMEOUT, self.messages.answer(&self.place))
             .await
             .map_err(|_| Ended::NoAnswer { generation })??;

@@ -1,6 +1,6 @@
 //! One connection to the operator, from TCP to the answered hello.
 
-use std::{convert::Infallible, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
@@ -31,9 +31,16 @@ use super::{
 use crate::{shared::Handle, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the connection to the operator's answer. It lets proxies in one after another, and when a thousand come at once
+/// the last of them wait: who hung up would only join the queue again, at its end. That the operator is there is heard
+/// by its pings.
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 /// A dead operator is noticed within the sum of these.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+type RequestBody = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
+type Sender = http2::SendRequest<RequestBody>;
 
 /// A stream that the operator has accepted.
 pub struct Link {
@@ -79,54 +86,21 @@ impl Link {
     /// # Errors
     /// Why there is none.
     pub async fn open(settings: &StreamSettings, handle: &Handle, held: &Held) -> Result<Self, StreamError> {
-        let opened = timeout(CONNECT_TIMEOUT, Self::opened(settings, handle, held)).await;
-        opened.unwrap_or_else(|_| {
-            Err(StreamError::Connect {
-                operator: settings.operator.to_string(),
-                error: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
-            })
-        })
+        let late = |limit: Duration| failed(settings, &format!("no answer within {} s", limit.as_secs()));
+        let (sender, token) =
+            timeout(CONNECT_TIMEOUT, connect(settings)).await.map_err(|_| late(CONNECT_TIMEOUT))??;
+        let accepted = timeout(TURN_TIMEOUT, Self::accepted(settings, handle, held, sender, &token)).await;
+        accepted.map_err(|_| late(TURN_TIMEOUT))?
     }
 
-    async fn opened(settings: &StreamSettings, handle: &Handle, held: &Held) -> Result<Self, StreamError> {
+    async fn accepted(
+        settings: &StreamSettings,
+        handle: &Handle,
+        held: &Held,
+        mut sender: Sender,
+        token: &str,
+    ) -> Result<Self, StreamError> {
         let authority = settings.operator.authority().ok_or(StreamError::Address)?;
-        let failed = |error: String| StreamError::Connect { operator: settings.operator.to_string(), error };
-        let file_error =
-            |file: &PathBuf, error: String| StreamError::File { file: file.display().to_string(), error };
-
-        let token = std::fs::read_to_string(&settings.token_file)
-            .map_err(|e| file_error(&settings.token_file, e.to_string()))?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(&settings.ca)
-            .map_err(|e| file_error(&settings.ca, e.to_string()))?
-        {
-            let certificate = certificate.map_err(|e| file_error(&settings.ca, e.to_string()))?;
-            roots.add(certificate).map_err(|e| file_error(&settings.ca, e.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(file_error(&settings.ca, "it holds no certificate in PEM".to_owned()));
-        }
-        let mut config = tls::client_config(roots).map_err(|e| failed(e.to_string()))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-
-        let tcp = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(443)))
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        tcp.set_nodelay(true).map_err(|e| failed(e.to_string()))?;
-        let name = ServerName::try_from(authority.host().to_owned()).map_err(|_| StreamError::Address)?;
-        let tls = TlsConnector::from(Arc::new(config))
-            .connect(name, tcp)
-            .await
-            .map_err(|e: io::Error| failed(e.to_string()))?;
-        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .handshake(TokioIo::new(tls))
-            .await?;
-        // It ends with the stream; what went wrong is told there.
-        tokio::spawn(connection);
-
         let (answers, body) = mpsc::channel::<Bytes>(4);
         let open = breakers::open(handle.healths());
         let hello = FromProxy::Hello {
@@ -140,7 +114,7 @@ impl Link {
         let request = Request::post(format!("https://{authority}{PATH}"))
             .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
             .body(request_body(body))
-            .map_err(|e| failed(e.to_string()))?;
+            .map_err(|e| failed(settings, &e))?;
         let response = sender.send_request(request).await?;
         let (parts, body) = response.into_parts();
         if parts.status != StatusCode::OK {
@@ -159,9 +133,50 @@ impl Link {
     }
 }
 
-fn request_body(
-    answers: mpsc::Receiver<Bytes>,
-) -> StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>> {
+/// Connects, and reads the token that is shown then.
+async fn connect(settings: &StreamSettings) -> Result<(Sender, String), StreamError> {
+    let authority = settings.operator.authority().ok_or(StreamError::Address)?;
+    let file_error =
+        |file: &PathBuf, error: String| StreamError::File { file: file.display().to_string(), error };
+
+    let token = std::fs::read_to_string(&settings.token_file)
+        .map_err(|e| file_error(&settings.token_file, e.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in
+        CertificateDer::pem_file_iter(&settings.ca).map_err(|e| file_error(&settings.ca, e.to_string()))?
+    {
+        let certificate = certificate.map_err(|e| file_error(&settings.ca, e.to_string()))?;
+        roots.add(certificate).map_err(|e| file_error(&settings.ca, e.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(file_error(&settings.ca, "it holds no certificate in PEM".to_owned()));
+    }
+    let mut config = tls::client_config(roots).map_err(|e| failed(settings, &e))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+
+    let tcp = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(443)))
+        .await
+        .map_err(|e| failed(settings, &e))?;
+    tcp.set_nodelay(true).map_err(|e| failed(settings, &e))?;
+    let name = ServerName::try_from(authority.host().to_owned()).map_err(|_| StreamError::Address)?;
+    let tls =
+        TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|e| failed(settings, &e))?;
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .handshake(TokioIo::new(tls))
+        .await?;
+    // It ends with the stream; what went wrong is told there.
+    tokio::spawn(connection);
+    Ok((sender, token))
+}
+
+fn failed(settings: &StreamSettings, error: &dyn fmt::Display) -> StreamError {
+    StreamError::Connect { operator: settings.operator.to_string(), error: error.to_string() }
+}
+
+fn request_body(answers: mpsc::Receiver<Bytes>) -> RequestBody {
     StreamBody::new(
         stream::unfold(answers, async |mut answers| Some((Ok(Frame::data(answers.recv().await?)), answers)))
             .boxed(),

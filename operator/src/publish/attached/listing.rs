@@ -159,7 +159,9 @@ mod tests {
 
     fn attach(attached: &Arc<Attached>, proxy: &str, holds: &[(&str, &str)]) -> Place {
         let name = ProxyName::OfGateway { gateway: "g".to_owned(), proxy: proxy.to_owned() };
-        attached.attach(name, Some(Fleet::gateway("g")), "0.1.0".to_owned(), digests(holds), Vec::new()).0
+        attached
+            .attach(name, Some(Fleet::gateway("g")), "0.1.0".to_owned(), Arc::new(digests(holds)), Vec::new())
+            .0
     }
 
     fn states(attached: &Attached, targets: &Targets) -> Vec<(State, usize)> {
@@ -196,7 +198,7 @@ mod tests {
         let attached = Arc::new(Attached::new(Arc::new(Metrics::default())));
         let _place = attach(&attached, "a", &[]);
         let pod = ProxyName::Sidecar(ObjectName::new("shop", "web"));
-        let _sidecar = attached.attach(pod, None, "0.0.9".to_owned(), Digests::new(), Vec::new()).0;
+        let _sidecar = attached.attach(pod, None, "0.0.9".to_owned(), Arc::default(), Vec::new()).0;
         let (proxies, omitted) = attached.listed(None);
         let kinds: Vec<(&str, Kind)> =
             proxies.iter().map(|proxy| (proxy.name.as_str(), proxy.kind)).collect();

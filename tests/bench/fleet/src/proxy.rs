@@ -27,6 +27,7 @@ use crate::{
 
 // Those of `llm-proxy`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(3);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -73,6 +74,8 @@ pub struct Proxy {
 }
 
 type Answers = mpsc::Sender<Bytes>;
+type RequestBody = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
+type Sender = http2::SendRequest<RequestBody>;
 
 impl Proxy {
     pub fn new(identity: Identity, shared: Arc<Shared>) -> Self {
@@ -104,8 +107,11 @@ impl Proxy {
 
     async fn connection(&self) -> Result<Infallible, String> {
         self.progress().attempts += 1;
+        let sender = timeout(CONNECT_TIMEOUT, self.connect())
+            .await
+            .map_err(|_| "no connection in time".to_owned())??;
         let (mut updates, answers) =
-            timeout(CONNECT_TIMEOUT, self.open()).await.map_err(|_| "no answer in time".to_owned())??;
+            timeout(TURN_TIMEOUT, self.open(sender)).await.map_err(|_| "no answer in time".to_owned())??;
         let mut lines = Lines::new(LONGEST_LINE);
         let mut first = true;
         loop {
@@ -133,14 +139,13 @@ impl Proxy {
         }
     }
 
-    async fn open(&self) -> Result<(Incoming, Answers), String> {
-        let failed = |error: &dyn std::fmt::Display| error.to_string();
+    async fn connect(&self) -> Result<Sender, String> {
         let stream = TcpStream::connect(self.shared.operator).await.map_err(|error| failed(&error))?;
         stream.set_nodelay(true).map_err(|error| failed(&error))?;
         let counted = Counted { stream, bytes: self.bytes.clone() };
         let name = ServerName::from(self.shared.operator.ip());
         let tls = self.shared.tls.connect(name, counted).await.map_err(|error| failed(&error))?;
-        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
@@ -148,6 +153,10 @@ impl Proxy {
             .await
             .map_err(|error| failed(&error))?;
         tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    async fn open(&self, mut sender: Sender) -> Result<(Incoming, Answers), String> {
         let (answers, body) = mpsc::channel::<Bytes>(4);
         let hello = FromProxy::Hello {
             proxy: self.identity.name.clone(),
@@ -176,9 +185,11 @@ impl Proxy {
     }
 }
 
-fn request_body(
-    answers: mpsc::Receiver<Bytes>,
-) -> StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>> {
+fn failed(error: &dyn std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn request_body(answers: mpsc::Receiver<Bytes>) -> RequestBody {
     let next =
         async |mut answers: mpsc::Receiver<Bytes>| Some((Ok(Frame::data(answers.recv().await?)), answers));
     StreamBody::new(stream::unfold(answers, next).boxed())
