@@ -28,12 +28,9 @@ pub async fn run(
     metrics: Arc<Metrics>,
 ) {
     let mut problems = Vec::new();
-    let mut last = None;
     loop {
         // Nothing to go by while a Secret is looked at for the first time; the bell rings after it.
-        // Most events of pods change nothing that is looked at.
-        if let Some(observed) = cluster.observe().filter(|observed| last.as_ref() != Some(observed)) {
-            last = Some(observed.clone());
+        if let Some(observed) = cluster.observe().and_then(|observed| news(&outcomes, observed)) {
             let begun = Instant::now();
             let compiled = compile(&observed);
             metrics.compiles.inc();
@@ -48,12 +45,31 @@ pub async fn run(
             }
             let targets = publisher.publish(&compiled.documents, sidecars(&compiled, &observed));
             metrics.ready.set(1);
-            // Our own status writes come back as events; the reporter finds nothing to write then.
-            outcomes.send_replace(Some(Arc::new(Outcome { observed, compiled, targets })));
+            outcomes.send_replace(Some(Arc::new(Outcome {
+                observed,
+                compiled: Arc::new(compiled),
+                targets,
+            })));
         }
         changed.notified().await;
         tokio::time::sleep(DEBOUNCE).await;
     }
+}
+
+/// What there is to compile, if anything. Most events change nothing that compile looks at: our own writes of status
+/// come back as such. Who begins to lead compares with the statuses that there are, so those are kept, and wake nobody.
+fn news(outcomes: &watch::Sender<Option<Arc<Outcome>>>, observed: Observed) -> Option<Observed> {
+    let last = outcomes.borrow().clone();
+    let Some(last) = last.filter(|last| last.observed.compiles_like(&observed)) else {
+        return Some(observed);
+    };
+    let Outcome { compiled, targets, .. } = last.as_ref();
+    let outcome = Outcome { observed, compiled: compiled.clone(), targets: targets.clone() };
+    outcomes.send_if_modified(|outcomes| {
+        *outcomes = Some(Arc::new(outcome));
+        false
+    });
+    None
 }
 
 fn sidecars(compiled: &Compiled, observed: &Observed) -> BTreeMap<ObjectName, Sidecar> {

@@ -16,6 +16,7 @@ use std::{
     sync::Arc,
 };
 
+use kube::Resource;
 use llm_config::TokenKey;
 use llm_crds::{LLMRoute, ProviderPool};
 
@@ -110,8 +111,19 @@ pub struct Issuer {
     pub keys: Vec<TokenKey>,
 }
 
+/// Whether these are the same objects by their specs: the API server counts the changes of a spec, and of nothing else.
+fn same<K: Resource>(ours: &[Arc<K>], others: &[Arc<K>]) -> bool {
+    let counted = |object: &K| object.meta().uid.is_some() && object.meta().generation.is_some();
+    ours.len() == others.len()
+        && ours.iter().zip(others).all(|(ours, other)| {
+            let (mine, its) = (ours.meta(), other.meta());
+            Arc::ptr_eq(ours, other)
+                || counted(ours) && mine.uid == its.uid && mine.generation == its.generation
+        })
+}
+
 /// All that compile looks at.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Observed {
     pub routes: Vec<Arc<LLMRoute>>,
     pub pools: Vec<Arc<ProviderPool>>,
@@ -129,6 +141,20 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Whether compile makes the same of both: statuses and notes may differ.
+    #[must_use]
+    pub fn compiles_like(&self, other: &Self) -> bool {
+        let Self { routes, pools, namespaces, secrets, config_maps, gateways, issuer, sidecars } = self;
+        same(routes, &other.routes)
+            && same(pools, &other.pools)
+            && *namespaces == other.namespaces
+            && *secrets == other.secrets
+            && *config_maps == other.config_maps
+            && *gateways == other.gateways
+            && *issuer == other.issuer
+            && *sidecars == other.sidecars
+    }
+
     /// The Secrets that the pools and the gateways refer to.
     #[must_use]
     pub fn wanted_secrets(&self) -> BTreeSet<ObjectName> {

@@ -38,6 +38,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Changes within this are one write.
 const GATHER: Duration = Duration::from_millis(50);
+/// Between two writes: what a thousand proxies hold is long.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The summaries of all other replicas.
 pub struct Replicas {
@@ -144,6 +146,7 @@ pub async fn tell(
     // A replica of the same name may have told something in an earlier life.
     let mut told = true;
     loop {
+        let free = Instant::now() + PAUSE;
         if !*leading.borrow_and_update() {
             told = true;
             if let Err(error) = write(&api, &name, &attached.summaries()).await {
@@ -159,7 +162,10 @@ pub async fn tell(
             _ = leading.changed() => {}
             _ = stop.wait_for(|stop| *stop) => break,
         }
-        tokio::time::sleep(GATHER).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(free.max(Instant::now() + GATHER)) => {}
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
     }
     // Else it is dropped when its patience ends.
     let _gone = api.delete(&name, &DeleteParams::default()).await;

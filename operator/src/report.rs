@@ -2,6 +2,7 @@
 //! leader alone and only when they differ, and an Event where something turned.
 
 mod health;
+mod pace;
 mod programmed;
 mod write;
 
@@ -24,7 +25,7 @@ use llm_crds::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::Instant,
+    time::{Instant, timeout_at},
 };
 
 use crate::{
@@ -38,10 +39,13 @@ use crate::{
     replicas::Replicas,
 };
 use health::{Health, Pace};
+use pace::Look;
 use write::{Write, Writer};
 
-/// What happens within this is one write: proxies answer within a few milliseconds of each other.
+/// Proxies answer within a few milliseconds of each other: when none has for so long, or some go on for so much longer,
+/// what they said is one write.
 const GATHER: Duration = Duration::from_millis(50);
+const LONGEST_GATHER: Duration = Duration::from_millis(500);
 /// After a write that failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// Replicas that are gone are noticed at this pace though nothing changes.
@@ -53,7 +57,7 @@ const LONGEST_NOTE: usize = 1000;
 #[derive(Debug)]
 pub struct Outcome {
     pub observed: Observed,
-    pub compiled: Compiled,
+    pub compiled: Arc<Compiled>,
     pub targets: Arc<Targets>,
 }
 
@@ -67,11 +71,18 @@ pub struct Reporter {
     routes: Written<LLMRouteStatus>,
     pools: Written<ProviderPoolStatus>,
     healths: Pace,
+    started: Instant,
 }
 
-/// The status that was last written, and the UID of the object: one of the same name that takes its
-/// place has none of it.
-type Written<S> = HashMap<ObjectName, (Option<String>, S)>;
+/// What was last written of each object.
+type Written<S> = HashMap<ObjectName, Last<S>>;
+
+struct Last<S> {
+    /// One of the same name that takes its place has none of it.
+    uid: Option<String>,
+    status: S,
+    at: Instant,
+}
 
 impl Reporter {
     pub fn new(
@@ -85,7 +96,8 @@ impl Reporter {
             EventReporter { controller: "llm-operator".to_owned(), instance: Some(identity.to_owned()) };
         let recorder = Recorder::new(client.clone(), reporter);
         let (routes, pools, healths) = Default::default();
-        Self { client, recorder, attached, replicas, metrics, routes, pools, healths }
+        let started = Instant::now();
+        Self { client, recorder, attached, replicas, metrics, routes, pools, healths, started }
     }
 
     /// Reports for as long as the operator runs and leads.
@@ -101,15 +113,10 @@ impl Reporter {
             let outcome = outcomes.borrow_and_update().clone();
             attached.mark_unchanged();
             breakers.mark_unchanged();
-            let mut pause = REVIEW;
+            let mut next = Instant::now() + REVIEW;
             if *leading.borrow_and_update() {
-                if let Some(outcome) = outcome
-                    && !self.report(&outcome).await
-                {
-                    pause = RETRY;
-                }
-                if let Some(due) = self.healths.due() {
-                    pause = pause.min(due.duration_since(Instant::now()));
+                if let Some(outcome) = outcome {
+                    next = next.min(self.report(&outcome).await);
                 }
             } else {
                 self.replicas.look();
@@ -124,26 +131,27 @@ impl Reporter {
                 _ = breakers.changed() => {}
                 _ = leading.changed() => {}
                 () = replicas_changed.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep_until(next) => {}
             }
-            tokio::time::sleep(GATHER).await;
+            quiet(&mut attached).await;
         }
     }
 
-    /// Whether all that had to be written is.
-    async fn report(&mut self, outcome: &Outcome) -> bool {
+    /// Writes what is to be written now, and tells when to look again though nothing happens.
+    async fn report(&mut self, outcome: &Outcome) -> Instant {
         let mut summaries: Vec<Summaries> = self.replicas.summaries();
         summaries.push(self.attached.summaries());
         let proxies = programmed::Proxies { targets: &outcome.targets, summaries: &summaries };
         let now = Time(Timestamp::now());
+        let mut look = Look::new(Instant::now(), self.started);
         let Outcome { observed, compiled, .. } = outcome;
         let healths = &mut self.healths;
         healths.retain(|name| compiled.pools.contains_key(name));
 
-        let routes = changes(&observed.routes, &mut self.routes, |name, route, before| {
+        let routes = changes(&observed.routes, &mut self.routes, &mut look, |name, route, before| {
             Some(route_status(compiled.routes.get(name)?, name, route, before, &proxies, &now))
         });
-        let pools = changes(&observed.pools, &mut self.pools, |name, pool, before| {
+        let pools = changes(&observed.pools, &mut self.pools, &mut look, |name, pool, before| {
             let outcome = compiled.pools.get(name)?;
             let health = Health::of(name, &pool.spec, &outcome.fleets, &summaries);
             let health = healths.paced(name, health, Instant::now());
@@ -153,19 +161,34 @@ impl Reporter {
         let routes_written = writer.write_all(routes, &mut self.routes).await;
         let pools_written = writer.write_all(pools, &mut self.pools).await;
         self.replicas.sweep().await;
-        routes_written && pools_written
+        let retry = (!routes_written || !pools_written).then(|| Instant::now() + RETRY);
+        let due = [look.due(), self.healths.due(), retry].into_iter().flatten().min();
+        due.unwrap_or_else(|| Instant::now() + REVIEW)
     }
 }
 
-/// The statuses that differ from what was last written, or, before this replica wrote, from what is there.
+/// Waits until the proxies have said what they have to say.
+async fn quiet(attached: &mut watch::Receiver<()>) {
+    let longest = Instant::now() + LONGEST_GATHER;
+    while Instant::now() < longest {
+        let end = longest.min(Instant::now() + GATHER);
+        if !matches!(timeout_at(end, attached.changed()).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+/// The statuses to write now, of those that differ from what was last written, or, before this replica wrote, from what
+/// is there.
 fn changes<K>(
     objects: &[Arc<K>],
     written: &mut Written<K::Status>,
+    look: &mut Look,
     mut judge: impl FnMut(&ObjectName, &K, Option<&K::Status>) -> Option<(K::Status, Vec<Event>)>,
 ) -> Vec<Write<K>>
 where
     K: Resource + HasStatus,
-    K::Status: PartialEq,
+    K::Status: pace::Status,
 {
     let names: BTreeSet<ObjectName> = objects.iter().map(|object| ObjectName::of(object.as_ref())).collect();
     written.retain(|name, _| names.contains(name));
@@ -173,10 +196,11 @@ where
         .iter()
         .filter_map(|object| {
             let name = ObjectName::of(object.as_ref());
-            let own = written.get(&name).filter(|(uid, _)| *uid == object.meta().uid);
-            let before = own.map(|(_, status)| status).or(object.status());
+            let own = written.get(&name).filter(|last| last.uid == object.meta().uid);
+            let before = own.map(|last| &last.status).or(object.status());
             let (status, events) = judge(&name, object, before)?;
-            (before != Some(&status)).then(|| Write { object: object.clone(), status, events })
+            let write = before != Some(&status) && look.takes(&status, before, own.map(|last| last.at));
+            write.then(|| Write { object: object.clone(), status, events })
         })
         .collect()
 }

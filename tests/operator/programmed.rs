@@ -35,16 +35,21 @@ async fn routes_come_change_and_go_on_two_proxies() {
     installation.route_condition("chat", "Programmed", "True", "Programmed").await;
     assert_eq!(installation.row("llmr", "chat").await[1..4], ["fast", "ai/pool", "2/2"]);
 
-    // What nothing has changed is not written again.
+    // What changes nothing is neither compiled nor written again, whatever others write into the object; the labels of
+    // a namespace are looked at, and come after it.
     let writes = operator.metric("llm_operator_status_writes_total").await;
-    installation.cluster.kubectl(&["label", "llmroute", "chat", "-n", "ai", "team=a"]).await;
     let compiles = operator.metric("llm_operator_compiles_total").await;
-    installation.cluster.kubectl(&["label", "llmroute", "chat", "-n", "ai", "team=b", "--overwrite"]).await;
-    eventually("the label is seen", WITHIN, async || {
+    installation.cluster.kubectl(&["label", "llmroute", "chat", "-n", "ai", "team=a"]).await;
+    let taken =
+        Patch::Merge(json!({"status": {"summary": {"models": "", "pools": "", "programmed": "0/7"}}}));
+    installation.routes().patch_status("chat", &PatchParams::default(), &taken).await.unwrap();
+    installation.cluster.kubectl(&["label", "namespace", "ai", "team=a"]).await;
+    eventually("the namespace's label is seen", WITHIN, async || {
         let now = operator.metric("llm_operator_compiles_total").await;
         if now > compiles { Ok(()) } else { Err(now.to_string()) }
     })
     .await;
+    assert_eq!(operator.metric("llm_operator_compiles_total").await, compiles + 1.0);
     assert_eq!(operator.metric("llm_operator_status_writes_total").await, writes);
 
     installation.delete_route("chat").await;

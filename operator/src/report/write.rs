@@ -12,8 +12,9 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::Written;
+use super::{Last, Written};
 use crate::{FIELD_MANAGER, metrics::Metrics, observe::ObjectName};
 
 /// Statuses written at once.
@@ -52,7 +53,10 @@ impl Writer<'_> {
         for (result, write) in results {
             let name = ObjectName::of(write.object.as_ref());
             match result {
-                Ok(()) => drop(written.insert(name, (write.object.meta().uid.clone(), write.status))),
+                Ok(()) => {
+                    let uid = write.object.meta().uid.clone();
+                    written.insert(name, Last { uid, status: write.status, at: Instant::now() });
+                }
                 Err(error) => {
                     self.metrics.status_errors.inc();
                     tracing::warn!(object = %name, kind = %K::kind(&()), %error, "can't write a status; it will be tried again");
