@@ -95,8 +95,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     ));
     let (outcomes, reported) = watch::channel(None);
     let injection = args.injection(&namespace)?;
-    let sidecars =
-        Sidecars::watch(client.clone(), injection.is_some(), &namespace, &identity, metrics.clone());
+    let sidecars = Sidecars::watch(&client, injection.is_some(), &namespace, &identity, metrics.clone());
     tokio::spawn(sidecars.keep(bundle.clone(), publisher.subscribe(), led.clone()));
     let admissions = match args.webhook {
         Some(address) => {

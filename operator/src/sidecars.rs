@@ -44,7 +44,7 @@ struct Asking {
 impl Sidecars {
     /// `injecting`: new pods get sidecars too.
     pub fn watch(
-        client: Client,
+        client: &Client,
         injecting: bool,
         namespace: &str,
         identity: &str,
