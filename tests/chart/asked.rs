@@ -41,5 +41,5 @@ pub async fn all_is_told(release: &Release) {
         if told.contains("\n0 errors, 0 warnings\n") { Ok(told) } else { Err(told) }
     })
     .await;
-    assert!(told.contains("2 webhooks are trusted and answered"), "{told}");
+    assert!(told.contains("3 webhooks are trusted and answered"), "{told}");
 }
