@@ -19,6 +19,8 @@ use crate::{stage::identify::excerpt, tls};
 /// Of what a name may be made, at most: SPIFFE's own bound.
 const LONGEST_NAME: usize = 2048;
 
+const SPIFFE: &str = "spiffe://";
+
 /// Whom a certificate speaks of, and until when, in seconds since 1970.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Subject {
@@ -181,13 +183,21 @@ impl Signers {
             .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None })
             .collect();
         let name = match uris.as_slice() {
-            [id] if id.starts_with("spiffe://") => self.spiffe(id)?,
-            several if several.iter().any(|uri| uri.starts_with("spiffe://")) => {
+            [id] if id.starts_with(SPIFFE) => self.spiffe(id)?,
+            several if several.iter().any(|uri| uri.starts_with(SPIFFE)) => {
                 return Err(Refusal::ManyUris);
             }
             _ => {
                 let name = certificate.subject().iter_common_name().next();
-                Name::Other(name.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned())
+                let name = name.and_then(|name| name.as_str().ok()).unwrap_or_default();
+                // It looks like the ID of a trust domain for which its authority need not sign.
+                if name.get(..SPIFFE.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(SPIFFE)) {
+                    return Err(Refusal::TrustDomain {
+                        id: excerpt(name),
+                        domain: self.trust_domain.clone(),
+                    });
+                }
+                Name::Other(name.to_owned())
             }
         };
         match &name {
@@ -201,7 +211,7 @@ impl Signers {
     }
 
     fn spiffe(&self, id: &str) -> Result<Name, Refusal> {
-        let rest = id.strip_prefix("spiffe://").unwrap_or_default();
+        let rest = id.strip_prefix(SPIFFE).unwrap_or_default();
         let (domain, path) = rest.split_once('/').unwrap_or((rest, ""));
         if self.trust_domain.as_deref() != Some(domain) {
             return Err(Refusal::TrustDomain { id: excerpt(id), domain: self.trust_domain.clone() });

@@ -91,6 +91,13 @@ fn a_spiffe_id_is_a_service_account_where_its_authority_signs_for_the_domain() {
     assert!(refused.to_string().contains("the trust domain 'cluster.local'"), "{refused}");
     let refused = subject(&sets, &[client(&mesh, "", &[web, "https://web"])]).unwrap_err();
     assert_eq!(refused, Refusal::ManyUris);
+    // Nor does a common name that looks like one.
+    for id in ["spiffe://cluster.local/billing", "SPIFFE://cluster.local/billing"] {
+        for authority in [&partner, &mesh] {
+            let refused = subject(&sets, &[client(authority, id, &[])]).unwrap_err();
+            assert!(matches!(refused, Refusal::TrustDomain { .. }), "{refused}");
+        }
+    }
     // A URI that is no SPIFFE ID says nothing.
     let named = subject(&sets, &[client(&partner, "partner", &["https://partner"])]).unwrap().name;
     assert_eq!(named, Name::Other("partner".to_owned()));
