@@ -114,8 +114,7 @@ impl Follower<'_> {
                     continue;
                 }
                 () = link.renewal.due() => {
-                    // The operator takes the one for the other: at no time is this proxy away.
-                    match Link::open(self.settings, self.handle, self.held).await {
+                    match link.renewed(self.settings, self.handle, self.held).await {
                         Ok(next) => link = next,
                         Err(error) => {
                             tracing::warn!(%error, "no newer config stream; this one goes on");

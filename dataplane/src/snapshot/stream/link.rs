@@ -1,6 +1,6 @@
 //! One connection to the operator, from TCP to the answered hello.
 
-use std::{convert::Infallible, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
@@ -35,6 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// the last of them wait: who hung up would only join the queue again, at its end. That the operator is there is heard
 /// by its pings.
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Meanwhile nothing is heard on the stream that there is.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// A dead operator is noticed within the sum of these.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +46,7 @@ type Sender = http2::SendRequest<RequestBody>;
 
 /// A stream that the operator has accepted.
 pub struct Link {
+    sender: Sender,
     pub updates: Incoming,
     pub lines: Lines,
     pub answers: mpsc::Sender<Bytes>,
@@ -93,6 +96,23 @@ impl Link {
         accepted.map_err(|_| late(TURN_TIMEOUT))?
     }
 
+    /// The next one, with the token of now, over the same connection: it goes to the same operator, which takes the one
+    /// for the other at once, so that nobody sees this proxy go and come.
+    ///
+    /// # Errors
+    /// Why there is none; this one goes on.
+    pub async fn renewed(
+        &self,
+        settings: &StreamSettings,
+        handle: &Handle,
+        held: &Held,
+    ) -> Result<Self, StreamError> {
+        let token = token(settings)?;
+        let accepted = Self::accepted(settings, handle, held, self.sender.clone(), &token);
+        let late = || failed(settings, &format!("no answer within {} s", RENEWAL_TIMEOUT.as_secs()));
+        timeout(RENEWAL_TIMEOUT, accepted).await.map_err(|_| late())?
+    }
+
     async fn accepted(
         settings: &StreamSettings,
         handle: &Handle,
@@ -124,6 +144,7 @@ impl Link {
             return Err(StreamError::Refused { status: parts.status, message });
         }
         Ok(Self {
+            sender,
             updates: body,
             lines: Lines::new(settings.max_config_bytes),
             answers,
@@ -136,11 +157,7 @@ impl Link {
 /// Connects, and reads the token that is shown then.
 async fn connect(settings: &StreamSettings) -> Result<(Sender, String), StreamError> {
     let authority = settings.operator.authority().ok_or(StreamError::Address)?;
-    let file_error =
-        |file: &PathBuf, error: String| StreamError::File { file: file.display().to_string(), error };
-
-    let token = std::fs::read_to_string(&settings.token_file)
-        .map_err(|e| file_error(&settings.token_file, e.to_string()))?;
+    let token = token(settings)?;
     let mut roots = RootCertStore::empty();
     for certificate in
         CertificateDer::pem_file_iter(&settings.ca).map_err(|e| file_error(&settings.ca, e.to_string()))?
@@ -170,6 +187,15 @@ async fn connect(settings: &StreamSettings) -> Result<(Sender, String), StreamEr
     // It ends with the stream; what went wrong is told there.
     tokio::spawn(connection);
     Ok((sender, token))
+}
+
+fn token(settings: &StreamSettings) -> Result<String, StreamError> {
+    let file = &settings.token_file;
+    std::fs::read_to_string(file).map_err(|error| file_error(file, error.to_string()))
+}
+
+fn file_error(file: &Path, error: String) -> StreamError {
+    StreamError::File { file: file.display().to_string(), error }
 }
 
 fn failed(settings: &StreamSettings, error: &dyn fmt::Display) -> StreamError {
