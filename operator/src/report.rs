@@ -39,7 +39,7 @@ use crate::{
     replicas::Replicas,
 };
 use health::{Health, Pace};
-use pace::Look;
+use pace::{Allowance, Look};
 use write::{Write, Writer};
 
 /// Proxies answer within a few milliseconds of each other: when none has for so long, or some go on for so much longer,
@@ -71,7 +71,9 @@ pub struct Reporter {
     routes: Written<LLMRouteStatus>,
     pools: Written<ProviderPoolStatus>,
     healths: Pace,
-    started: Instant,
+    /// When it began to lead.
+    began: Instant,
+    allowance: Allowance,
 }
 
 /// What was last written of each object.
@@ -96,8 +98,19 @@ impl Reporter {
             EventReporter { controller: "llm-operator".to_owned(), instance: Some(identity.to_owned()) };
         let recorder = Recorder::new(client.clone(), reporter);
         let (routes, pools, healths) = Default::default();
-        let started = Instant::now();
-        Self { client, recorder, attached, replicas, metrics, routes, pools, healths, started }
+        let began = Instant::now();
+        Self {
+            client,
+            recorder,
+            attached,
+            replicas,
+            metrics,
+            routes,
+            pools,
+            healths,
+            began,
+            allowance: Allowance::new(began),
+        }
     }
 
     /// Reports for as long as the operator runs and leads.
@@ -109,12 +122,18 @@ impl Reporter {
     ) {
         let mut attached = self.attached.subscribe();
         let mut breakers = self.attached.subscribe_to_breakers();
+        let mut led = false;
         loop {
             let outcome = outcomes.borrow_and_update().clone();
             attached.mark_unchanged();
             breakers.mark_unchanged();
             let mut next = Instant::now() + REVIEW;
-            if *leading.borrow_and_update() {
+            let leads = *leading.borrow_and_update();
+            if leads && !std::mem::replace(&mut led, leads) {
+                self.began = Instant::now();
+            }
+            led = leads;
+            if leads {
                 if let Some(outcome) = outcome {
                     next = next.min(self.report(&outcome).await);
                 }
@@ -143,8 +162,9 @@ impl Reporter {
         summaries.push(self.attached.summaries());
         let proxies = programmed::Proxies { targets: &outcome.targets, summaries: &summaries };
         let now = Time(Timestamp::now());
-        let mut look = Look::new(Instant::now(), self.started);
         let Outcome { observed, compiled, .. } = outcome;
+        let objects = observed.routes.len() + observed.pools.len();
+        let mut look = Look::new(Instant::now(), self.began, objects, self.allowance);
         let healths = &mut self.healths;
         healths.retain(|name| compiled.pools.contains_key(name));
 
@@ -157,6 +177,7 @@ impl Reporter {
             let health = healths.paced(name, health, Instant::now());
             Some(pool_status(outcome, (name, pool), before, &proxies, health, &now))
         });
+        self.allowance = look.left();
         let writer = Writer { client: &self.client, recorder: &self.recorder, metrics: &self.metrics };
         let routes_written = writer.write_all(routes, &mut self.routes).await;
         let pools_written = writer.write_all(pools, &mut self.pools).await;

@@ -316,12 +316,13 @@ impl Place {
     }
 
     /// The proxy goes on with what it held.
-    pub fn refused(&self, problems: Vec<String>) {
+    pub fn refused(&self, problems: &[String]) {
         self.attached.metrics.refusals.inc();
         self.update(|proxy| {
             proxy.behind = None;
             proxy.came = None;
-            proxy.refused = Some(problems);
+            // A message may be megabytes long; this is told in status and between replicas.
+            proxy.refused = Some(listing::bounded(problems));
         });
     }
 

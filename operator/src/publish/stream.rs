@@ -269,7 +269,7 @@ impl Conversation {
         match answer {
             FromProxy::Ack { generation: answered } if answered == generation => Ok(true),
             FromProxy::Refuse { generation: answered, problems } if answered == generation => {
-                self.place.refused(problems);
+                self.place.refused(&problems);
                 Ok(false)
             }
             other => Err(Ended::NoMessage(format!("{other:?} in answer to update {generation}"))),

@@ -62,26 +62,44 @@ fn haste<S: Status>(status: &S, before: Option<&S>) -> Haste {
     if told(status) == told(before) { Haste::Numbers } else { Haste::News }
 }
 
+/// How many more statuses in which only numbers have changed are written before a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    until: Instant,
+    left: usize,
+}
+
+impl Allowance {
+    pub fn new(now: Instant) -> Self {
+        Self { until: now + PAUSE, left: NUMBERS }
+    }
+}
+
 /// One look at all objects: what of it is written now, and when the next look is due for the rest.
 #[derive(Debug)]
 pub struct Look {
     now: Instant,
     /// Until then the proxies may still come back.
     returned: Instant,
-    numbers: usize,
+    /// Between two writes of numbers: in so long all objects have their turn.
+    round: Duration,
+    allowance: Allowance,
     due: Option<Instant>,
 }
 
 impl Look {
-    /// A look now, of an operator that has started then.
-    pub fn new(now: Instant, started: Instant) -> Self {
-        Self { now, returned: started + RETURN, numbers: 0, due: None }
+    /// A look now at so many objects, of an operator that began to lead then, with what the look before it has left.
+    pub fn new(now: Instant, began: Instant, objects: usize, left: Allowance) -> Self {
+        let rounds = u32::try_from(1 + objects / NUMBERS).unwrap_or(u32::MAX);
+        let allowance = if now < left.until { left } else { Allowance::new(now) };
+        Self { now, returned: began + RETURN, round: PAUSE * rounds, allowance, due: None }
     }
 
     /// Whether to write a status now that differs from what was written before, and when that was.
     pub fn takes<S: Status>(&mut self, status: &S, before: Option<&S>, written: Option<Instant>) -> bool {
         let haste = haste(status, before);
-        let mut free = written.map_or(self.now, |written| written + PAUSE);
+        let pause = if haste == Haste::Numbers { self.round } else { PAUSE };
+        let mut free = written.map_or(self.now, |written| written + pause);
         if haste < Haste::Spec {
             free = free.max(self.returned);
         }
@@ -89,10 +107,10 @@ impl Look {
             return self.later(free);
         }
         if haste == Haste::Numbers {
-            if self.numbers == NUMBERS {
-                return self.later(self.now + PAUSE);
+            if self.allowance.left == 0 {
+                return self.later(self.allowance.until);
             }
-            self.numbers += 1;
+            self.allowance.left -= 1;
         }
         true
     }
@@ -100,6 +118,11 @@ impl Look {
     fn later(&mut self, due: Instant) -> bool {
         self.due = Some(self.due.map_or(due, |other| other.min(due)));
         false
+    }
+
+    /// For the next look.
+    pub fn left(&self) -> Allowance {
+        self.allowance
     }
 
     /// When the next look is due, if any.
@@ -128,7 +151,7 @@ mod tests {
     /// An operator that has been there for long.
     fn look() -> (Look, Instant) {
         let now = Instant::now() + RETURN;
-        (Look::new(now, now - RETURN), now)
+        (Look::new(now, now - RETURN, 3 * NUMBERS, Allowance::new(now)), now)
     }
 
     #[tokio::test(start_paused = true)]
@@ -150,6 +173,12 @@ mod tests {
         let written = (0..3 * NUMBERS).filter(|_| look.takes(&more, Some(&old), None)).count();
         assert_eq!(written, NUMBERS);
         assert_eq!(look.due(), Some(now + PAUSE));
+        // The next look has no more of them, and who has had a turn has none before all others.
+        let soon = now + PAUSE / 2;
+        assert!(!Look::new(soon, now - RETURN, 3 * NUMBERS, look.left()).takes(&more, Some(&old), None));
+        let mut later = Look::new(now + PAUSE, now - RETURN, 3 * NUMBERS, look.left());
+        assert!(!later.takes(&more, Some(&old), Some(now)));
+        assert!(later.takes(&more, Some(&old), None));
         assert!(look.takes(&status(1, "False", "2/3"), Some(&old), None));
         assert!(look.takes(&status(2, "True", "3/3"), Some(&old), None));
     }
@@ -157,11 +186,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_operator_that_starts_waits_for_proxies_before_it_says_that_they_are_gone() {
         let started = Instant::now();
-        let mut look = Look::new(started, started);
+        let mut look = Look::new(started, started, 1, Allowance::new(started));
         let (old, gone) = (status(1, "True", "2/2"), status(1, "False", "0/0"));
         assert!(!look.takes(&gone, Some(&old), None));
         assert_eq!(look.due(), Some(started + RETURN));
         assert!(look.takes(&status(2, "False", "0/0"), Some(&old), None), "a new spec waits for nobody");
-        assert!(Look::new(started + RETURN, started).takes(&gone, Some(&old), None));
+        let mut look = Look::new(started + RETURN, started, 1, look.left());
+        assert!(look.takes(&gone, Some(&old), None));
     }
 }

@@ -110,7 +110,7 @@ impl<'a> Counted<'a> {
             Arc::ptr_eq(&proxy.holds, &target.digests) || proxy.holds == target.digests
         });
         let state = match (&proxy.refused, proxy.behind) {
-            (Some(problems), _) => State::Refused { problems: bounded(problems) },
+            (Some(problems), _) => State::Refused { problems: problems.clone() },
             (None, None) if in_force => State::InForce,
             // What it is asked for is older than what it will be asked for next.
             (None, behind) => {
@@ -130,7 +130,8 @@ impl<'a> Counted<'a> {
     }
 }
 
-fn bounded(problems: &[String]) -> Vec<String> {
+/// The first of them, and no more than the beginning of each.
+pub(super) fn bounded(problems: &[String]) -> Vec<String> {
     let shortened = |problem: &String| problem.chars().take(LONGEST_PROBLEM).collect();
     problems.iter().take(MOST_PROBLEMS).map(shortened).collect()
 }
@@ -185,7 +186,7 @@ mod tests {
         place.asked(early);
         place.asked(late);
         assert_eq!(states(&attached, &new), [(State::Lagging { since: Time(early) }, 1)]);
-        place.refused(vec!["it\u{e9}".repeat(400); 9]);
+        place.refused(&vec!["it\u{e9}".repeat(400); 9]);
         let (state, held) = states(&attached, &new).remove(0);
         let State::Refused { problems } = state else { panic!("{state:?}") };
         assert_eq!((problems.len(), problems[0].chars().count(), held), (5, 300, 1));
