@@ -21,7 +21,7 @@ use tokio::{
 
 use super::review::Decision;
 use crate::{
-    observe::{ObjectName, Observed, entries},
+    observe::{ObjectName, Observed, SecretState, entries},
     preview::{Preview, Proposal, Secrets, preview},
     report::Outcome,
 };
@@ -127,7 +127,8 @@ impl Objects {
         tokio::task::spawn_blocking(compiling).await.map_err(|error| error.to_string())
     }
 
-    /// The Secrets that a pool would be the first to refer to.
+    /// The Secrets that a pool would be the first to refer to, and that are not there. Of one that is there nothing is
+    /// told: who calls this port has not shown who it is, and could ask for any.
     async fn unobserved(&self, proposal: &Proposal, observed: &Observed) -> Secrets {
         let Proposal::Pool(pool) = proposal else { return Secrets::new() };
         let mut wanted = Observed { pools: vec![pool.clone()], ..Observed::default() }.wanted_secrets();
@@ -135,7 +136,7 @@ impl Objects {
         futures::stream::iter(wanted)
             .map(async |name: ObjectName| {
                 let state = timeout(LOOK, entries::look(&self.client, &name)).await.ok().flatten()?;
-                Some((name, state))
+                (state == SecretState::Absent).then_some((name, state))
             })
             .buffer_unordered(LOOKS)
             .filter_map(async |found| found)
