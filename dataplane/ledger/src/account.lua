@@ -4,7 +4,7 @@
 -- ARGV[1]  begin, secure, state
 -- ARGV[2]  milliseconds, or nothing: the clock of this server
 --
--- Fields: run, epoch, limit, ceiling, secured_at, unclaimed, committed, short, recall_holder, recall_need, recall_until;
+-- Fields: run, epoch, limit, revision, strict, ceiling, secured_at, unclaimed, committed, short, recall_holder, recall_need, recall_until;
 -- and for each holder `h:HOLDER`, its number, what it has drawn and spent. Amounts stay below 2^53: numbers are doubles.
 --
 -- `run` tells this life of this server from any other: one that has started again, or a replica that has taken over, may
@@ -21,17 +21,17 @@ end
 local function text(number) return string.format('%.0f', number) end
 
 local known = redis.call('HMGET', key, 'run', 'epoch', 'limit', 'ceiling', 'secured_at', 'unclaimed', 'committed',
-  'short', 'recall_holder', 'recall_need', 'recall_until')
+  'short', 'recall_holder', 'recall_need', 'recall_until', 'revision', 'strict')
 local begun = known[1] == run
 
--- EPOCH LIMIT CEILING, and for how many milliseconds from now it is kept.
+-- EPOCH LIMIT REVISION STRICT GONE, and for how many milliseconds from now it is kept.
 if asked == 'begin' then
   if begun then return {0} end
-  local epoch, limit, ceiling, kept = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+  local gone = ARGV[7]
   redis.call('DEL', key)
-  redis.call('HSET', key, 'run', run, 'epoch', epoch, 'limit', limit, 'ceiling', ceiling, 'secured_at', text(now),
-    'unclaimed', ceiling, 'committed', ceiling, 'short', 0)
-  redis.call('PEXPIRE', key, kept)
+  redis.call('HSET', key, 'run', run, 'epoch', ARGV[3], 'limit', ARGV[4], 'revision', ARGV[5], 'strict', ARGV[6],
+    'ceiling', gone, 'secured_at', text(now), 'unclaimed', gone, 'committed', gone, 'short', 0)
+  redis.call('PEXPIRE', key, ARGV[8])
   return {1}
 end
 
@@ -39,10 +39,11 @@ if not begun then return {'closed'} end
 local limit, ceiling, secured_at = tonumber(known[3]), tonumber(known[4]), tonumber(known[5])
 local unclaimed, committed, short = tonumber(known[6]), tonumber(known[7]), tonumber(known[8])
 
--- LIMIT CEILING
+-- EPOCH LIMIT REVISION CEILING
 if asked == 'secure' then
-  ceiling = math.max(ceiling, tonumber(ARGV[4]))
-  redis.call('HSET', key, 'limit', ARGV[3], 'ceiling', text(ceiling), 'secured_at', text(now), 'short', 0)
+  if ARGV[3] ~= known[2] or tonumber(ARGV[5]) < tonumber(known[12]) then return {'late'} end
+  ceiling = math.max(ceiling, tonumber(ARGV[6]))
+  redis.call('HSET', key, 'limit', ARGV[4], 'revision', ARGV[5], 'ceiling', text(ceiling), 'secured_at', text(now), 'short', 0)
   return {'secured'}
 end
 
@@ -65,7 +66,7 @@ committed = committed - claimed - math.max(had_drawn, had_spent) + math.max(draw
 
 local free = math.max(limit - committed, 0)
 local room = free
-if now < secured_at + UNSECURED_AFTER then room = math.min(free, math.max(ceiling - committed, 0)) end
+if known[13] == '1' or now < secured_at + UNSECURED_AFTER then room = math.min(free, math.max(ceiling - committed, 0)) end
 local recall_holder, recall_need, recall_until = known[9], tonumber(known[10]), tonumber(known[11])
 if recall_holder == holder or (recall_until and now >= recall_until) then recall_holder = false end
 

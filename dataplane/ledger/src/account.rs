@@ -10,8 +10,8 @@ use crate::{Amount, Epoch, Holder, Millis};
 const SHARE: Amount = 16;
 /// A call that waits for others to give back is not waited for longer: its proxy may be gone.
 const RECALL: Millis = 2_000;
-/// Without a checkpoint for so long nobody stores any, and the ledger grants what it has: calls must not
-/// fail because the operator is away.
+/// Without a checkpoint for so long nobody stores any, and a limit that is not strict is granted without: its calls must
+/// not fail because the operator is away. A strict one stays below its ceiling.
 pub const UNSECURED_AFTER: Millis = 10_000;
 
 /// All that a proxy holds of a limit.
@@ -29,6 +29,19 @@ pub struct Statement {
     pub want: Amount,
     /// Less than this is of no use to it; 0 where no call waits.
     pub need: Amount,
+}
+
+/// How an account begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    pub epoch: Epoch,
+    pub limit: Amount,
+    /// Which word on the limit that is: a later one has a higher number.
+    pub revision: u64,
+    /// Never more is granted than what is stored outside of the ledger, whoever is away.
+    pub strict: bool,
+    /// What may be gone: the ceiling that was stored last.
+    pub gone: Amount,
 }
 
 /// What the ledger answers.
@@ -91,6 +104,9 @@ struct Recall {
 pub struct Account {
     epoch: Epoch,
     limit: Amount,
+    /// Which word on the limit that was: one that comes late changes nothing.
+    revision: u64,
+    strict: bool,
     /// So much may be gone by what is stored outside of the ledger, and when that was said.
     ceiling: Amount,
     secured_at: Millis,
@@ -104,31 +120,26 @@ pub struct Account {
 
 impl Account {
     /// Begins where nothing has begun; whether it did. An order to begin that comes late would undo what was granted
-    /// since.
-    pub fn begin(
-        place: &mut Option<Self>,
-        epoch: Epoch,
-        limit: Amount,
-        ceiling: Amount,
-        now: Millis,
-    ) -> bool {
+    /// since. `gone` may be so already: the ceiling that was stored last.
+    pub fn begin(place: &mut Option<Self>, beginning: Beginning, now: Millis) -> bool {
         let empty = place.is_none();
         if empty {
-            *place = Some(Self::begun(epoch, limit, ceiling, now));
+            *place = Some(Self::begun(beginning, now));
         }
         empty
     }
 
-    /// An epoch in which `ceiling` may be gone already: what was stored last.
-    fn begun(epoch: Epoch, limit: Amount, ceiling: Amount, now: Millis) -> Self {
+    fn begun(Beginning { epoch, limit, revision, strict, gone }: Beginning, now: Millis) -> Self {
         Self {
             epoch,
             limit,
-            ceiling,
+            revision,
+            strict,
+            ceiling: gone,
             secured_at: now,
-            unclaimed: ceiling,
+            unclaimed: gone,
             entries: BTreeMap::new(),
-            committed: ceiling,
+            committed: gone,
             recall: None,
             short_of_ceiling: 0,
         }
@@ -139,13 +150,14 @@ impl Account {
         self.epoch
     }
 
-    /// The limit is another from now on. Below what is committed nothing is granted until enough comes back.
-    pub fn set_limit(&mut self, limit: Amount) {
-        self.limit = limit;
-    }
-
-    /// A checkpoint has been stored: so much may be gone. One that comes late lowers nothing.
-    pub fn secure(&mut self, ceiling: Amount, now: Millis) {
+    /// A checkpoint has been stored: so much may be gone, of this limit, by this revision of it. Where it is lower than
+    /// what is committed nothing is granted until enough comes back. What comes late changes nothing, nor what speaks of
+    /// another epoch.
+    pub fn secure(&mut self, epoch: Epoch, (limit, revision): (Amount, u64), ceiling: Amount, now: Millis) {
+        if epoch != self.epoch || revision < self.revision {
+            return;
+        }
+        (self.limit, self.revision) = (limit, revision);
         self.ceiling = self.ceiling.max(ceiling);
         self.secured_at = now;
         self.short_of_ceiling = 0;
@@ -184,7 +196,7 @@ impl Account {
     fn granted(&mut self, statement: &Statement, now: Millis) -> Amount {
         let Statement { holder, want, need, .. } = *statement;
         let free = self.limit.saturating_sub(self.committed);
-        let room = if now < self.secured_at + UNSECURED_AFTER {
+        let room = if self.strict || now < self.secured_at + UNSECURED_AFTER {
             free.min(self.ceiling.saturating_sub(self.committed))
         } else {
             free
@@ -239,9 +251,13 @@ mod tests {
     const A: Holder = Holder(1);
     const B: Holder = Holder(2);
 
+    fn begun(epoch: u64, limit: Amount, gone: Amount, strict: bool) -> Account {
+        Account::begun(Beginning { epoch: Epoch(epoch), limit, revision: 1, strict, gone }, 0)
+    }
+
     fn account(limit: Amount) -> Account {
-        let mut account = Account::begun(Epoch(1), limit, 0, 0);
-        account.secure(limit, 0);
+        let mut account = begun(1, limit, 0, true);
+        account.secure(Epoch(1), (limit, 1), limit, 0);
         account
     }
 
@@ -298,23 +314,41 @@ mod tests {
 
     #[test]
     fn what_is_granted_stays_below_what_is_stored_while_anybody_stores() {
-        let mut account = Account::begun(Epoch(2), 1_000, 200, 0);
-        let said = |seq, need| Statement { epoch: Epoch(2), ..said(A, seq, 50, 50, need, need) };
-        assert_eq!(account.state(&Statement { epoch: Epoch(1), ..said(1, 0) }, 0), Answer::Moved(Epoch(2)));
-        assert_eq!(granted(account.state(&said(1, 10), 0)).0, 0);
-        assert_eq!((account.totals().unclaimed, account.totals().short_of_ceiling), (150, 10));
-        account.secure(230, 10);
-        assert_eq!(granted(account.state(&said(2, 30), 10)).0, 30);
-        assert_eq!(granted(account.state(&Statement { drawn: 80, ..said(3, 1) }, 10)).0, 0);
-        let away = 10 + UNSECURED_AFTER;
-        assert_eq!(granted(account.state(&Statement { drawn: 80, ..said(4, 700) }, away)).0, 700);
+        for strict in [false, true] {
+            let mut account = begun(2, 1_000, 200, strict);
+            let said = |seq, need| Statement { epoch: Epoch(2), ..said(A, seq, 50, 50, need, need) };
+            assert_eq!(
+                account.state(&Statement { epoch: Epoch(1), ..said(1, 0) }, 0),
+                Answer::Moved(Epoch(2))
+            );
+            assert_eq!(granted(account.state(&said(1, 10), 0)).0, 0);
+            assert_eq!((account.totals().unclaimed, account.totals().short_of_ceiling), (150, 10));
+            account.secure(Epoch(2), (1_000, 1), 230, 10);
+            assert_eq!(granted(account.state(&said(2, 30), 10)).0, 30);
+            assert_eq!(granted(account.state(&Statement { drawn: 80, ..said(3, 1) }, 10)).0, 0);
+            // Who is away may be so for long; only what is not strict goes on without.
+            let away = 10 + UNSECURED_AFTER;
+            let alone = if strict { 0 } else { 700 };
+            assert_eq!(granted(account.state(&Statement { drawn: 80, ..said(4, 700) }, away)).0, alone);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_that_comes_late_raises_no_limit() {
+        let mut account = account(100);
+        account.secure(Epoch(1), (50, 3), 60, 0);
+        account.secure(Epoch(1), (100, 2), 100, 0);
+        account.secure(Epoch(0), (100, 4), 100, 0);
+        assert_eq!(account.totals().limit, 50);
+        account.secure(Epoch(1), (70, 3), 60, 0);
+        assert_eq!(account.totals().limit, 70);
     }
 
     /// Of 120 that are gone A had 100 and B 20. A has given back 50 since. Were what it said before that to claim its
     /// 100, its 50 would then free what is B's.
     #[test]
     fn what_was_said_in_an_earlier_epoch_claims_nothing() {
-        let mut account = Account::begun(Epoch(2), 120, 120, 0);
+        let mut account = begun(2, 120, 120, true);
         assert_eq!(account.state(&said(A, 1, 100, 0, 0, 0), 0), Answer::Moved(Epoch(2)));
         let now = |statement| Statement { epoch: Epoch(2), ..statement };
         account.state(&now(said(A, 2, 50, 0, 0, 0)), 0);
@@ -327,10 +361,10 @@ mod tests {
     fn a_limit_below_what_is_gone_grants_nothing_until_it_is_raised() {
         let mut account = account(100);
         account.state(&said(A, 1, 0, 0, 80, 80), 0);
-        account.set_limit(50);
+        account.secure(Epoch(1), (50, 2), 100, 0);
         assert_eq!(granted(account.state(&said(A, 2, 80, 10, 5, 5), 0)).0, 0);
         assert_eq!(account.totals().free, 0);
-        account.set_limit(100);
+        account.secure(Epoch(1), (100, 3), 100, 0);
         assert_eq!(granted(account.state(&said(A, 3, 80, 10, 5, 5), 0)).0, 5);
         assert!(account.is_balanced());
     }

@@ -18,8 +18,9 @@
 //! harm. What a proxy holds that never speaks again stays gone, for it may have been spent: a crash costs
 //! its slice, and never the limit.
 //!
-//! The ledger's own memory may be lost. What it grants it grants below a ceiling that the checkpoint has
-//! stored before; a ledger that begins anew takes all of that for gone until the proxies claim their parts.
+//! The ledger's own memory may be lost, or come back as it was a while ago. What it grants of a strict limit it
+//! grants below a ceiling that the checkpoint has stored before; a ledger that begins anew takes all of that for
+//! gone until the proxies claim their parts.
 
 pub mod purse;
 pub mod lease;

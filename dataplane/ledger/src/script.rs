@@ -2,11 +2,14 @@
 
 use crate::{
     Amount, Epoch, Millis,
-    account::{Answer, Statement},
+    account::{Answer, Beginning, Statement},
 };
 
 /// The transitions of an [`Account`](crate::account::Account), in Lua.
 pub const SCRIPT: &str = include_str!("account.lua");
+
+/// The largest limit: numbers in a script are doubles. In nano-USD that is some 9 million USD.
+pub const LARGEST: Amount = (1 << 53) - 1;
 
 /// The arguments of a call, all of them text. `now` is left out where the server's clock is to be taken, as it is but in
 /// tests.
@@ -18,20 +21,35 @@ pub fn state(statement: &Statement, now: Option<Millis>) -> Vec<String> {
     arguments
 }
 
-/// Those that begin an account, which is kept for so many milliseconds.
+/// Those that begin an account, which is kept for so many milliseconds; `None` for more than Redis counts exactly.
 #[must_use]
-pub fn begin(epoch: Epoch, limit: Amount, ceiling: Amount, kept: Millis, now: Option<Millis>) -> Vec<String> {
-    let mut arguments = head("begin", now);
-    arguments.extend([epoch.0, limit, ceiling, kept].map(|number| number.to_string()));
-    arguments
+pub fn begin(beginning: &Beginning, kept: Millis, now: Option<Millis>) -> Option<Vec<String>> {
+    let Beginning { epoch, limit, revision, strict, gone } = *beginning;
+    let numbers = [epoch.0, limit, revision, u64::from(strict), gone, kept];
+    arguments("begin", now, numbers, limit.max(gone))
 }
 
-/// Those that tell of a checkpoint that is stored, and of the limit as it is now.
+/// Those that tell of a checkpoint that is stored, and of the limit as it is now by its revision; `None` for more than
+/// Redis counts exactly.
 #[must_use]
-pub fn secure(limit: Amount, ceiling: Amount, now: Option<Millis>) -> Vec<String> {
-    let mut arguments = head("secure", now);
-    arguments.extend([limit, ceiling].map(|number| number.to_string()));
-    arguments
+pub fn secure(
+    epoch: Epoch,
+    (limit, revision): (Amount, u64),
+    ceiling: Amount,
+    now: Option<Millis>,
+) -> Option<Vec<String>> {
+    arguments("secure", now, [epoch.0, limit, revision, ceiling], limit.max(ceiling))
+}
+
+fn arguments<const N: usize>(
+    asked: &str,
+    now: Option<Millis>,
+    numbers: [u64; N],
+    largest: Amount,
+) -> Option<Vec<String>> {
+    let mut arguments = head(asked, now);
+    arguments.extend(numbers.map(|number| number.to_string()));
+    (largest <= LARGEST).then_some(arguments)
 }
 
 fn head(asked: &str, now: Option<Millis>) -> Vec<String> {

@@ -5,7 +5,7 @@
 
 mod server;
 
-use llm_ledger::account::{Account, Answer, Statement};
+use llm_ledger::account::{Account, Answer, Beginning, Statement};
 use llm_ledger::script;
 use llm_ledger::{Epoch, Holder};
 use server::Server;
@@ -27,17 +27,20 @@ fn the_script_does_what_the_account_does() {
             match rng.u8(..12) {
                 0 => {
                     let (epoch, ceiling) = (Epoch(seed * 1_000 + step + 1), rng.u64(..limit));
-                    let begun = Account::begin(&mut account, epoch, limit, ceiling, now);
-                    let told = redis.ask(&key, &script::begin(epoch, limit, ceiling, KEPT, Some(now)));
+                    let strict = rng.bool();
+                    let beginning = Beginning { epoch, limit, revision: 1, strict, gone: ceiling };
+                    let begun = Account::begin(&mut account, beginning, now);
+                    let told = redis.ask(&key, &script::begin(&beginning, KEPT, Some(now)).unwrap());
                     assert_eq!(told, [u8::from(begun).to_string()], "seed {seed}");
                 }
                 1 => {
-                    let (limit, ceiling) = (rng.u64(100..10_000), rng.u64(..10_000));
+                    let (limit, ceiling) = ((rng.u64(100..10_000), rng.u64(..9)), rng.u64(..10_000));
+                    let now_or_never = account.as_ref().map_or(Epoch(0), Account::epoch);
+                    let epoch = if rng.u8(..5) > 0 { now_or_never } else { Epoch(rng.u64(..3)) };
                     if let Some(account) = &mut account {
-                        account.set_limit(limit);
-                        account.secure(ceiling, now);
+                        account.secure(epoch, limit, ceiling, now);
                     }
-                    redis.ask(&key, &script::secure(limit, ceiling, Some(now)));
+                    redis.ask(&key, &script::secure(epoch, limit, ceiling, Some(now)).unwrap());
                 }
                 _ => {
                     let holder = rng.usize(..last.len());
@@ -78,8 +81,8 @@ fn the_script_does_what_the_account_does() {
             }
             if let Some(account) = &account {
                 let totals = account.totals();
-                let fields = redis.fields(&key, &["committed", "unclaimed", "short"]);
-                let wanted = [account.committed(), totals.unclaimed, totals.short_of_ceiling];
+                let fields = redis.fields(&key, &["committed", "unclaimed", "short", "limit"]);
+                let wanted = [account.committed(), totals.unclaimed, totals.short_of_ceiling, totals.limit];
                 assert_eq!(fields, wanted.map(|number| number.to_string()), "seed {seed}, step {step}");
             }
         }
@@ -91,18 +94,14 @@ fn the_script_does_what_the_account_does() {
 fn no_unit_is_lost_of_large_amounts() {
     let server = Server::start();
     let mut redis = server.connection();
-    let limit = (1 << 53) - 1;
-    redis.ask("{b}", &script::begin(Epoch(u64::from(u32::MAX)), limit, 0, KEPT, None));
-    redis.ask("{b}", &script::secure(limit, limit, None));
-    let mut statement = Statement {
-        holder: Holder(u64::MAX),
-        epoch: Epoch(u64::from(u32::MAX)),
-        seq: 1,
-        drawn: 0,
-        spent: 0,
-        want: 0,
-        need: limit - 1,
-    };
+    let (limit, epoch) = (script::LARGEST, Epoch(u64::from(u32::MAX)));
+    let beginning = Beginning { epoch, limit, revision: 1, strict: true, gone: 0 };
+    redis.ask("{b}", &script::begin(&beginning, KEPT, None).unwrap());
+    redis.ask("{b}", &script::secure(epoch, (limit, 1), limit, None).unwrap());
+    assert_eq!(script::begin(&Beginning { limit: limit + 1, ..beginning }, KEPT, None), None);
+    assert_eq!(script::secure(epoch, (limit, 1), limit + 1, None), None);
+    let mut statement =
+        Statement { holder: Holder(u64::MAX), epoch, seq: 1, drawn: 0, spent: 0, want: 0, need: limit - 1 };
     assert_eq!(redis.ask("{b}", &script::state(&statement, None)), ["granted", "9007199254740990", "0"]);
     (statement.seq, statement.drawn, statement.need) = (2, limit - 1, 1);
     assert_eq!(redis.ask("{b}", &script::state(&statement, None)), ["granted", "1", "0"]);
@@ -112,7 +111,11 @@ fn no_unit_is_lost_of_large_amounts() {
 #[test]
 fn a_server_that_has_started_again_grants_nothing_until_it_is_begun_anew() {
     let mut server = Server::start();
-    let begin = |epoch| script::begin(Epoch(epoch), 1_000, 200, KEPT, None);
+    let begin = |epoch| {
+        let epoch = Epoch(epoch);
+        let beginning = Beginning { epoch, limit: 1_000, revision: 1, strict: true, gone: 200 };
+        script::begin(&beginning, KEPT, None).unwrap()
+    };
     let statement =
         Statement { holder: Holder(1), epoch: Epoch(1), seq: 1, drawn: 0, spent: 0, want: 50, need: 50 };
     let said = script::state(&statement, None);

@@ -15,7 +15,7 @@ pub enum To {
 pub enum Message {
     State { from: usize, statement: Statement },
     Answer { holder: Holder, answer: Answer },
-    Secure(Amount),
+    Secure { epoch: Epoch, limit: (Amount, u64), ceiling: Amount },
     Begin { epoch: Epoch, ceiling: Amount },
 }
 
@@ -60,7 +60,7 @@ impl Network {
     pub fn break_checkpoints(&mut self) {
         let messages = &self.messages;
         self.under_way.retain(|Reverse((_, index))| {
-            !matches!(messages[*index].1, Message::Secure(_) | Message::Begin { .. })
+            !matches!(messages[*index].1, Message::Secure { .. } | Message::Begin { .. })
         });
     }
 }

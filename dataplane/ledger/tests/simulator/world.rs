@@ -2,7 +2,7 @@
 
 use crate::network::{Message, Network, To};
 use crate::proxy::Proxy;
-use llm_ledger::account::{Account, Answer, Statement};
+use llm_ledger::account::{Account, Answer, Beginning, Statement};
 use llm_ledger::{Amount, Epoch, Holder, Millis};
 
 const STEPS: usize = 1_500;
@@ -59,7 +59,8 @@ pub struct World {
     faults: Faults,
     broken: Option<Broken>,
     now: Millis,
-    limit: Amount,
+    /// And its revision.
+    limit: (Amount, u64),
     largest_call: Amount,
     network: Network,
     ledger: Option<Account>,
@@ -92,7 +93,7 @@ impl World {
             faults,
             broken,
             now: 0,
-            limit,
+            limit: (limit, 1),
             largest_call,
             network: Network::new(faults == Faults::All),
             ledger: None,
@@ -115,7 +116,7 @@ impl World {
     }
 
     pub fn limit(&self) -> Amount {
-        self.limit
+        self.limit.0
     }
 
     /// What the provider has billed so far.
@@ -234,7 +235,7 @@ impl World {
                 let reserved = |proxy: &Proxy| proxy.calls.iter().map(|call| call.amount()).sum::<Amount>();
                 let others: Amount = self.proxies.iter().map(reserved).sum();
                 let gone = self.billed() + proxy.lease.purse().spent() + others + reserved(proxy);
-                self.refused_in_vain += u64::from(gone + bound <= self.limit);
+                self.refused_in_vain += u64::from(gone + bound <= self.limit.0);
             }
         }
     }
@@ -261,9 +262,9 @@ impl World {
                 let now = self.now;
                 self.of(index, |_, proxy| proxy.lease.answered(&answer, proxy.clock(now)));
             }
-            Message::Secure(ceiling) => {
+            Message::Secure { epoch, limit, ceiling } => {
                 if let Some(account) = &mut self.ledger {
-                    account.secure(ceiling, self.now);
+                    account.secure(epoch, limit, ceiling, self.now);
                 }
             }
             Message::Begin { epoch, ceiling } => {
@@ -272,11 +273,13 @@ impl World {
                 }
                 let nothing = self.broken == Some(Broken::NothingIsGoneBeforeTheBeginning);
                 let gone = if nothing { 0 } else { ceiling };
-                if Account::begin(&mut self.ledger, epoch, self.limit, gone, self.now) {
+                let (limit, revision) = self.limit;
+                let beginning = Beginning { epoch, limit, revision, strict: true, gone };
+                if Account::begin(&mut self.ledger, beginning, self.now) {
                     self.tell(|| format!("the ledger begins {epoch:?} with {gone} gone"));
                 }
                 if nothing && let Some(account) = &mut self.ledger {
-                    account.secure(ceiling, self.now);
+                    account.secure(epoch, self.limit, ceiling, self.now);
                 }
             }
         }
@@ -308,13 +311,14 @@ impl World {
             let message = Message::Begin { epoch, ceiling };
             return self.network.send(self.now, To::Ledger, message, &mut self.rng);
         };
-        let room = (self.limit / 32).max(account.totals().short_of_ceiling * 2);
-        let ceiling = (account.committed() + room).min(self.limit).max(self.checkpoint.ceiling);
+        let room = (self.limit.0 / 32).max(account.totals().short_of_ceiling * 2);
+        let ceiling = (account.committed() + room).min(self.limit.0).max(self.checkpoint.ceiling);
         let told_first = self.broken == Some(Broken::CeilingsAreToldFirst) && self.rng.bool();
         if !told_first {
             self.checkpoint.ceiling = ceiling;
         }
-        self.network.send(self.now, To::Ledger, Message::Secure(ceiling), &mut self.rng);
+        let message = Message::Secure { epoch: account.epoch(), limit: self.limit, ceiling };
+        self.network.send(self.now, To::Ledger, message, &mut self.rng);
     }
 
     fn fault(&mut self) {
@@ -332,18 +336,18 @@ impl World {
                 self.network.break_checkpoints();
                 self.tell(|| "the ledger loses its memory".to_owned());
             }
-            // Less than the time after which the ledger grants without it, by any clock.
-            6 => self.checkpoint.away_until = self.now + self.rng.u64(..5_000),
+            6 => self.checkpoint.away_until = self.now + self.rng.u64(..30_000),
             7..9 => {
                 let (index, by) = (self.rng.usize(..self.proxies.len()), self.rng.u64(..60_000));
                 self.proxies[index].jump(by);
             }
             9 => {
                 if let Some(account) = &mut self.ledger {
-                    self.limit = (self.limit * self.rng.u64(50..150) / 100).max(1);
-                    account.set_limit(self.limit);
-                    self.cap = self.limit.max(account.committed());
-                    self.tell(|| format!("the limit is {} now", self.limit));
+                    let (limit, revision) = self.limit;
+                    self.limit = ((limit * self.rng.u64(50..150) / 100).max(1), revision + 1);
+                    account.secure(account.epoch(), self.limit, 0, self.now);
+                    self.cap = self.limit.0.max(account.committed());
+                    self.tell(|| format!("the limit is {} now", self.limit.0));
                 }
             }
             _ => {}
@@ -383,7 +387,7 @@ impl World {
             return Err(format!("the account is not the sum of its parts: {account:?}"));
         }
         let somewhere = totals.spent + totals.held + totals.unclaimed + totals.free;
-        if somewhere != self.limit.max(account.committed()) {
+        if somewhere != self.limit.0.max(account.committed()) {
             return Err(format!("not all of the limit is somewhere: {totals:?}"));
         }
         Ok(())
