@@ -1,8 +1,9 @@
 //! `llm-operator`: arguments, wiring, signals.
 
-use std::{error::Error, io::IsTerminal as _, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, io::IsTerminal as _, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser as _;
+use futures::future::join_all;
 use kube::Client;
 use llm_operator::{
     admin,
@@ -43,13 +44,7 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let lifetimes = args.lifetimes()?;
-    // Two providers may be linked in by features of others; say which is meant.
-    let _already = rustls::crypto::ring::default_provider().install_default();
-    let mut config = kube::Config::infer().await?;
-    // All who call try again by themselves. Retries within the client, minutes apart in the end, would
-    // keep from them for as long that the API server has too much to do, and then that it is back.
-    config.default_retry = false;
-    let client = Client::try_from(config)?;
+    let client = client().await?;
     if args.apply_definitions {
         return Ok(definitions::apply(&client).await?);
     }
@@ -58,11 +53,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let gateways = args.gateways(&namespace)?;
     let metrics = Arc::new(Metrics::default());
     let certificate = Arc::new(ServingCertificate::default());
-    let serve =
-        TcpListener::bind(args.serve).await.map_err(|e| format!("can't listen on {}: {e}", args.serve))?;
-    let admin_listener =
-        TcpListener::bind(args.admin).await.map_err(|e| format!("can't listen on {}: {e}", args.admin))?;
-    tracing::info!(serve = %serve.local_addr()?, admin = %admin_listener.local_addr()?, identity, namespace, "listening");
+    let (serve, admin) = (listen(args.serve).await?, listen(args.admin).await?);
+    tracing::info!(serve = %serve.local_addr()?, admin = %admin.local_addr()?, identity, namespace, "listening");
     let publisher = Arc::new(Publisher::default());
     let attached = Arc::new(Attached::new(metrics.clone()));
     let told = admin::Told {
@@ -72,7 +64,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         attached: attached.clone(),
         targets: publisher.subscribe(),
     };
-    tokio::spawn(admin::serve(admin_listener, told));
+    tokio::spawn(admin::serve(admin, told));
 
     let (stop, stopped) = watch::channel(false);
     let (leading, led) = watch::channel(false);
@@ -137,14 +129,23 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
     tracing::info!("stopping");
     stop.send_replace(true);
-    let admitted = async {
-        if let Some(admissions) = admissions {
-            let _ended = admissions.await;
-        }
-    };
-    let all = futures::future::join3(campaign, telling, admitted);
+    let all = join_all([Some(campaign), Some(telling), admissions].into_iter().flatten());
     let _all = tokio::time::timeout(Duration::from_secs(3), all).await;
     Ok(())
+}
+
+async fn client() -> Result<Client, Box<dyn Error>> {
+    // Two providers may be linked in by features of others; say which is meant.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    let mut config = kube::Config::infer().await?;
+    // All who call try again by themselves. Retries within the client, minutes apart in the end, would
+    // keep from them for as long that the API server has too much to do, and then that it is back.
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))
 }
 
 async fn show_leadership(mut led: watch::Receiver<bool>, metrics: Arc<Metrics>) {
