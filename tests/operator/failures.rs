@@ -1,10 +1,10 @@
 //! The operator away, a proxy turned away, a document refused.
 
-use crate::installation::{Installation, NAMESPACE, WITHIN, answers, asking, completion, pool, route};
+use crate::installation::{
+    Calling, Installation, NAMESPACE, WITHIN, answers, asking, completion, pool, route,
+};
 use harness::{RawUpstream, Step, answer, free_port, http};
 use llm_config::stream::AUDIENCE;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test]
 async fn an_operator_that_is_killed_and_restarted_fails_no_call() {
@@ -16,19 +16,7 @@ async fn an_operator_that_is_killed_and_restarted_fails_no_call() {
     installation.create_route(&route("chat", "pool")).await;
     installation.route_condition("chat", "Programmed", "True", "Programmed").await;
 
-    let done = Arc::new(AtomicBool::new(false));
-    let calling = tokio::spawn({
-        let (url, done) = (proxy.chat_url(), done.clone());
-        async move {
-            let mut calls = 0;
-            while !done.load(Ordering::Relaxed) {
-                let answer = http::post_json(&url, &asking("large")).await;
-                assert_eq!(answer.status, 200, "{answer:?}");
-                calls += 1;
-            }
-            calls
-        }
-    });
+    let calling = Calling::begin(&proxy, "large");
     operator.process.kill();
     proxy.process.await_line(WITHIN, |line| line.contains("no config stream")).await;
     assert!(proxy.readiness().await.is_ok(), "the operator away changes nothing for a proxy that runs");
@@ -39,8 +27,7 @@ async fn an_operator_that_is_killed_and_restarted_fails_no_call() {
     answers(&proxy, "other", 200, WITHIN).await;
     installation.route_condition("second", "Programmed", "True", "Programmed").await;
     installation.route_condition("chat", "Programmed", "True", "Programmed").await;
-    done.store(true, Ordering::Relaxed);
-    assert!(calling.await.unwrap() > 0);
+    assert!(calling.end().await > 0);
 
     // An operator that hangs with its connections open does no harm either.
     operator.process.pause();

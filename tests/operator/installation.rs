@@ -10,7 +10,10 @@ use llm_crds::{Condition, LLMRoute, ProviderPool};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 pub const NAMESPACE: &str = "llm-gateway";
 pub const WITHIN: Duration = Duration::from_secs(20);
@@ -332,4 +335,33 @@ pub async fn answers(proxy: &Proxy, model: &str, status: u16, within: Duration) 
         if answer.status == status { Ok(()) } else { Err(format!("{answer:?}")) }
     })
     .await;
+}
+
+/// Calls of one model, one after the other and each of them answered, until it is told to end.
+pub struct Calling {
+    done: Arc<AtomicBool>,
+    calls: JoinHandle<usize>,
+}
+
+impl Calling {
+    pub fn begin(proxy: &Proxy, model: &'static str) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let (url, ended) = (proxy.chat_url(), done.clone());
+        let calls = tokio::spawn(async move {
+            let mut calls = 0;
+            while !ended.load(Relaxed) {
+                let answer = http::post_json(&url, &asking(model)).await;
+                assert_eq!(answer.status, 200, "{answer:?}");
+                calls += 1;
+            }
+            calls
+        });
+        Self { done, calls }
+    }
+
+    /// How many there were.
+    pub async fn end(self) -> usize {
+        self.done.store(true, Relaxed);
+        self.calls.await.unwrap()
+    }
 }

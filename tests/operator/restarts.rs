@@ -1,12 +1,12 @@
 //! The API server is killed and comes back, with another past or other keys.
 
 use crate::gate::Gate;
-use crate::installation::{Installation, NAMESPACE, WITHIN, answers, asking, completion, pool, route};
+use crate::installation::{
+    Calling, Installation, NAMESPACE, WITHIN, answers, asking, completion, pool, route,
+};
 use harness::{Cluster, RawUpstream, Step, answer, eventually, http};
 use llm_config::caller::AUDIENCE;
 use serde_json::json;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[tokio::test]
@@ -19,19 +19,7 @@ async fn an_api_server_that_is_killed_and_comes_back_costs_no_call_and_no_config
     installation.create_route(&route("chat", "pool")).await;
     installation.route_condition("chat", "Programmed", "True", "Programmed").await;
 
-    let done = Arc::new(AtomicBool::new(false));
-    let calling = tokio::spawn({
-        let (url, done) = (proxy.chat_url(), done.clone());
-        async move {
-            let mut calls = 0;
-            while !done.load(Ordering::Relaxed) {
-                let answer = http::post_json(&url, &asking("large")).await;
-                assert_eq!(answer.status, 200, "{answer:?}");
-                calls += 1;
-            }
-            calls
-        }
-    });
+    let calling = Calling::begin(&proxy, "large");
     for round in ["first", "second"] {
         let meanwhile = async |_: &Cluster| {
             // Longer than the Lease lasts: its holder has to step down, for it can't know of others.
@@ -54,8 +42,7 @@ async fn an_api_server_that_is_killed_and_comes_back_costs_no_call_and_no_config
         answers(&proxy, round, 200, WITHIN).await;
         installation.route_condition(round, "Programmed", "True", "Programmed").await;
     }
-    done.store(true, Ordering::Relaxed);
-    assert!(calling.await.unwrap() > 0);
+    assert!(calling.end().await > 0);
     assert_eq!(proxy.process.stderr().matches("no config stream").count(), 0, "the stream went on");
     installation.delete_route("second").await;
     answers(&proxy, "second", 404, WITHIN).await;
