@@ -50,6 +50,7 @@ pub(crate) fn document(document: &Document) -> Vec<Problem> {
     if let Some(Callers::Shown(credentials)) = &document.callers {
         found.credentials("callers", credentials);
     }
+    budgets::check(document, &mut found);
     found.0
 }
 
@@ -277,5 +278,6 @@ fn callable(endpoint: &str) -> bool {
         && !endpoint.contains(['@', '?', '#'])
 }
 
+mod budgets;
 #[cfg(test)]
 mod tests;

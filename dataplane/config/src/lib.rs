@@ -8,6 +8,7 @@
 //! - [`route`]: models, and the backends that answer for them.
 //! - [`pool`]: providers with their endpoints, keys, models and prices.
 //! - [`caller`]: who may call, and how that is known.
+//! - [`budget`]: what calls may spend, and the ledger where proxies meet.
 //! - [`credential`]: secrets, which show themselves to nobody but the other end of the stream.
 //! - [`check`]: the one validator; it lists every problem.
 //! - [`section`]: the document cut into parts with digests, so that a change costs what changed.
@@ -16,6 +17,7 @@
 pub mod route;
 pub mod pool;
 pub mod caller;
+pub mod budget;
 pub mod credential;
 pub mod check;
 pub mod section;
@@ -25,6 +27,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use budget::{Budget, Ledger};
 pub use caller::{Authorities, CallerMatch, Callers, Credentials, StaticKey, TokenKey, Tokens, Workload};
 pub use check::Problem;
 pub use credential::{Credential, exposed};
@@ -48,6 +51,11 @@ pub struct Document {
     /// Where absent, anyone may call and nobody is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callers: Option<Callers>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub budgets: BTreeMap<String, Budget>,
+    /// Where absent, budgets are kept in this process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Ledger>,
 }
 
 impl Document {

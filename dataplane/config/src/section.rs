@@ -6,23 +6,27 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Callers, Document, Pool, Route};
+use crate::{Budget, Callers, Document, Ledger, Pool, Route};
 
-/// `route/namespace/name`, `pool/namespace/name`, or [`CALLERS`].
+/// `route/namespace/name`, `pool/namespace/name`, `budget/namespace/name`, [`CALLERS`] or [`LEDGER`].
 pub type Key = String;
 /// A digest of a section's bytes as the operator serialized them; opaque to the proxy.
 pub type Digest = String;
 
 /// The key of the one section that says who may call.
 pub const CALLERS: &str = "callers";
+/// The key of the one section that says where budgets are kept.
+pub const LEDGER: &str = "ledger";
 
-/// One route, one pool, or who may call.
+/// One route, one pool, one budget, who may call, or where budgets are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Section {
     Route(Route),
     Pool(Pool),
     Callers(Callers),
+    Budget(Budget),
+    Ledger(Ledger),
 }
 
 /// A section with its digest.
@@ -59,7 +63,15 @@ pub fn cut(document: &Document, before: &Sections, digest: impl Fn(&Section) -> 
         let is = |old: &Section| matches!(old, Section::Callers(old) if old == callers);
         stamped(CALLERS.to_owned(), &is, &|| Section::Callers(callers.clone()))
     });
-    routes.chain(pools).chain(callers).collect()
+    let budgets = document.budgets.iter().map(|(key, budget)| {
+        let is = |old: &Section| matches!(old, Section::Budget(old) if old == budget);
+        stamped(format!("budget/{key}"), &is, &|| Section::Budget(budget.clone()))
+    });
+    let ledger = document.ledger.iter().map(|ledger| {
+        let is = |old: &Section| matches!(old, Section::Ledger(old) if old == ledger);
+        stamped(LEDGER.to_owned(), &is, &|| Section::Ledger(ledger.clone()))
+    });
+    routes.chain(pools).chain(callers).chain(budgets).chain(ledger).collect()
 }
 
 /// The way from what a proxy holds to what it should hold.
@@ -138,6 +150,8 @@ impl Held {
                 Section::Route(route) => drop(document.routes.insert(name, route.clone())),
                 Section::Pool(pool) => drop(document.pools.insert(name, pool.clone())),
                 Section::Callers(callers) => document.callers = Some(callers.clone()),
+                Section::Budget(budget) => drop(document.budgets.insert(name, budget.clone())),
+                Section::Ledger(ledger) => document.ledger = Some(ledger.clone()),
             }
         }
         document
@@ -153,7 +167,7 @@ pub fn digests(sections: &Sections) -> BTreeMap<Key, Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Credentials, Timeouts};
+    use crate::{Credentials, Timeouts, budget::Redis};
 
     fn document(routes: &[(&str, u64)]) -> Document {
         let route = |ms| Route {
@@ -166,6 +180,8 @@ mod tests {
             routes: routes.iter().map(|(key, ms)| ((*key).to_owned(), route(*ms))).collect(),
             pools: [("ns/p".to_owned(), Pool::default())].into(),
             callers: Some(Callers::Shown(Credentials::default())),
+            budgets: [("ns/b".to_owned(), Budget::default())].into(),
+            ledger: Some(Ledger::Redis(Redis::default())),
         }
     }
 

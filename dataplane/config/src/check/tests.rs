@@ -46,7 +46,7 @@ fn good() -> Document {
             },
         )]
         .into(),
-        callers: None,
+        ..Document::default()
     }
 }
 
@@ -188,4 +188,59 @@ fn callers_are_checked() {
         assert_eq!(found.len(), problems, "{found:?}");
     }
     assert_eq!(problems(|d| rule(d).when.callers.push(CallerMatch::default())).len(), 1);
+}
+
+fn budget() -> Budget {
+    let limit = |window, amount| budget::Limit { window, unit: budget::Unit::Usd, amount };
+    Budget {
+        uid: "b".to_owned(),
+        limits: vec![limit(budget::Window::Daily, 1), limit(budget::Window::Every(60), 0)],
+        time_zone: "UTC".to_owned(),
+        ..Budget::default()
+    }
+}
+
+fn budget_problems(change: impl FnOnce(&mut Budget)) -> Vec<String> {
+    let mut changed = budget();
+    change(&mut changed);
+    problems(|document| drop(document.budgets.insert("ai/b".to_owned(), changed)))
+}
+
+#[test]
+fn budgets_are_checked() {
+    assert_eq!(budget_problems(|_| {}), [""; 0]);
+    let path = |path: &str, message: &str| vec![format!("budgets[ai/b].{path}: {message}")];
+    assert_eq!(budget_problems(|budget| budget.uid.clear()), path("uid", "must not be empty"));
+    assert_eq!(budget_problems(|budget| budget.limits.clear()), path("limits", "must not be empty"));
+    assert_eq!(
+        budget_problems(|budget| budget.limits[1].window = budget::Window::Daily),
+        path("limits[1]", "is of the same window and unit as one before it")
+    );
+    assert_eq!(
+        budget_problems(|budget| budget.limits[0].amount = 1 << 53),
+        path("limits[0].amount", "must be at most 9007199254740991")
+    );
+    assert_eq!(
+        budget_problems(|budget| budget.limits[1].window = budget::Window::Every(59)),
+        path("limits[1].window", "must be at least 60 s long")
+    );
+    assert_eq!(
+        budget_problems(|budget| budget.per = vec![budget::Dimension::User]),
+        path("maxValues", "must be from 1 to 100000")
+    );
+    let backend = good().routes["ai/chat"].rules[0].backends[0].clone();
+    let elsewhere = Backend { pool: "ai/q".to_owned(), ..backend };
+    let downgrade = |from_ppm| budget::OnExceeded::Downgrade { from_ppm, backends: vec![elsewhere.clone()] };
+    assert_eq!(
+        budget_problems(|budget| budget.on_exceeded = downgrade(1_000_001)),
+        [
+            "budgets[ai/b].onExceeded.downgrade.fromPpm: must be at most 1000000",
+            "budgets[ai/b].onExceeded.downgrade.backends[0].pool: no pool `ai/q` in the document"
+        ]
+    );
+    let redis = Ledger::Redis(budget::Redis::default());
+    assert_eq!(
+        problems(|document| document.ledger = Some(redis)),
+        ["ledger.redis.endpoints: must not be empty"]
+    );
 }
