@@ -1,18 +1,27 @@
--- One limit in one window, as a hash of Redis: the transitions of account.rs, each whole or not at all.
+-- One limit in one window, and the values of it, as hashes of Redis: the transitions of account.rs and accounts.rs, each
+-- whole or not at all. No call walks through the holders or the values of a limit.
 --
--- KEYS[1]  the hash. All windows of a budget share a hash tag, so that one of them lives in one slot.
--- ARGV[1]  begin, secure, state
+-- KEYS     the hash of the root, the index of its values by what they have spent, the index of those that are short of a
+--          ceiling, and the hash of a value where the call is about one. All of a budget have one hash tag: one slot.
+-- ARGV[1]  open, begin, secure, state, totals, values
 -- ARGV[2]  milliseconds, or nothing: the clock of this server
 --
--- Fields: run, epoch, limit, revision, strict, ceiling, secured_at, unclaimed, committed, short, recall_holder, recall_need, recall_until;
--- and for each holder `h:HOLDER`, its number, what it has drawn and spent. Amounts stay below 2^53: numbers are doubles.
+-- Fields of every account: run, epoch, revision, ceiling, secured_at, unclaimed, committed, spent, short, recall_holder,
+-- recall_need, recall_until; and for each holder `h:HOLDER`, its number, what it has drawn and spent. Of the root besides:
+-- opening, limit, strict, value_ceiling, value_gone, most. Amounts stay below 2^53: numbers are doubles.
 --
--- `run` tells this life of this server from any other: one that has started again, or a replica that has taken over, may
--- remember less than was granted, and grants nothing until it is begun anew.
-local SHARE, RECALL, UNSECURED_AFTER = 16, 2000, 10000
+-- `run` tells what this server has itself done since it was made the one that counts. One that has started again, or was a
+-- replica in between, may remember less than was granted, and grants nothing until it is begun anew. The id of the process
+-- alone does not tell: a server that was made a replica, and was given back its own data as somebody else remembered it,
+-- is still the same process.
+local SHARE, RECALL, UNSECURED_AFTER, REST = 16, 2000, 10000, '*'
 
-local key, asked = KEYS[1], ARGV[1]
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local root, index, shorts, own = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local value = own and string.sub(own, #root + 4)
+local process = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local lineage = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+if not (process and lineage) then return redis.error_reply('ERR the server does not tell its run_id and master_replid') end
+local run, asked = process .. lineage, ARGV[1]
 local now = tonumber(ARGV[2])
 if not now then
   local time = redis.call('TIME')
@@ -20,42 +29,151 @@ if not now then
 end
 local function text(number) return string.format('%.0f', number) end
 
-local known = redis.call('HMGET', key, 'run', 'epoch', 'limit', 'ceiling', 'secured_at', 'unclaimed', 'committed',
-  'short', 'recall_holder', 'recall_need', 'recall_until', 'revision', 'strict')
-local begun = known[1] == run
+local terms = redis.call('HMGET', root, 'run', 'opening', 'epoch', 'limit', 'strict', 'secured_at', 'value_ceiling',
+  'value_gone', 'most')
+local opening, epoch = false, false
+if terms[1] == run then opening, epoch = terms[2], terms[3] end
 
--- EPOCH LIMIT REVISION STRICT GONE, and for how many milliseconds from now it is kept.
-if asked == 'begin' then
-  if begun then return {0} end
-  local gone = ARGV[7]
+local function start(key, first, revision, gone, kept)
+  gone = text(gone)
   redis.call('DEL', key)
-  redis.call('HSET', key, 'run', run, 'epoch', ARGV[3], 'limit', ARGV[4], 'revision', ARGV[5], 'strict', ARGV[6],
-    'ceiling', gone, 'secured_at', text(now), 'unclaimed', gone, 'committed', gone, 'short', 0)
-  redis.call('PEXPIRE', key, ARGV[8])
+  redis.call('HSET', key, 'run', run, 'epoch', first, 'revision', revision, 'ceiling', gone, 'secured_at', text(now),
+    'unclaimed', gone, 'committed', gone, 'spent', 0, 'short', 0)
+  redis.call('PEXPIRE', key, kept)
+end
+
+-- EPOCH, and for how many milliseconds from now it is kept.
+if asked == 'open' then
+  local wanted = tonumber(ARGV[3])
+  if epoch and tonumber(epoch) >= wanted or opening and tonumber(opening) > wanted then return {0} end
+  if not (epoch or opening) then redis.call('DEL', root) end
+  if opening ~= ARGV[3] then
+    redis.call('DEL', index, shorts)
+    redis.call('HSET', root, 'run', run, 'opening', ARGV[3])
+  end
+  if redis.call('PTTL', root) < tonumber(ARGV[4]) then redis.call('PEXPIRE', root, ARGV[4]) end
   return {1}
 end
 
-if not begun then return {'closed'} end
-local limit, ceiling, secured_at = tonumber(known[3]), tonumber(known[4]), tonumber(known[5])
-local unclaimed, committed, short = tonumber(known[6]), tonumber(known[7]), tonumber(known[8])
+-- EPOCH LIMIT REVISION STRICT GONE KEPT VALUE_CEILING VALUE_GONE MOST
+if asked == 'begin' then
+  local gone, kept = tonumber(ARGV[7]), ARGV[8]
+  if not value then
+    if opening ~= ARGV[3] then return {0} end
+    if epoch then gone = math.max(gone, tonumber(redis.call('HGET', root, 'committed'))) end
+    start(root, ARGV[3], ARGV[5], gone, kept)
+    redis.call('HSET', root, 'limit', ARGV[4], 'strict', ARGV[6], 'value_ceiling', ARGV[9], 'value_gone', ARGV[10],
+      'most', ARGV[11])
+    return {1}
+  end
+  if opening ~= ARGV[3] and epoch ~= ARGV[3] then return {0} end
+  local before = redis.call('HMGET', own, 'run', 'epoch', 'committed')
+  if before[1] == run then
+    if tonumber(before[2]) >= tonumber(ARGV[3]) then return {0} end
+    gone = math.max(gone, tonumber(before[3]))
+  elseif redis.call('ZSCORE', index, value) then
+    return {0}
+  end
+  start(own, ARGV[3], ARGV[5], gone, kept)
+  redis.call('ZADD', index, 0, value)
+  redis.call('PEXPIRE', index, kept)
+  return {1}
+end
 
--- EPOCH LIMIT REVISION CEILING
+if asked == 'values' then
+  if not (epoch or opening) then return {'values', '0', '0'} end
+  local most = tonumber(ARGV[3])
+  local told = {'values', text(redis.call('ZCARD', index)), '0'}
+  if most == 0 then return told end
+  local spent = redis.call('ZREVRANGE', index, 0, most - 1, 'WITHSCORES')
+  told[3] = text(#spent / 2)
+  for _, list in ipairs({spent, redis.call('ZREVRANGE', shorts, 0, most - 1, 'WITHSCORES')}) do
+    for i = 1, #list, 2 do
+      told[#told + 1] = list[i]
+      told[#told + 1] = text(tonumber(list[i + 1]))
+    end
+  end
+  return told
+end
+
+if not epoch then return {'closed'} end
+
+-- EPOCH REVISION LIMIT STRICT CEILING VALUE_CEILING MOST
 if asked == 'secure' then
-  if ARGV[3] ~= known[2] or tonumber(ARGV[5]) < tonumber(known[12]) then return {'late'} end
-  ceiling = math.max(ceiling, tonumber(ARGV[6]))
-  redis.call('HSET', key, 'limit', ARGV[4], 'revision', ARGV[5], 'ceiling', text(ceiling), 'secured_at', text(now), 'short', 0)
-  return {'secured'}
+  local key = own or root
+  local known = redis.call('HMGET', key, 'run', 'epoch', 'revision', 'ceiling', 'committed')
+  local revision = tonumber(ARGV[4])
+  if known[1] ~= run or known[2] ~= ARGV[3] or epoch ~= ARGV[3] or revision < tonumber(known[3]) then return {'late'} end
+  if revision == tonumber(known[3]) then
+    redis.call('HSET', key, 'secured_at', text(now))
+    return {'secured', known[4]}
+  end
+  local ceiling = text(math.max(tonumber(ARGV[7]), math.min(tonumber(known[5]), tonumber(known[4]))))
+  redis.call('HSET', key, 'revision', ARGV[4], 'ceiling', ceiling, 'secured_at', text(now), 'short', 0)
+  if value then
+    redis.call('ZREM', shorts, value)
+  else
+    redis.call('DEL', shorts)
+    redis.call('HSET', root, 'limit', ARGV[5], 'strict', ARGV[6])
+    if ARGV[8] then
+      redis.call('HSET', root, 'value_ceiling', text(math.max(tonumber(ARGV[8]), tonumber(terms[7]))), 'most', ARGV[9])
+    end
+  end
+  return {'secured', ceiling}
+end
+
+local entry_of = 'h:' .. (ARGV[3] or '')
+local function read()
+  return redis.call('HMGET', own or root, 'run', 'epoch', 'revision', 'ceiling', 'secured_at', 'unclaimed', 'committed',
+    'spent', 'short', 'recall_holder', 'recall_need', 'recall_until', entry_of)
+end
+local known = read()
+
+if asked == 'totals' then
+  if known[1] ~= run or known[2] ~= epoch then return {'closed'} end
+  return {'totals', epoch, known[3], known[4], terms[4], known[8], known[7], known[6], known[9]}
 end
 
 -- HOLDER EPOCH SEQ DRAWN SPENT WANT NEED
 local holder, seq = ARGV[3], tonumber(ARGV[5])
-if ARGV[4] ~= known[2] then return {'moved', known[2]} end
 local drawn, spent, want, need = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 
-local entry = redis.call('HGET', key, 'h:' .. holder)
+local listed = true
+if value then
+  listed = redis.call('ZSCORE', index, value)
+  if known[1] ~= run or known[2] ~= epoch then
+    local gone = tonumber(terms[8])
+    if known[1] == run then
+      gone = math.max(gone, tonumber(known[7]))
+    elseif listed then
+      -- Somebody has deleted it, or there was no memory to keep it: only an operator that knows what was gone begins anew.
+      return {'closed'}
+    end
+    if not listed and value ~= REST and drawn == 0 and spent == 0 then
+      local others = redis.call('ZCARD', index)
+      if redis.call('ZSCORE', index, REST) then others = others - 1 end
+      if others >= tonumber(terms[9]) then return {'full'} end
+    end
+    start(own, epoch, 0, gone, redis.call('PTTL', root))
+    known = read()
+  end
+  if not listed then
+    redis.call('ZADD', index, known[8], value)
+    redis.call('PEXPIRE', index, redis.call('PTTL', root))
+  end
+end
+if ARGV[4] ~= epoch then return {'moved', epoch} end
+
+local limit, secured_at = tonumber(terms[4]), tonumber(known[5])
+local ceiling, unclaimed, committed = tonumber(known[4]), tonumber(known[6]), tonumber(known[7])
+local total, short = tonumber(known[8]), tonumber(known[9])
+if value then
+  ceiling, secured_at = math.max(ceiling, tonumber(terms[7])), math.max(secured_at, tonumber(terms[6]))
+end
+
 local last, had_drawn, had_spent = 0, 0, 0
-if entry then
-  local a, b, c = string.match(entry, '(%d+) (%d+) (%d+)')
+if known[13] then
+  local a, b, c = string.match(known[13], '(%d+) (%d+) (%d+)')
   last, had_drawn, had_spent = tonumber(a), tonumber(b), tonumber(c)
 end
 if seq <= last then return {'stale'} end
@@ -63,34 +181,56 @@ if seq <= last then return {'stale'} end
 local claimed = math.min(math.max(drawn - had_drawn, 0), unclaimed)
 unclaimed = unclaimed - claimed
 committed = committed - claimed - math.max(had_drawn, had_spent) + math.max(drawn, spent)
+total = total - had_spent + spent
 
 local free = math.max(limit - committed, 0)
 local room = free
-if known[13] == '1' or now < secured_at + UNSECURED_AFTER then room = math.min(free, math.max(ceiling - committed, 0)) end
-local recall_holder, recall_need, recall_until = known[9], tonumber(known[10]), tonumber(known[11])
-if recall_holder == holder or (recall_until and now >= recall_until) then recall_holder = false end
+if terms[5] == '1' or now < secured_at + UNSECURED_AFTER then room = math.min(free, math.max(ceiling - committed, 0)) end
+local recall_holder, recall_need, recall_until = known[10], tonumber(known[11]), tonumber(known[12])
+local own_until, asks = false, false
+if recall_holder and now >= recall_until then recall_holder = false end
+if recall_holder == holder then recall_holder, own_until = false, recall_until end
 
+if recall_holder then want = 0 end
 local amount = math.min(math.max(want, need), math.max(need, math.floor(room / SHARE)), room)
+local why = ''
 if amount < need then
   amount = 0
   if free >= need then
-    short = short + need
-  elseif not recall_holder or need < recall_need then
-    recall_holder, recall_need, recall_until = holder, need, now + RECALL
+    why, short = 'ceiling', short + need
+  elseif math.max(limit - (total - spent + math.max(drawn, spent)), 0) < need then
+    why = 'spent'
+  else
+    why = 'held'
+    if not recall_holder or need < recall_need then
+      asks = not own_until
+      recall_holder, recall_need, recall_until = holder, need, own_until or now + RECALL
+    end
   end
 end
 committed = committed - math.max(drawn, spent)
 drawn = drawn + amount
 committed = committed + math.max(drawn, spent)
 
-redis.call('HSET', key, 'h:' .. holder, string.format('%.0f %.0f %.0f', seq, drawn, spent), 'unclaimed', text(unclaimed),
-  'committed', text(committed), 'short', text(short))
+local key = own or root
+redis.call('HSET', key, entry_of, string.format('%.0f %.0f %.0f', seq, drawn, spent), 'unclaimed', text(unclaimed),
+  'committed', text(committed), 'spent', text(total), 'short', text(short))
 if recall_holder then
   redis.call('HSET', key, 'recall_holder', recall_holder, 'recall_need', text(recall_need), 'recall_until',
     text(recall_until))
-elseif known[9] then
+elseif known[10] then
   redis.call('HDEL', key, 'recall_holder', 'recall_need', 'recall_until')
 end
+if value then
+  if spent ~= had_spent then redis.call('ZADD', index, text(total), value) end
+  if why == 'ceiling' then
+    redis.call('HINCRBY', root, 'short', text(need))
+    redis.call('ZADD', shorts, text(short), value)
+    redis.call('PEXPIRE', shorts, redis.call('PTTL', root))
+  end
+end
+-- Who may not tell it has been served all the same: holders hear it with their next answers.
+if asks then redis.pcall('PUBLISH', string.match(root, '^llm:{[^}]*}') .. ':recall', key) end
 local recall = 0
 if recall_holder and recall_holder ~= holder then recall = 1 end
-return {'granted', text(amount), recall}
+return {'granted', text(amount), recall, text(limit), text(math.max(limit - committed, 0)), text(total), why}

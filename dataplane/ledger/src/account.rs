@@ -1,5 +1,5 @@
-//! One limit in one window, as the ledger keeps it. The same transitions run embedded and as a script in
-//! Redis, each of them whole or not at all.
+//! One limit in one window, for all or for one value, as the ledger keeps it. The same transitions run embedded and as a
+//! script in Redis, each of them whole or not at all.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{Amount, Epoch, Holder, Millis};
 /// smaller the slices, so that the last of it is not idle with somebody else.
 const SHARE: Amount = 16;
 /// A call that waits for others to give back is not waited for longer: its proxy may be gone.
-const RECALL: Millis = 2_000;
+pub const RECALL: Millis = 2_000;
 /// Without a checkpoint for so long nobody stores any, and a limit that is not strict is granted without: its calls must
 /// not fail because the operator is away. A strict one stays below its ceiling.
 pub const UNSECURED_AFTER: Millis = 10_000;
@@ -35,13 +35,42 @@ pub struct Statement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beginning {
     pub epoch: Epoch,
+    /// A value's is its root's.
     pub limit: Amount,
-    /// Which word on the limit that is: a later one has a higher number.
+    /// The number of the checkpoint: a later one has a higher number.
     pub revision: u64,
-    /// Never more is granted than what is stored outside of the ledger, whoever is away.
+    /// Never more is granted than what is stored outside of the ledger, whoever is away. A value's is its root's.
     pub strict: bool,
     /// What may be gone: the ceiling that was stored last.
     pub gone: Amount,
+    /// Of the root of values only.
+    pub values: Option<Values>,
+}
+
+/// How the accounts of values begin that nobody has begun by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Values {
+    /// Of each of them so much may be gone by what is stored.
+    pub ceiling: Amount,
+    /// Of each so much may have been gone before this epoch.
+    pub gone: Amount,
+    /// So many have accounts of their own, and all further ones share one.
+    pub most: u64,
+}
+
+/// What is stored outside of the ledger, or will be when the ledger has agreed to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub epoch: Epoch,
+    /// Grows with each that is made.
+    pub revision: u64,
+    /// A value's is its root's.
+    pub limit: Amount,
+    /// A value's is its root's.
+    pub strict: bool,
+    pub ceiling: Amount,
+    /// The ceiling of each value that has none of its own, and how many there are at most: of the root of values only.
+    pub values: Option<(Amount, u64)>,
 }
 
 /// What the ledger answers.
@@ -53,6 +82,7 @@ pub enum Answer {
         amount: Amount,
         /// Others' calls wait for what this holder does not use.
         recall: bool,
+        left: Left,
     },
     /// A later statement of this holder has been heard.
     Stale,
@@ -60,11 +90,39 @@ pub enum Answer {
     Moved(Epoch),
     /// Nobody has told the ledger what was gone before it began.
     Closed,
+    /// There are as many values as may have accounts of their own: this one shares that of [`REST`](crate::place::REST).
+    Full,
+}
+
+/// How the account stands after a grant, and why it was not enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    pub limit: Amount,
+    pub free: Amount,
+    /// As far as the holders have told.
+    pub spent: Amount,
+    /// `None` where what was needed was granted.
+    pub short: Option<Short>,
+}
+
+/// Why what a call needs is not granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Short {
+    /// There would not be enough if all others gave back all that they have not spent.
+    Spent,
+    /// Others hold it, and are asked for it; or it may have been spent before this epoch.
+    Held,
+    /// It is there, and no checkpoint has been stored yet that says that it may be gone.
+    Ceiling,
 }
 
 /// What has become of a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
+    pub epoch: Epoch,
+    /// Of the checkpoint that the ledger has heard of last, and the ceiling since.
+    pub revision: u64,
+    pub ceiling: Amount,
     pub limit: Amount,
     /// As far as the holders have told.
     pub spent: Amount,
@@ -75,6 +133,25 @@ pub struct Totals {
     pub free: Amount,
     /// What calls needed in vain since the last checkpoint, for the ceiling was in their way.
     pub short_of_ceiling: Amount,
+}
+
+impl Totals {
+    /// What may be gone: the next checkpoint stores it, and some room for what will be granted until the one
+    /// after it.
+    #[must_use]
+    pub fn committed(&self) -> Amount {
+        self.spent + self.held + self.unclaimed
+    }
+}
+
+/// What binds an account besides its own ceiling: the word of its root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub limit: Amount,
+    pub strict: bool,
+    /// Of each value so much may be gone, whatever its own ceiling; 0 for an account that is no value's.
+    pub ceiling: Amount,
+    pub secured_at: Millis,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,10 +180,8 @@ struct Recall {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     epoch: Epoch,
-    limit: Amount,
-    /// Which word on the limit that was: one that comes late changes nothing.
+    /// Of the checkpoint heard of last: one that comes late changes nothing.
     revision: u64,
-    strict: bool,
     /// So much may be gone by what is stored outside of the ledger, and when that was said.
     ceiling: Amount,
     secured_at: Millis,
@@ -114,32 +189,23 @@ pub struct Account {
     entries: BTreeMap<Holder, Entry>,
     /// `unclaimed` and the weights of all entries: no statement walks through them.
     committed: Amount,
+    /// What all entries have spent.
+    spent: Amount,
     recall: Option<Recall>,
     short_of_ceiling: Amount,
 }
 
 impl Account {
-    /// Begins where nothing has begun; whether it did. An order to begin that comes late would undo what was granted
-    /// since. `gone` may be so already: the ceiling that was stored last.
-    pub fn begin(place: &mut Option<Self>, beginning: Beginning, now: Millis) -> bool {
-        let empty = place.is_none();
-        if empty {
-            *place = Some(Self::begun(beginning, now));
-        }
-        empty
-    }
-
-    fn begun(Beginning { epoch, limit, revision, strict, gone }: Beginning, now: Millis) -> Self {
+    pub(crate) fn begun(epoch: Epoch, revision: u64, gone: Amount, now: Millis) -> Self {
         Self {
             epoch,
-            limit,
             revision,
-            strict,
             ceiling: gone,
             secured_at: now,
             unclaimed: gone,
             entries: BTreeMap::new(),
             committed: gone,
+            spent: 0,
             recall: None,
             short_of_ceiling: 0,
         }
@@ -150,222 +216,142 @@ impl Account {
         self.epoch
     }
 
-    /// A checkpoint has been stored: so much may be gone, of this limit, by this revision of it. Where it is lower than
-    /// what is committed nothing is granted until enough comes back. What comes late changes nothing, nor what speaks of
-    /// another epoch.
-    pub fn secure(&mut self, epoch: Epoch, (limit, revision): (Amount, u64), ceiling: Amount, now: Millis) {
-        if epoch != self.epoch || revision < self.revision {
-            return;
+    /// A checkpoint has been stored, or will be: so much may be gone. Whether this is what says so first; nothing where a
+    /// later one has been heard.
+    ///
+    /// A lower one must be agreed to before it is stored, and no lower than what is committed already: it is the answer
+    /// that is stored. What comes late changes nothing, and what comes again says that the operator is there.
+    pub(crate) fn secure(&mut self, revision: u64, ceiling: Amount, now: Millis) -> Option<bool> {
+        if revision < self.revision {
+            return None;
         }
-        (self.limit, self.revision) = (limit, revision);
-        self.ceiling = self.ceiling.max(ceiling);
         self.secured_at = now;
+        if revision == self.revision {
+            return Some(false);
+        }
+        self.revision = revision;
+        self.ceiling = ceiling.max(self.committed.min(self.ceiling));
         self.short_of_ceiling = 0;
+        Some(true)
     }
 
-    /// Hears what a holder has, and grants.
-    pub fn state(&mut self, statement: &Statement, now: Millis) -> Answer {
+    /// Hears what a holder has, and grants. Gives besides whether others are to be asked for what they hold.
+    pub(crate) fn state(&mut self, statement: &Statement, terms: &Terms, now: Millis) -> (Answer, bool) {
         if statement.epoch != self.epoch {
-            return Answer::Moved(self.epoch);
+            return (Answer::Moved(self.epoch), false);
         }
-        let entry = self.entries.entry(statement.holder).or_default();
+        let mut entry = self.entries.get(&statement.holder).copied().unwrap_or_default();
         if statement.seq <= entry.seq {
-            return Answer::Stale;
+            return (Answer::Stale, false);
         }
         // Drawn before this epoch: it is a part of what was taken for gone.
         let claimed = statement.drawn.saturating_sub(entry.drawn).min(self.unclaimed);
         self.unclaimed -= claimed;
         self.committed -= claimed + entry.weight();
-        *entry = Entry { seq: statement.seq, drawn: statement.drawn, spent: statement.spent };
+        self.spent = self.spent - entry.spent + statement.spent;
+        entry = Entry { seq: statement.seq, drawn: statement.drawn, spent: statement.spent };
         self.committed += entry.weight();
-        let amount = self.granted(statement, now);
-        if let Some(entry) = self.entries.get_mut(&statement.holder) {
-            self.committed -= entry.weight();
-            entry.drawn += amount;
-            self.committed += entry.weight();
-        }
-        Answer::Granted { seq: statement.seq, amount, recall: self.is_recalled(statement, now) }
+        let (granted, asks) = self.granted(statement, entry, terms, now);
+        let amount = granted.unwrap_or(0);
+        self.committed -= entry.weight();
+        entry.drawn += amount;
+        self.committed += entry.weight();
+        self.entries.insert(statement.holder, entry);
+        let left = Left {
+            limit: terms.limit,
+            free: terms.limit.saturating_sub(self.committed),
+            spent: self.spent,
+            short: granted.err(),
+        };
+        // Who waits for more than somebody else does gives back too: what it holds would serve neither.
+        let recall = self.recall.is_some_and(|recall| recall.holder != statement.holder);
+        (Answer::Granted { seq: statement.seq, amount, recall, left }, asks)
     }
 
-    /// Who waits for more than somebody else does gives back too: what it holds would serve neither.
-    fn is_recalled(&mut self, statement: &Statement, now: Millis) -> bool {
-        self.recall = self.recall.filter(|recall| now < recall.until);
-        self.recall.is_some_and(|recall| recall.holder != statement.holder)
-    }
-
-    fn granted(&mut self, statement: &Statement, now: Millis) -> Amount {
+    fn granted(
+        &mut self,
+        statement: &Statement,
+        entry: Entry,
+        terms: &Terms,
+        now: Millis,
+    ) -> (Result<Amount, Short>, bool) {
         let Statement { holder, want, need, .. } = *statement;
-        let free = self.limit.saturating_sub(self.committed);
-        let room = if self.strict || now < self.secured_at + UNSECURED_AFTER {
-            free.min(self.ceiling.saturating_sub(self.committed))
+        let free = terms.limit.saturating_sub(self.committed);
+        let secured_at = self.secured_at.max(terms.secured_at);
+        let room = if terms.strict || now < secured_at + UNSECURED_AFTER {
+            free.min(self.ceiling.max(terms.ceiling).saturating_sub(self.committed))
         } else {
             free
         };
-        self.recall = self.recall.filter(|recall| recall.holder != holder);
+        let recall = self.recall.filter(|recall| now < recall.until);
+        let (own, others) = (
+            recall.filter(|recall| recall.holder == holder),
+            recall.filter(|recall| recall.holder != holder),
+        );
+        self.recall = others;
+        // What comes back is for the call that waits for it, and not for a slice.
+        let want = if others.is_some() { 0 } else { want };
         let amount = want.max(need).min(need.max(room / SHARE)).min(room);
         if amount >= need {
-            return amount;
+            return (Ok(amount), false);
         }
         if free >= need {
             self.short_of_ceiling = self.short_of_ceiling.saturating_add(need);
-        } else if self.recall.is_none_or(|recall| now >= recall.until || need < recall.need) {
-            self.recall = Some(Recall { holder, need, until: now + RECALL });
+            return (Err(Short::Ceiling), false);
         }
-        0
+        if terms.limit.saturating_sub(self.spent - entry.spent + entry.weight()) < need {
+            return (Err(Short::Spent), false);
+        }
+        if others.is_none_or(|recall| need < recall.need) {
+            let until = own.map_or(now + RECALL, |own| own.until);
+            self.recall = Some(Recall { holder, need, until });
+            return (Err(Short::Held), own.is_none());
+        }
+        (Err(Short::Held), false)
     }
 
-    #[must_use]
-    pub fn totals(&self) -> Totals {
-        let entries = self.entries.values();
-        let (spent, held) = entries.fold((0, 0), |(spent, held), entry| {
-            (spent + entry.spent, held + entry.drawn.saturating_sub(entry.spent))
-        });
+    pub(crate) fn totals(&self, limit: Amount) -> Totals {
         Totals {
-            limit: self.limit,
-            spent,
-            held,
+            epoch: self.epoch,
+            revision: self.revision,
+            ceiling: self.ceiling,
+            limit,
+            spent: self.spent,
+            held: self.committed - self.unclaimed - self.spent,
             unclaimed: self.unclaimed,
-            free: self.limit.saturating_sub(self.committed),
+            free: limit.saturating_sub(self.committed),
             short_of_ceiling: self.short_of_ceiling,
         }
     }
 
-    /// Whether the sum that is kept is that of its parts.
-    #[must_use]
-    pub fn is_balanced(&self) -> bool {
-        self.committed == self.unclaimed + self.entries.values().map(|entry| entry.weight()).sum::<Amount>()
+    /// A value's call fell short of its own ceiling: told at its root too, where the operator looks first.
+    pub(crate) fn add_short(&mut self, need: Amount) {
+        self.short_of_ceiling = self.short_of_ceiling.saturating_add(need);
     }
 
-    /// What may be gone: the next checkpoint stores it, and some room for what will be granted until the one
-    /// after it.
-    #[must_use]
-    pub fn committed(&self) -> Amount {
+    pub(crate) fn short_of_ceiling(&self) -> Amount {
+        self.short_of_ceiling
+    }
+
+    pub(crate) fn spent(&self) -> Amount {
+        self.spent
+    }
+
+    pub(crate) fn ceiling(&self) -> Amount {
+        self.ceiling
+    }
+
+    pub(crate) fn committed(&self) -> Amount {
         self.committed
+    }
+
+    /// Whether the sums that are kept are those of their parts.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        let sum = |of: fn(Entry) -> Amount| self.entries.values().map(|entry| of(*entry)).sum::<Amount>();
+        self.committed == self.unclaimed + sum(Entry::weight) && self.spent == sum(|entry| entry.spent)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: Holder = Holder(1);
-    const B: Holder = Holder(2);
-
-    fn begun(epoch: u64, limit: Amount, gone: Amount, strict: bool) -> Account {
-        Account::begun(Beginning { epoch: Epoch(epoch), limit, revision: 1, strict, gone }, 0)
-    }
-
-    fn account(limit: Amount) -> Account {
-        let mut account = begun(1, limit, 0, true);
-        account.secure(Epoch(1), (limit, 1), limit, 0);
-        account
-    }
-
-    fn said(holder: Holder, seq: u64, drawn: Amount, spent: Amount, want: Amount, need: Amount) -> Statement {
-        Statement { holder, epoch: Epoch(1), seq, drawn, spent, want, need }
-    }
-
-    fn granted(answer: Answer) -> (Amount, bool) {
-        match answer {
-            Answer::Granted { amount, recall, .. } => (amount, recall),
-            _ => (Amount::MAX, false),
-        }
-    }
-
-    #[test]
-    fn slices_shrink_as_the_limit_nears_but_a_call_gets_what_it_needs() {
-        let mut account = account(1_600);
-        assert_eq!(granted(account.state(&said(A, 1, 0, 0, 1_000, 0), 0)), (100, false));
-        assert_eq!(granted(account.state(&said(A, 2, 100, 100, 1_000, 0), 0)), (93, false));
-        assert_eq!(granted(account.state(&said(B, 1, 0, 0, 1_400, 1_400), 0)), (1_400, false));
-        assert_eq!(granted(account.state(&said(A, 3, 193, 193, 1_000, 0), 0)), (0, false));
-        assert_eq!(granted(account.state(&said(A, 4, 193, 193, 7, 7), 0)), (7, false));
-        assert_eq!(account.totals().free, 0);
-    }
-
-    #[test]
-    fn a_statement_is_all_that_is_held_however_often_it_comes() {
-        let mut account = account(1_600);
-        let first = said(A, 1, 0, 0, 100, 0);
-        account.state(&first, 0);
-        assert_eq!(account.state(&first, 0), Answer::Stale);
-        // The grant never arrived: it is not counted twice, and not lost.
-        assert_eq!(granted(account.state(&said(A, 2, 0, 0, 100, 0), 0)).0, 100);
-        assert_eq!((account.totals().held, account.totals().free), (100, 1_500));
-        account.state(&said(A, 3, 40, 30, 0, 0), 0);
-        assert_eq!((account.totals().spent, account.totals().held, account.totals().free), (30, 10, 1_560));
-        // A call that ran past what it had reserved.
-        account.state(&said(A, 4, 40, 55, 0, 0), 0);
-        assert_eq!((account.totals().spent, account.totals().held, account.totals().free), (55, 0, 1_545));
-    }
-
-    #[test]
-    fn idle_money_is_asked_back_for_a_call_that_waits_and_the_smallest_goes_first() {
-        let mut account = account(100);
-        assert_eq!(granted(account.state(&said(A, 1, 0, 0, 100, 100), 0)), (100, false));
-        assert_eq!(granted(account.state(&said(B, 1, 0, 0, 30, 30), 0)), (0, false));
-        assert_eq!(granted(account.state(&said(Holder(3), 1, 0, 0, 50, 50), 0)), (0, true));
-        assert_eq!(granted(account.state(&said(A, 2, 100, 0, 0, 0), 0)), (0, true));
-        account.state(&said(A, 3, 60, 0, 0, 0), 0);
-        assert_eq!(granted(account.state(&said(B, 2, 0, 0, 30, 30), 0)), (30, false));
-        // Who waits no more, or is gone, is not waited for.
-        assert_eq!(granted(account.state(&said(A, 4, 60, 0, 0, 0), RECALL)), (0, false));
-    }
-
-    #[test]
-    fn what_is_granted_stays_below_what_is_stored_while_anybody_stores() {
-        for strict in [false, true] {
-            let mut account = begun(2, 1_000, 200, strict);
-            let said = |seq, need| Statement { epoch: Epoch(2), ..said(A, seq, 50, 50, need, need) };
-            assert_eq!(
-                account.state(&Statement { epoch: Epoch(1), ..said(1, 0) }, 0),
-                Answer::Moved(Epoch(2))
-            );
-            assert_eq!(granted(account.state(&said(1, 10), 0)).0, 0);
-            assert_eq!((account.totals().unclaimed, account.totals().short_of_ceiling), (150, 10));
-            account.secure(Epoch(2), (1_000, 1), 230, 10);
-            assert_eq!(granted(account.state(&said(2, 30), 10)).0, 30);
-            assert_eq!(granted(account.state(&Statement { drawn: 80, ..said(3, 1) }, 10)).0, 0);
-            // Who is away may be so for long; only what is not strict goes on without.
-            let away = 10 + UNSECURED_AFTER;
-            let alone = if strict { 0 } else { 700 };
-            assert_eq!(granted(account.state(&Statement { drawn: 80, ..said(4, 700) }, away)).0, alone);
-        }
-    }
-
-    #[test]
-    fn a_checkpoint_that_comes_late_raises_no_limit() {
-        let mut account = account(100);
-        account.secure(Epoch(1), (50, 3), 60, 0);
-        account.secure(Epoch(1), (100, 2), 100, 0);
-        account.secure(Epoch(0), (100, 4), 100, 0);
-        assert_eq!(account.totals().limit, 50);
-        account.secure(Epoch(1), (70, 3), 60, 0);
-        assert_eq!(account.totals().limit, 70);
-    }
-
-    /// Of 120 that are gone A had 100 and B 20. A has given back 50 since. Were what it said before that to claim its
-    /// 100, its 50 would then free what is B's.
-    #[test]
-    fn what_was_said_in_an_earlier_epoch_claims_nothing() {
-        let mut account = begun(2, 120, 120, true);
-        assert_eq!(account.state(&said(A, 1, 100, 0, 0, 0), 0), Answer::Moved(Epoch(2)));
-        let now = |statement| Statement { epoch: Epoch(2), ..statement };
-        account.state(&now(said(A, 2, 50, 0, 0, 0)), 0);
-        assert_eq!((account.totals().free, account.totals().unclaimed), (0, 70));
-        account.state(&now(said(B, 1, 20, 0, 0, 0)), 0);
-        assert_eq!((account.totals().free, account.totals().unclaimed), (0, 50));
-    }
-
-    #[test]
-    fn a_limit_below_what_is_gone_grants_nothing_until_it_is_raised() {
-        let mut account = account(100);
-        account.state(&said(A, 1, 0, 0, 80, 80), 0);
-        account.secure(Epoch(1), (50, 2), 100, 0);
-        assert_eq!(granted(account.state(&said(A, 2, 80, 10, 5, 5), 0)).0, 0);
-        assert_eq!(account.totals().free, 0);
-        account.secure(Epoch(1), (100, 3), 100, 0);
-        assert_eq!(granted(account.state(&said(A, 3, 80, 10, 5, 5), 0)).0, 5);
-        assert!(account.is_balanced());
-    }
-}
+mod tests;

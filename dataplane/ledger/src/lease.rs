@@ -35,6 +35,7 @@ pub struct Lease {
     /// What was told last, and when.
     told: Amount,
     told_at: Millis,
+    wanted: Amount,
     /// What calls cost in a second, decaying.
     pace: f64,
     /// The largest call of late.
@@ -47,6 +48,8 @@ pub struct Lease {
     /// The ledger has not heard of the epoch that it has told.
     restate: bool,
     not_before: Millis,
+    /// There is less than it would like: it asks for a slice no sooner.
+    scarce_until: Millis,
     failures: u32,
 }
 
@@ -62,6 +65,7 @@ impl Lease {
             asked: None,
             told: 0,
             told_at: now,
+            wanted: 0,
             pace: 0.0,
             largest: 0,
             measured: (0, now),
@@ -70,6 +74,7 @@ impl Lease {
             recalled: false,
             restate: false,
             not_before: now,
+            scarce_until: now,
             failures: 0,
         }
     }
@@ -94,6 +99,12 @@ impl Lease {
     /// No call waits any more.
     pub fn wait_no_more(&mut self) {
         self.need = 0;
+    }
+
+    /// Others' calls wait for what this one does not use. One that waits itself is told so with its next answer, which
+    /// knows who goes first.
+    pub fn recall(&mut self) {
+        self.recalled |= self.need == 0;
     }
 
     /// Whether the ledger has left statements unanswered.
@@ -125,7 +136,7 @@ impl Lease {
         // Idle money is no use to a call that waits for more; a part of what it needs is.
         let give_back = surplus > 0 && (self.recalled || self.need == 0);
         let waits = self.need > available;
-        let low = !idle && available < slice / 2;
+        let low = !idle && available < slice / 2 && now >= self.scarce_until;
         let report = spent != self.told && now >= self.told_at + REPORT;
         if !(self.restate || give_back || waits || low || report) {
             return None;
@@ -138,13 +149,14 @@ impl Lease {
         self.asked = Some((self.seq, now));
         self.told = spent;
         self.told_at = now;
+        self.wanted = if give_back || idle { 0 } else { slice.saturating_sub(available) };
         Some(Statement {
             holder: self.holder,
             epoch: self.epoch,
             seq: self.seq,
             drawn: self.drawn,
             spent,
-            want: if give_back || idle { 0 } else { slice.saturating_sub(available) },
+            want: self.wanted,
             need: if waits { self.need - (available - given_back) } else { 0 },
         })
     }
@@ -152,7 +164,7 @@ impl Lease {
     /// The ledger has answered.
     pub fn answered(&mut self, answer: &Answer, now: Millis) {
         match *answer {
-            Answer::Granted { seq, amount, recall } => {
+            Answer::Granted { seq, amount, recall, .. } => {
                 // Another's: what it granted never counts, for a later statement has said so.
                 if self.asked.is_none_or(|(asked, _)| asked != seq) {
                     return;
@@ -162,6 +174,9 @@ impl Lease {
                 (self.recalled, self.restate) = (recall, false);
                 let in_vain = self.need > self.purse.available();
                 self.not_before = if in_vain { now + RETRY } else { now };
+                if amount < self.wanted {
+                    self.scarce_until = now + REPORT;
+                }
                 self.failures = 0;
             }
             Answer::Stale => return,
@@ -175,6 +190,8 @@ impl Lease {
                 self.not_before = now;
             }
             Answer::Closed => self.failed(now),
+            // Another lease serves its calls. There may be room when a window, or an epoch, has passed.
+            Answer::Full => self.not_before = now + LONGEST_PAUSE,
         }
         self.asked = None;
     }
@@ -215,10 +232,14 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use super::*;
+    use crate::account::Left;
 
     fn granted(lease: &mut Lease, amount: Amount, now: Millis) -> Statement {
         let statement = lease.due(now).unwrap();
-        lease.answered(&Answer::Granted { seq: statement.seq, amount, recall: false }, now);
+        lease.answered(
+            &Answer::Granted { seq: statement.seq, amount, recall: false, left: Left::default() },
+            now,
+        );
         statement
     }
 
@@ -252,7 +273,12 @@ mod tests {
             lease.purse().reserve(10).unwrap().settle(10);
             if let Some(statement) = lease.due(now) {
                 lease.answered(
-                    &Answer::Granted { seq: statement.seq, amount: statement.want, recall: false },
+                    &Answer::Granted {
+                        seq: statement.seq,
+                        amount: statement.want,
+                        recall: false,
+                        left: Left::default(),
+                    },
                     now,
                 );
                 told.push((now, statement.spent));
@@ -281,9 +307,15 @@ mod tests {
         let first = lease.due(0).unwrap();
         let second = (1..100).find_map(|i| lease.due(TIMEOUT * i)).unwrap();
         assert!(second.seq > first.seq && lease.is_cut_off());
-        lease.answered(&Answer::Granted { seq: first.seq, amount: 30, recall: false }, 5_000);
+        lease.answered(
+            &Answer::Granted { seq: first.seq, amount: 30, recall: false, left: Left::default() },
+            5_000,
+        );
         assert_eq!(lease.purse().available(), 0);
-        lease.answered(&Answer::Granted { seq: second.seq, amount: 30, recall: false }, 5_000);
+        lease.answered(
+            &Answer::Granted { seq: second.seq, amount: 30, recall: false, left: Left::default() },
+            5_000,
+        );
         assert_eq!((lease.purse().available(), lease.drawn(), lease.is_cut_off()), (30, 30, false));
     }
 

@@ -10,7 +10,9 @@
 //! - [`purse`]: a call reserves the most that it can cost, in memory, and settles to what it did.
 //! - [`lease`]: when a proxy asks for more, gives back, or reports.
 //! - [`window`]: from when until when what is spent counts together.
+//! - [`place`]: the names of the accounts.
 //! - [`account`]: what the ledger keeps of one limit in one window, and what it grants.
+//! - [`accounts`]: all of them; how they are begun, and those of the values of `per`.
 //! - [`script`]: the same in Redis.
 //!
 //! Money leaves the account when it is granted. A proxy never says "more" or "less": each
@@ -25,7 +27,9 @@
 pub mod purse;
 pub mod lease;
 pub mod window;
+pub mod place;
 pub mod account;
+pub mod accounts;
 pub mod script;
 
 /// What a limit counts: nano-USD, tokens, or requests.

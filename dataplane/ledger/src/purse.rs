@@ -43,6 +43,11 @@ impl Purse {
         Some(Reservation { purse: self.clone(), amount })
     }
 
+    /// A call that has reserved nothing has cost this, be it there or not: what comes next pays for it.
+    pub fn charge(&self, used: Amount) {
+        self.settle(0, used);
+    }
+
     /// What calls could reserve now.
     pub fn available(&self) -> Amount {
         u64::try_from(self.available.load(Acquire)).unwrap_or(0)
@@ -140,6 +145,9 @@ mod tests {
         // What comes next pays for it.
         purse.put(5);
         assert_eq!((purse.available(), purse.take(9), purse.available()), (2, 2, 0));
+        purse.charge(3);
+        purse.put(4);
+        assert_eq!((purse.spent(), purse.available(), purse.take(1)), (16, 1, 1));
         assert_eq!(purse.take_largest(), 6);
         assert!(purse.reserve(8).is_none());
         assert_eq!(purse.take_largest(), 8);

@@ -1,11 +1,15 @@
-//! The account as a script in Redis: what is sent, and how its answers are read. Whoever holds the connection sends it.
+//! The accounts as a script in Redis: what is sent with the [keys](crate::place::Place::keys) of a place, and how the
+//! answers are read. Whoever holds the connection sends it.
+
+use std::sync::Arc;
 
 use crate::{
     Amount, Epoch, Millis,
-    account::{Answer, Beginning, Statement},
+    account::{Answer, Beginning, Checkpoint, Left, Short, Statement, Totals},
+    accounts::Spenders,
 };
 
-/// The transitions of an [`Account`](crate::account::Account), in Lua.
+/// The transitions of [`Accounts`](crate::accounts::Accounts), in Lua.
 pub const SCRIPT: &str = include_str!("account.lua");
 
 /// The largest limit: numbers in a script are doubles. In nano-USD that is some 9 million USD.
@@ -16,56 +20,140 @@ pub const LARGEST: Amount = (1 << 53) - 1;
 #[must_use]
 pub fn state(statement: &Statement, now: Option<Millis>) -> Vec<String> {
     let Statement { holder, epoch, seq, drawn, spent, want, need } = *statement;
-    let mut arguments = head("state", now);
-    arguments.extend([holder.0, epoch.0, seq, drawn, spent, want, need].map(|number| number.to_string()));
-    arguments
+    arguments("state", now, &[holder.0, epoch.0, seq, drawn, spent, want, need])
+}
+
+/// Those that say by which epoch an account will be begun, and for how many milliseconds that is kept.
+#[must_use]
+pub fn open(epoch: Epoch, kept: Millis) -> Vec<String> {
+    arguments("open", None, &[epoch.0, kept])
 }
 
 /// Those that begin an account, which is kept for so many milliseconds; `None` for more than Redis counts exactly.
 #[must_use]
 pub fn begin(beginning: &Beginning, kept: Millis, now: Option<Millis>) -> Option<Vec<String>> {
-    let Beginning { epoch, limit, revision, strict, gone } = *beginning;
-    let numbers = [epoch.0, limit, revision, u64::from(strict), gone, kept];
-    arguments("begin", now, numbers, limit.max(gone))
+    let Beginning { epoch, limit, revision, strict, gone, values } = *beginning;
+    let (ceiling, value_gone, most) =
+        values.map_or((0, 0, 0), |values| (values.ceiling, values.gone, values.most));
+    let numbers = [epoch.0, limit, revision, u64::from(strict), gone, kept, ceiling, value_gone, most];
+    let largest = limit.max(gone).max(ceiling).max(value_gone);
+    (largest <= LARGEST).then(|| arguments("begin", now, &numbers))
 }
 
-/// Those that tell of a checkpoint that is stored, and of the limit as it is now by its revision; `None` for more than
-/// Redis counts exactly.
+/// Those that tell of a checkpoint; `None` for more than Redis counts exactly.
 #[must_use]
-pub fn secure(
-    epoch: Epoch,
-    (limit, revision): (Amount, u64),
-    ceiling: Amount,
-    now: Option<Millis>,
-) -> Option<Vec<String>> {
-    arguments("secure", now, [epoch.0, limit, revision, ceiling], limit.max(ceiling))
+pub fn secure(checkpoint: &Checkpoint, now: Option<Millis>) -> Option<Vec<String>> {
+    let Checkpoint { epoch, revision, limit, strict, ceiling, values } = *checkpoint;
+    let mut numbers = vec![epoch.0, revision, limit, u64::from(strict), ceiling];
+    numbers.extend(values.iter().flat_map(|(ceiling, most)| [*ceiling, *most]));
+    let largest = limit.max(ceiling).max(values.map_or(0, |(ceiling, _)| ceiling));
+    (largest <= LARGEST).then(|| arguments("secure", now, &numbers))
 }
 
-fn arguments<const N: usize>(
-    asked: &str,
-    now: Option<Millis>,
-    numbers: [u64; N],
-    largest: Amount,
-) -> Option<Vec<String>> {
-    let mut arguments = head(asked, now);
-    arguments.extend(numbers.map(|number| number.to_string()));
-    (largest <= LARGEST).then_some(arguments)
+/// Those that ask how an account stands.
+#[must_use]
+pub fn totals() -> Vec<String> {
+    arguments("totals", None, &[])
 }
 
-fn head(asked: &str, now: Option<Millis>) -> Vec<String> {
-    vec![asked.to_owned(), now.map(|now| now.to_string()).unwrap_or_default()]
+/// Those that ask for the values of a root, so many of them at most.
+#[must_use]
+pub fn values(most: usize) -> Vec<String> {
+    arguments("values", None, &[most as u64])
 }
 
-/// The answer to a statement of the number `seq`, from the words that the script gives; `None` where they are none of its.
+fn arguments(asked: &str, now: Option<Millis>, numbers: &[u64]) -> Vec<String> {
+    let mut arguments = vec![asked.to_owned(), now.map(|now| now.to_string()).unwrap_or_default()];
+    arguments.extend(numbers.iter().map(u64::to_string));
+    arguments
+}
+
+/// What was answered to `open` and `begin`: whether it was done. `None`, as below, where the words are none of the
+/// script's.
+#[must_use]
+pub fn done(words: &[&str]) -> Option<bool> {
+    match *words {
+        ["0"] => Some(false),
+        ["1"] => Some(true),
+        _ => None,
+    }
+}
+
+/// The ceiling that holds after a checkpoint, as [`Accounts::secure`](crate::accounts::Accounts::secure) gives it.
+#[must_use]
+pub fn secured(words: &[&str]) -> Option<Option<Amount>> {
+    match *words {
+        ["secured", ceiling] => Some(Some(ceiling.parse().ok()?)),
+        ["late" | "closed"] => Some(None),
+        _ => None,
+    }
+}
+
+/// The answer to a statement of the number `seq`.
 #[must_use]
 pub fn answer(words: &[&str], seq: u64) -> Option<Answer> {
     match *words {
-        ["granted", amount, recall] => {
-            Some(Answer::Granted { seq, amount: amount.parse().ok()?, recall: recall == "1" })
+        ["granted", amount, recall, limit, free, spent, short] => {
+            let short = match short {
+                "" => None,
+                "spent" => Some(Short::Spent),
+                "held" => Some(Short::Held),
+                "ceiling" => Some(Short::Ceiling),
+                _ => return None,
+            };
+            let [amount, limit, free, spent] = numbers([amount, limit, free, spent])?;
+            let left = Left { limit, free, spent, short };
+            Some(Answer::Granted { seq, amount, recall: recall == "1", left })
         }
         ["stale"] => Some(Answer::Stale),
         ["moved", epoch] => Some(Answer::Moved(Epoch(epoch.parse().ok()?))),
         ["closed"] => Some(Answer::Closed),
+        ["full"] => Some(Answer::Full),
         _ => None,
     }
+}
+
+/// How an account stands, as [`Accounts::totals`](crate::accounts::Accounts::totals) gives it.
+#[must_use]
+pub fn standing(words: &[&str]) -> Option<Option<Totals>> {
+    match *words {
+        ["totals", epoch, revision, ceiling, limit, spent, committed, unclaimed, short] => {
+            let [epoch, revision, ceiling, limit] = numbers([epoch, revision, ceiling, limit])?;
+            let [spent, committed, unclaimed, short_of_ceiling] =
+                numbers([spent, committed, unclaimed, short])?;
+            Some(Some(Totals {
+                epoch: Epoch(epoch),
+                revision,
+                ceiling,
+                limit,
+                spent,
+                held: committed.checked_sub(unclaimed)?.checked_sub(spent)?,
+                unclaimed,
+                free: limit.saturating_sub(committed),
+                short_of_ceiling,
+            }))
+        }
+        ["closed"] => Some(None),
+        _ => None,
+    }
+}
+
+/// The values of a root.
+#[must_use]
+pub fn spenders(words: &[&str]) -> Option<Spenders> {
+    let ["values", count, spent, ref rest @ ..] = *words else { return None };
+    let (pairs, []) = rest.as_chunks() else { return None };
+    let pairs = pairs.iter().map(|[value, amount]| Some((Arc::from(*value), amount.parse().ok()?)));
+    let mut pairs = pairs.collect::<Option<Vec<_>>>()?;
+    let spent = spent.parse().ok().filter(|spent| *spent <= pairs.len())?;
+    let short = pairs.split_off(spent);
+    Some(Spenders { count: count.parse().ok()?, spent: pairs, short })
+}
+
+fn numbers<const N: usize>(words: [&str; N]) -> Option<[u64; N]> {
+    let mut numbers = [0; N];
+    for (number, word) in numbers.iter_mut().zip(words) {
+        *number = word.parse().ok()?;
+    }
+    Some(numbers)
 }

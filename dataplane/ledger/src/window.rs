@@ -1,10 +1,12 @@
 //! The windows of a limit: from when until when what is spent counts together. By the calendar of a place, where days
 //! have 23 and 25 hours, so that every proxy and the operator name the same window without asking each other.
 
+use std::{fmt, str::FromStr};
+
 use jiff::{SignedDuration, Timestamp, ToSpan as _, Unit, Zoned, civil::Weekday, tz::TimeZone};
 
-/// How long a window is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long a window is; as text `daily`, or `every3600` for one of so many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Period {
     Hourly,
     Daily,
@@ -37,7 +39,7 @@ pub struct Window {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CalendarError {
     UnknownZone(String),
-    /// A window shorter than a minute, or longer than a hundred years.
+    /// A window shorter than a minute, longer than a hundred years, or not of whole seconds.
     Length,
 }
 
@@ -52,7 +54,7 @@ impl Calendar {
     /// When there is no such zone, or the length makes no sense.
     pub fn new(period: Period, zone: &str) -> Result<Self, CalendarError> {
         if let Period::Every(length) = period
-            && !(SHORTEST..=LONGEST).contains(&length)
+            && (!(SHORTEST..=LONGEST).contains(&length) || length.subsec_nanos() != 0)
         {
             return Err(CalendarError::Length);
         }
@@ -109,6 +111,41 @@ impl Calendar {
         let count = since.div_euclid(length.as_nanos());
         let start = origin.checked_add(SignedDuration::from_nanos_i128(count * length.as_nanos()))?;
         Ok(Window { start, end: Some(start.checked_add(length)?) })
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hourly => f.write_str("hourly"),
+            Self::Daily => f.write_str("daily"),
+            Self::Weekly => f.write_str("weekly"),
+            Self::Monthly => f.write_str("monthly"),
+            Self::Every(length) => write!(f, "every{}", length.as_secs()),
+            Self::Total => f.write_str("total"),
+        }
+    }
+}
+
+/// What names no period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownPeriod;
+
+impl FromStr for Period {
+    type Err = UnknownPeriod;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPeriod> {
+        Ok(match text {
+            "hourly" => Self::Hourly,
+            "daily" => Self::Daily,
+            "weekly" => Self::Weekly,
+            "monthly" => Self::Monthly,
+            "total" => Self::Total,
+            _ => {
+                let seconds = text.strip_prefix("every").and_then(|seconds| seconds.parse::<u32>().ok());
+                Self::Every(SignedDuration::from_secs(seconds.ok_or(UnknownPeriod)?.into()))
+            }
+        })
     }
 }
 
@@ -219,7 +256,10 @@ mod tests {
             refused(Period::Daily, "Europe/Bärlin"),
             CalendarError::UnknownZone("Europe/Bärlin".to_owned())
         );
-        for length in [SignedDuration::from_secs(59), SignedDuration::from_secs(-60), SignedDuration::MAX] {
+        let fraction = SignedDuration::from_millis(60_500);
+        for length in
+            [SignedDuration::from_secs(59), SignedDuration::from_secs(-60), fraction, SignedDuration::MAX]
+        {
             assert_eq!(refused(Period::Every(length), "UTC"), CalendarError::Length);
         }
     }

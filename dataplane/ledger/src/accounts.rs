@@ -1,0 +1,233 @@
+//! All accounts of a ledger, by their places: how they are begun, and how those of the values of `per` hang together. This
+//! is the ledger where it is embedded; `account.lua` does the same with the keys of a Redis.
+//!
+//! # How an account begins
+//! Who begins one says what may be gone already, and is wrong about it if anybody has raised that since. So it says first
+//! that it will: [`open`](Accounts::open) with an epoch that no account had; then it stores the epoch, only where nobody
+//! has stored anything since it read what is gone; and then it begins. A memory that is lost in between forgets that it
+//! was opened, and refuses the beginning: an operator that was held up, and is none any more, cannot bring back what it
+//! once knew. Whoever finds another epoch in the ledger than the one that is stored stores no ceiling for it, and begins
+//! anew by the same three steps.
+//!
+//! # The values of `per`
+//! They are too many to be begun by name. Their root says what each of them may have gone, before this epoch and now, and
+//! the first statement for a value begins its account from that. Those of which more may be gone than of the others are
+//! begun by name after the root was opened and before it is begun: nothing is granted of any until then. Their limit is
+//! always their root's; only ceilings are their own. What the root says of all never falls within an epoch: there may be
+//! one that counts on it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use crate::{
+    Amount, Epoch, Millis,
+    account::{Account, Answer, Beginning, Checkpoint, Short, Statement, Terms, Totals},
+    place::{Place, REST},
+};
+
+/// The ledger.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts {
+    roots: HashMap<Place, Root>,
+}
+
+/// One limit in one window.
+#[derive(Clone, Debug, Default)]
+struct Root {
+    /// Somebody will begin it by this epoch.
+    opening: Option<Epoch>,
+    begun: Option<Begun>,
+    values: BTreeMap<Arc<str>, Account>,
+    /// Those of this epoch.
+    listed: BTreeSet<Arc<str>>,
+    short: BTreeMap<Arc<str>, Amount>,
+    kept_until: Millis,
+}
+
+#[derive(Clone, Debug)]
+struct Begun {
+    account: Account,
+    terms: Terms,
+    value_gone: Amount,
+    most: u64,
+}
+
+/// The values of a root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spenders {
+    pub count: u64,
+    /// Those that have spent most, with what that was, the largest first.
+    pub spent: Vec<(Arc<str>, Amount)>,
+    /// Those whose calls needed something in vain since the last checkpoint, for the ceiling was in their way.
+    pub short: Vec<(Arc<str>, Amount)>,
+}
+
+impl Accounts {
+    /// Somebody will begin it by this epoch, and may: no account had it, and nobody has opened it with a later one.
+    pub fn open(&mut self, root: &Place, epoch: Epoch, kept: Millis, now: Millis) -> bool {
+        let root = self.roots.entry(root.root()).or_default();
+        if root.begun.as_ref().is_some_and(|begun| begun.account.epoch() >= epoch)
+            || root.opening.is_some_and(|opening| opening > epoch)
+        {
+            return false;
+        }
+        root.kept_until = root.kept_until.max(now + kept);
+        if root.opening != Some(epoch) {
+            root.opening = Some(epoch);
+            root.listed.clear();
+            root.short.clear();
+        }
+        true
+    }
+
+    /// Begins an account; whether it did. A value's is begun only until its root is, or after it by the same epoch where
+    /// nobody has spoken of the value.
+    pub fn begin(&mut self, place: &Place, beginning: &Beginning, kept: Millis, now: Millis) -> bool {
+        let Some(root) = self.roots.get_mut(&place.root()) else { return false };
+        let Beginning { epoch, limit, revision, strict, gone, values } = *beginning;
+        let Some(value) = &place.value else {
+            if root.opening != Some(epoch) {
+                return false;
+            }
+            root.opening = None;
+            root.kept_until = now + kept;
+            let before = root.begun.take().map_or(0, |begun| begun.account.committed());
+            let terms =
+                Terms { limit, strict, ceiling: values.map_or(0, |values| values.ceiling), secured_at: now };
+            root.begun = Some(Begun {
+                account: Account::begun(epoch, revision, gone.max(before), now),
+                terms,
+                value_gone: values.map_or(0, |values| values.gone),
+                most: values.map_or(0, |values| values.most),
+            });
+            return true;
+        };
+        let current = root.opening == Some(epoch)
+            || root.begun.as_ref().is_some_and(|begun| begun.account.epoch() == epoch);
+        let before = root.values.get(value);
+        if !current || before.is_some_and(|before| before.epoch() >= epoch) {
+            return false;
+        }
+        let gone = gone.max(before.map_or(0, Account::committed));
+        root.values.insert(value.clone(), Account::begun(epoch, revision, gone, now));
+        root.listed.insert(value.clone());
+        true
+    }
+
+    /// A checkpoint has been stored, or will be where it is lower. Gives the ceiling that holds now; nothing where the
+    /// checkpoint came late, or speaks of another epoch.
+    pub fn secure(&mut self, place: &Place, checkpoint: &Checkpoint, now: Millis) -> Option<Amount> {
+        let Checkpoint { epoch, revision, limit, strict, ceiling, values } = *checkpoint;
+        let root = self.roots.get_mut(&place.root())?;
+        let begun = root.begun.as_mut()?;
+        if begun.account.epoch() != epoch {
+            return None;
+        }
+        let account = match &place.value {
+            Some(value) => root.values.get_mut(value).filter(|account| account.epoch() == epoch)?,
+            None => &mut begun.account,
+        };
+        let set = account.secure(revision, ceiling, now)?;
+        let holds = account.ceiling();
+        if let Some(value) = &place.value {
+            if set {
+                root.short.remove(value);
+            }
+            return Some(holds);
+        }
+        begun.terms.secured_at = now;
+        if set {
+            (begun.terms.limit, begun.terms.strict) = (limit, strict);
+            if let Some((ceiling, most)) = values {
+                (begun.terms.ceiling, begun.most) = (begun.terms.ceiling.max(ceiling), most);
+            }
+            root.short.clear();
+        }
+        Some(holds)
+    }
+
+    /// Hears what a holder has, and grants. Gives besides whether others are to be asked for what they hold, as is told
+    /// them at the [channel](Place::recall_channel).
+    pub fn state(&mut self, place: &Place, statement: &Statement, now: Millis) -> (Answer, bool) {
+        let closed = (Answer::Closed, false);
+        let Some(root) = self.roots.get_mut(&place.root()) else { return closed };
+        let Some(begun) = &mut root.begun else { return closed };
+        let Some(value) = &place.value else {
+            return begun.account.state(statement, &begun.terms, now);
+        };
+        let epoch = begun.account.epoch();
+        let before = root.values.get(value);
+        if before.is_none_or(|before| before.epoch() != epoch) {
+            let own = root.listed.iter().filter(|listed| &***listed != REST).count() as u64;
+            let holds = statement.drawn > 0 || statement.spent > 0;
+            // Who holds something of it had its account before this epoch.
+            if &**value != REST && !holds && own >= begun.most && !root.listed.contains(value) {
+                return (Answer::Full, false);
+            }
+            let gone = begun.value_gone.max(before.map_or(0, Account::committed));
+            root.values.insert(value.clone(), Account::begun(epoch, 0, gone, now));
+        }
+        if !root.listed.contains(value) {
+            root.listed.insert(value.clone());
+        }
+        let Some(account) = root.values.get_mut(value) else { return closed };
+        let (answer, asks) = account.state(statement, &begun.terms, now);
+        if let Answer::Granted { left, .. } = answer
+            && left.short == Some(Short::Ceiling)
+        {
+            begun.account.add_short(statement.need);
+            root.short.insert(value.clone(), account.short_of_ceiling());
+        }
+        (answer, asks)
+    }
+
+    /// How the account of a place stands; `None` where it has not been begun.
+    #[must_use]
+    pub fn totals(&self, place: &Place) -> Option<Totals> {
+        let root = self.roots.get(&place.root())?;
+        let begun = root.begun.as_ref()?;
+        let account = match &place.value {
+            Some(value) => {
+                root.values.get(value).filter(|account| account.epoch() == begun.account.epoch())?
+            }
+            None => &begun.account,
+        };
+        Some(account.totals(begun.terms.limit))
+    }
+
+    /// The values of a root: so many of them at most.
+    #[must_use]
+    pub fn values(&self, root: &Place, most: usize) -> Spenders {
+        let Some(root) = self.roots.get(&root.root()) else { return Spenders::default() };
+        let largest = |mut all: Vec<(Arc<str>, Amount)>| {
+            all.sort_by(|(a, had), (b, has)| has.cmp(had).then_with(|| b.cmp(a)));
+            all.truncate(most);
+            all
+        };
+        let spent = |value: &Arc<str>| root.values.get(value).map_or(0, Account::spent);
+        Spenders {
+            count: root.listed.len() as u64,
+            spent: largest(root.listed.iter().map(|value| (value.clone(), spent(value))).collect()),
+            short: largest(root.short.iter().map(|(value, short)| (value.clone(), *short)).collect()),
+        }
+    }
+
+    /// Forgets what was to be kept until before now.
+    pub fn expire(&mut self, now: Millis) {
+        self.roots.retain(|_, root| now < root.kept_until);
+    }
+
+    /// Whether the sums that are kept are those of their parts.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.roots.values().all(|root| {
+            root.begun
+                .iter()
+                .map(|begun| &begun.account)
+                .chain(root.values.values())
+                .all(Account::is_balanced)
+        })
+    }
+}
