@@ -138,9 +138,8 @@ end
 local holder, seq = ARGV[3], tonumber(ARGV[5])
 local drawn, spent, want, need = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 
-local listed = true
 if value then
-  listed = redis.call('ZSCORE', index, value)
+  local listed = redis.call('ZSCORE', index, value)
   if known[1] ~= run or known[2] ~= epoch then
     local gone = tonumber(terms[8])
     if known[1] == run then
@@ -155,7 +154,7 @@ if value then
       if others >= tonumber(terms[9]) then return {'full'} end
     end
     start(own, epoch, 0, gone, redis.call('PTTL', root))
-    known = read()
+    known, listed = read(), false
   end
   if not listed then
     redis.call('ZADD', index, known[8], value)

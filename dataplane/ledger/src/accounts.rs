@@ -155,7 +155,7 @@ impl Accounts {
         let Some(root) = self.roots.get_mut(&place.root()) else { return closed };
         let Some(begun) = &mut root.begun else { return closed };
         let Some(value) = &place.value else {
-            return begun.account.state(statement, &begun.terms, now);
+            return begun.account.state(statement, &Terms { ceiling: 0, ..begun.terms }, now);
         };
         let epoch = begun.account.epoch();
         let before = root.values.get(value);
