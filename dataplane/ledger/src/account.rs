@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Amount, Epoch, Holder, Millis};
 
 /// Of what is left, one grant takes this part at most, unless a call needs more: the nearer the limit, the
@@ -10,6 +12,8 @@ use crate::{Amount, Epoch, Holder, Millis};
 const SHARE: Amount = 16;
 /// A call that waits for others to give back is not waited for longer: its proxy may be gone.
 pub const RECALL: Millis = 2_000;
+/// Who is gone for good. Nobody else is called so: holders are called at random.
+const GONE: Holder = Holder(0);
 /// Without a checkpoint for so long nobody stores any, and a limit that is not strict is granted without: its calls must
 /// not fail because the operator is away. A strict one stays below its ceiling.
 pub const UNSECURED_AFTER: Millis = 10_000;
@@ -145,7 +149,7 @@ impl Totals {
 }
 
 /// What binds an account besides its own ceiling: the word of its root.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Terms {
     pub limit: Amount,
     pub strict: bool,
@@ -154,7 +158,7 @@ pub(crate) struct Terms {
     pub secured_at: Millis,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     seq: u64,
     drawn: Amount,
@@ -169,7 +173,7 @@ impl Entry {
 }
 
 /// A call that needs what others hold: of several the smallest, for it is served with the least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Recall {
     holder: Holder,
     need: Amount,
@@ -177,7 +181,7 @@ struct Recall {
 }
 
 /// The account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     epoch: Epoch,
     /// Of the checkpoint heard of last: one that comes late changes nothing.
@@ -308,6 +312,14 @@ impl Account {
             return (Err(Short::Held), own.is_none());
         }
         (Err(Short::Held), false)
+    }
+
+    /// All who hold something are gone for good: one entry says what they had, so that there are not more with each start.
+    pub(crate) fn bury(&mut self) {
+        let drawn = self.entries.values().map(|entry| entry.weight()).sum();
+        let buried = Entry { seq: u64::MAX, drawn, spent: self.spent };
+        self.entries = BTreeMap::from([(GONE, buried)]);
+        self.recall = None;
     }
 
     pub(crate) fn totals(&self, limit: Amount) -> Totals {

@@ -16,10 +16,16 @@
 //! always their root's; only ceilings are their own. What the root says of all never falls within an epoch: there may be
 //! one that counts on it.
 
+mod kept;
+
+pub use kept::Record;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Amount, Epoch, Millis,
@@ -46,7 +52,7 @@ struct Root {
     kept_until: Millis,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Begun {
     account: Account,
     terms: Terms,

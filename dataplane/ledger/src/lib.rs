@@ -24,6 +24,8 @@
 //! grants below a ceiling that the checkpoint has stored before; a ledger that begins anew takes all of that for
 //! gone until the proxies claim their parts.
 
+use serde::{Deserialize, Serialize};
+
 pub mod purse;
 pub mod lease;
 pub mod window;
@@ -39,9 +41,9 @@ pub type Amount = u64;
 pub type Millis = u64;
 
 /// One life of one proxy. The next life of the same one is another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Holder(pub u64);
 
 /// One memory of the ledger; each that begins anew has a higher one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u64);

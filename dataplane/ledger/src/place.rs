@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use crate::window::Period;
 
 /// Those values of `per` that have no account of their own share this one.
@@ -17,14 +19,15 @@ pub enum Unit {
 }
 
 /// One limit of a budget, which has one of each period and unit at most: `daily-usd`, `every3600-tokens`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct LimitId {
     pub period: Period,
     pub unit: Unit,
 }
 
 /// Where the account of one limit, in one window, for one value is kept.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The Budget's uid.
     pub budget: Arc<str>,
@@ -122,6 +125,20 @@ impl FromStr for LimitId {
         let limit = Self { period: period.parse().map_err(|_| unknown())?, unit };
         // `every+60` would be another name for the same.
         if limit.to_string() == text { Ok(limit) } else { Err(unknown()) }
+    }
+}
+
+impl TryFrom<String> for LimitId {
+    type Error = UnknownLimit;
+
+    fn try_from(text: String) -> Result<Self, UnknownLimit> {
+        text.parse()
+    }
+}
+
+impl From<LimitId> for String {
+    fn from(limit: LimitId) -> Self {
+        limit.to_string()
     }
 }
 

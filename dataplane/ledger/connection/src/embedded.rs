@@ -1,6 +1,7 @@
 //! The ledger of one process: the accounts in memory, changed by one thread, which has on disk what it answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 
@@ -27,17 +28,18 @@ type Tell = Box<dyn FnOnce(Result<(), Unanswered>) + Send>;
 pub(crate) struct Embedded {
     orders: SyncSender<Order>,
     name: Arc<str>,
+    works: Arc<AtomicBool>,
 }
 
 impl Embedded {
     pub(crate) fn start(books: Books) -> Result<Self, String> {
         let (orders, received) = sync_channel(WAITING);
-        let name = books.name();
+        let (name, works) = (books.name(), books.works());
         thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || keep(books, &received))
             .map_err(|error| format!("{name}: no thread to keep the ledger: {error}"))?;
-        Ok(Self { orders, name })
+        Ok(Self { orders, name, works })
     }
 
     pub(crate) async fn state(
@@ -70,7 +72,7 @@ impl Embedded {
         deadline: Deadline,
     ) -> Result<bool, Unanswered> {
         let root = root.clone();
-        self.order(deadline, move |books| books.open(&root, epoch, kept)).await
+        self.order(deadline, move |books| books.open_root(&root, epoch, kept)).await
     }
 
     pub(crate) async fn begin(
@@ -115,6 +117,15 @@ impl Embedded {
         self.order(deadline, move |books| books.values(&root, most)).await
     }
 
+    /// All that was answered is on disk when this returns.
+    pub(crate) async fn flush(&self, deadline: Deadline) -> Result<(), Unanswered> {
+        self.order(deadline, Books::hurry).await
+    }
+
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.works.load(Relaxed)
+    }
+
     async fn order<T: Send + 'static>(
         &self,
         deadline: Deadline,
@@ -152,15 +163,15 @@ fn each<T>(answers: Result<Vec<T>, Unanswered>, count: usize) -> Vec<Result<T, U
 /// Until nobody holds the ledger any more.
 fn keep(mut books: Books, orders: &Receiver<Order>) {
     loop {
-        let first = match books.kept_within() {
-            Some(pause) => orders.recv_timeout(pause),
+        let first = match books.waits() {
+            Some(left) => orders.recv_timeout(left),
             None => orders.recv().map_err(RecvTimeoutError::from),
         };
         let ended = matches!(first, Err(RecvTimeoutError::Disconnected));
-        books.read_clock();
+        books.prepare();
         let batch = first.ok().into_iter().chain(orders.try_iter().take(BATCH));
         let told: Vec<Tell> = batch.map(|order| order(&mut books)).collect();
-        let kept = if ended { books.keep() } else { books.keep_what_must_be() };
+        let kept = books.keep(ended);
         for tell in told {
             tell(kept.clone());
         }

@@ -22,6 +22,7 @@ mod settings;
 mod verbs;
 mod embedded;
 mod books;
+mod store;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -80,11 +81,8 @@ impl Connection {
     /// # Errors
     /// The directory is another process's, of another version, or cannot be written.
     pub fn embedded(directory: Option<&Path>) -> Result<Self, String> {
-        if let Some(directory) = directory {
-            return Err(format!("{}: a ledger on disk is not there yet", directory.display()));
-        }
         let recalls = broadcast::Sender::new(UNREAD);
-        let embedded = Embedded::start(Books::in_memory(recalls.clone()))?;
+        let embedded = Embedded::start(Books::open(directory, recalls.clone())?)?;
         Ok(Self::of(Ledger::Embedded(embedded), recalls))
     }
 
@@ -196,6 +194,17 @@ impl Connection {
         self.recalls.subscribe()
     }
 
+    /// Before the process ends: what was reported and given back is on disk, where that is the ledger's place.
+    ///
+    /// # Errors
+    /// It is not, yet or at all. What was given back then stays gone.
+    pub async fn flush(&self) -> Result<(), Unanswered> {
+        match &*self.ledger {
+            Ledger::Redis(_) => Ok(()),
+            Ledger::Embedded(embedded) => embedded.flush(Deadline::within(self.timeout)).await,
+        }
+    }
+
     #[must_use]
     pub fn operations(&self) -> Operations {
         self.counters.read()
@@ -206,7 +215,7 @@ impl Connection {
     pub fn is_reachable(&self) -> bool {
         match &*self.ledger {
             Ledger::Redis(remote) => remote.is_reachable(),
-            Ledger::Embedded(_) => true,
+            Ledger::Embedded(embedded) => embedded.is_reachable(),
         }
     }
 }

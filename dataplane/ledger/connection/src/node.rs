@@ -141,9 +141,11 @@ async fn keep(source: Source, state: watch::Sender<State>, doubt: Arc<Notify>) {
         let why = match source.reach().await {
             Ok((endpoint, wire)) => {
                 let name: Arc<str> = endpoint.to_string().into();
+                tracing::info!("the ledger is connected: {name}");
                 state.send_replace(State::Up(name.clone(), wire.connection.clone()));
                 let since = Instant::now();
                 let why = lost(&source, &endpoint, wire, &doubt).await;
+                tracing::warn!("the ledger is connected no more: {why}");
                 if since.elapsed() >= STEADY {
                     failures = 0;
                     state.send_replace(State::Connecting(name));
@@ -153,10 +155,18 @@ async fn keep(source: Source, state: watch::Sender<State>, doubt: Arc<Notify>) {
             }
             Err(why) => why,
         };
+        told(&state, &why);
         state.send_replace(State::Down(why));
         let pause = (SHORTEST_PAUSE * (1 << failures.min(10))).min(LONGEST_PAUSE);
         failures += 1;
         sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+    }
+}
+
+/// An attempt failed: that is said when it is news, for attempts are many.
+fn told(state: &watch::Sender<State>, why: &Unanswered) {
+    if !matches!(&*state.borrow(), State::Down(before) if before == why) {
+        tracing::warn!("the ledger cannot be connected: {why}");
     }
 }
 

@@ -98,7 +98,10 @@ impl Source {
         let mut wire = self.dialer.dial(endpoint, &self.login).await?;
         let mut connection = wire.connection.clone();
         wire.asked(endpoint, self.login.fields, self.check(endpoint, &mut connection)).await??;
-        wire.asked(endpoint, self.login.fields, connection.psubscribe(RECALLS)).await?;
+        let heard = wire.asked(endpoint, self.login.fields, connection.psubscribe(RECALLS)).await;
+        // Without, idle money goes back when its time has come, and not at once.
+        heard
+            .or_else(|why| if why.kind == Kind::Refused { Ok(tracing::warn!("{why}")) } else { Err(why) })?;
         Ok(wire)
     }
 
