@@ -20,7 +20,7 @@ mod reply;
 mod schema;
 mod stream_reader;
 mod stream_writer;
-mod thinking;
+pub(crate) mod thinking;
 mod usage;
 mod whole;
 mod write_request;
@@ -31,8 +31,8 @@ use bytes::Bytes;
 use crate::{
     CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel,
     api::CountApi,
-    chat,
-    envelope::{ModelPlace, Needs, Shape},
+    bound, chat,
+    envelope::{LimitPlace, ModelPlace, Needs, Shape},
     event::{StreamReader, StreamWriter},
     frame::Framing,
     limits::{Feature, Limits, Takes},
@@ -51,6 +51,8 @@ pub const MESSAGES_SHAPE: Shape = Shape {
     needs: Needs::Elements,
     streams: false,
     stream_options: false,
+    adds: bound::anthropic::messages,
+    limit: Some(LimitPlace { within: None, names: &["max_tokens"] }),
 };
 
 /// The outside of a request for a count of tokens.

@@ -1,6 +1,7 @@
 //! What every stage needs of a request, whatever its API: the model, whether it streams, and the
 //! places where the gateway may have to write something else. Nothing more of the body is read.
 
+mod capped;
 pub(crate) mod fields;
 mod taken;
 
@@ -10,7 +11,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Invalid, depth::Bounded};
+use crate::{
+    Invalid,
+    bound::{Asked, Table},
+    depth::Bounded,
+};
 use fields::Fields;
 
 pub use taken::TakenOut;
@@ -27,6 +32,19 @@ pub struct Shape {
     pub streams: bool,
     /// Usage comes in the stream only where `stream_options` asks for it.
     pub stream_options: bool,
+    /// What its fields add to the tokens of a call.
+    pub adds: Table,
+    /// Where the limit of output is, where there is output.
+    pub limit: Option<LimitPlace>,
+}
+
+/// Where the most output tokens are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitPlace {
+    /// The object that holds it; `None` for the body itself.
+    pub within: Option<&'static str>,
+    /// Its name, and the one that is newer.
+    pub names: &'static [&'static str],
 }
 
 /// Where the model's name is.
@@ -60,6 +78,8 @@ pub struct Envelope {
     inner_models_at: Vec<Range<usize>>,
     usage_wish: UsageWish,
     may_hold_wishes: bool,
+    pub(crate) asked: Asked,
+    limit: Option<LimitPlace>,
 }
 
 /// What the caller said of usage in the stream.
@@ -82,7 +102,7 @@ impl Envelope {
     pub fn read(shape: &Shape, body: &[u8]) -> Result<Self, Invalid> {
         let fields = match Fields::skim(shape, body) {
             Some(fields) => fields,
-            None => Fields::parse(shape, body)?,
+            None => Fields { asked: Asked::unknown(), ..Fields::parse(shape, body)? },
         };
         let model: Box<str> = match (shape.model, fields.model) {
             (ModelPlace::Field, None) => return Err(Invalid::missing("model")),
@@ -99,7 +119,8 @@ impl Envelope {
         };
         let stream = fields.stream.unwrap_or(shape.streams);
         let may_hold_wishes = fields.for_the_gateway;
-        Ok(Self { model, stream, model_at, inner_models_at, usage_wish, may_hold_wishes })
+        let (asked, limit) = (fields.asked, shape.limit);
+        Ok(Self { model, stream, model_at, inner_models_at, usage_wish, may_hold_wishes, asked, limit })
     }
 
     /// Whether the caller wants usage in the stream.
@@ -112,7 +133,17 @@ impl Envelope {
     /// `model` differs, and with the wish for usage where a stream lacks it.
     #[must_use]
     pub fn upstream_body(&self, body: &Bytes, model: &str) -> Bytes {
-        let mut edits: Vec<(Range<usize>, Cow<'static, str>)> = Vec::new();
+        self.upstream_body_capped(body, model, None)
+    }
+
+    /// As `upstream_body`; where the call names no limit of output and `cap` is one, with that limit.
+    /// The field's name is what servers of the model take.
+    #[must_use]
+    pub fn upstream_body_capped(&self, body: &Bytes, model: &str, cap: Option<u64>) -> Bytes {
+        let mut edits: Edits = Vec::new();
+        if let (Some(tokens), Some(place)) = (cap, self.limit) {
+            self.cap(place, body, model, tokens, &mut edits);
+        }
         for at in self.model_at.iter().chain(&self.inner_models_at) {
             let was = &body[at.clone()];
             if names(was, model) {
@@ -130,14 +161,22 @@ impl Envelope {
                 UsageWish::Given | UsageWish::Asked => {}
                 UsageWish::Declined(at, wish) => edits.push((at.clone(), Cow::Borrowed(*wish))),
                 UsageWish::Unsaid => {
-                    // Behind the brace that opens the object, wherever blanks put it.
-                    let brace = body.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);
-                    edits.push((brace..brace, Cow::Borrowed(r#""stream_options":{"include_usage":true},"#)));
+                    let at = behind_brace(body);
+                    edits.push((at, Cow::Borrowed(r#""stream_options":{"include_usage":true},"#)));
                 }
             }
         }
         edited(body, edits)
     }
+}
+
+/// What to write, and in which place.
+type Edits = Vec<(Range<usize>, Cow<'static, str>)>;
+
+/// Behind the brace that opens an object, wherever blanks put it.
+fn behind_brace(text: &[u8]) -> Range<usize> {
+    let at = text.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);
+    at..at
 }
 
 /// Whether the text of a string says `model` as it would be written, without a look at what would.
@@ -147,7 +186,7 @@ fn names(text: &[u8], model: &str) -> bool {
     said == Some(model.as_bytes()) && !model.contains('\\')
 }
 
-fn edited(body: &Bytes, mut edits: Vec<(Range<usize>, Cow<'static, str>)>) -> Bytes {
+fn edited(body: &Bytes, mut edits: Edits) -> Bytes {
     if edits.is_empty() {
         return body.clone();
     }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use crate::{
     CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel,
     api::CountApi,
-    chat,
-    envelope::{ModelPlace, Needs, Shape},
+    bound, chat,
+    envelope::{LimitPlace, ModelPlace, Needs, Shape},
     event::{StreamReader, StreamWriter},
     frame::Framing,
     limits::{Feature, Limits, Takes},
@@ -56,15 +56,27 @@ pub static SSE: Generate = Generate { framing: Framing::Sse };
 pub static ARRAY: Generate = Generate { framing: Framing::Array };
 
 const fn shape(content: &'static str, needs: Needs) -> Shape {
-    Shape { model: ModelPlace::Path, content, needs, streams: false, stream_options: false }
+    Shape {
+        model: ModelPlace::Path,
+        content,
+        needs,
+        streams: false,
+        stream_options: false,
+        adds: bound::gemini::generate,
+        limit: Some(LimitPlace { within: Some("generationConfig"), names: &["maxOutputTokens"] }),
+    }
+}
+
+const fn embed_shape(content: &'static str, needs: Needs) -> Shape {
+    Shape { adds: bound::gemini::embed, limit: None, ..shape(content, needs) }
 }
 
 /// A single content may stand without its list, as in the vendor's own examples; so none is counted.
 pub const GENERATE_SHAPE: Shape = shape("contents", Needs::Something);
 /// Either `contents` or a whole `generateContentRequest`.
 pub const COUNT_SHAPE: Shape = shape("contents", Needs::Nothing);
-pub const EMBED_SHAPE: Shape = shape("content", Needs::Something);
-pub const BATCH_EMBED_SHAPE: Shape = shape("requests", Needs::Elements);
+pub const EMBED_SHAPE: Shape = embed_shape("content", Needs::Something);
+pub const BATCH_EMBED_SHAPE: Shape = embed_shape("requests", Needs::Elements);
 
 /// A stream has no end mark: it ends with the reason why the answer does, or the prompt was refused.
 pub const MARKS: Marks = Marks {

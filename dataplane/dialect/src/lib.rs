@@ -29,6 +29,7 @@
 //! hints, which are reported.
 
 pub mod api;
+pub mod bound;
 pub mod envelope;
 pub mod chat;
 pub mod embedding;

@@ -32,8 +32,10 @@ pub use errors::{error_body, is_error_body, read_error};
 pub use models::{show, tags, version};
 
 use crate::{
-    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel, chat,
-    envelope::{ModelPlace, Needs, Shape},
+    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel,
+    bound::{self, Table},
+    chat,
+    envelope::{LimitPlace, ModelPlace, Needs, Shape},
     event::{StreamReader, StreamWriter},
     frame::Framing,
     limits::{Feature, Limits, Takes},
@@ -44,14 +46,23 @@ use write_reply::Style;
 
 /// Ollama takes an empty list of messages as an order to load or unload the model: that is not for
 /// callers of a shared provider, and so it is refused.
-pub const CHAT_SHAPE: Shape = shape("messages", Needs::Elements, true);
-pub const GENERATE_SHAPE: Shape = shape("prompt", Needs::Something, true);
-pub const EMBED_SHAPE: Shape = shape("input", Needs::Something, false);
+pub const CHAT_SHAPE: Shape = shape("messages", Needs::Elements, true, bound::ollama::chat);
+pub const GENERATE_SHAPE: Shape = shape("prompt", Needs::Something, true, bound::ollama::generate);
+pub const EMBED_SHAPE: Shape =
+    Shape { limit: None, ..shape("input", Needs::Something, false, bound::ollama::embed) };
 /// The body is no more than the model. Only `model` is read: `name`, its older spelling, is not.
-pub const SHOW_SHAPE: Shape = shape("model", Needs::Nothing, false);
+pub const SHOW_SHAPE: Shape = shape("model", Needs::Nothing, false, bound::ollama::embed);
 
-const fn shape(content: &'static str, needs: Needs, streams: bool) -> Shape {
-    Shape { model: ModelPlace::Field, content, needs, streams, stream_options: false }
+const fn shape(content: &'static str, needs: Needs, streams: bool, adds: Table) -> Shape {
+    Shape {
+        model: ModelPlace::Field,
+        content,
+        needs,
+        streams,
+        stream_options: false,
+        adds,
+        limit: Some(LimitPlace { within: Some("options"), names: &["num_predict"] }),
+    }
 }
 
 /// The streams of `/api/chat` and of `/api/generate` say what matters in the same way.

@@ -13,6 +13,7 @@ pub mod responses;
 mod said;
 
 pub use chat::{CHAT_LIMITS, CHAT_MARKS, CHAT_SHAPE, Chat, SIMULATED_LIMITS};
+pub(crate) use chat::{bare_name, is_openais};
 pub use embeddings::{EMBEDDINGS_LIMITS, EMBEDDINGS_SHAPE, Embeddings, embeddings_usage};
 pub use error::{error_body, is_error_body, read_error};
 pub use models::{model, model_list};

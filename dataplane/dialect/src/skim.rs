@@ -83,6 +83,28 @@ impl<'a> Skim<'a> {
         Some(())
     }
 
+    /// Passes an array; `each` passes an element.
+    pub fn array(&mut self, mut each: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.expect(b'[')?;
+        self.levels += 1;
+        if self.levels > MAX_LEVELS {
+            return None;
+        }
+        if self.blanks() != b']' {
+            loop {
+                each(self)?;
+                match self.blanks() {
+                    b',' => self.at += 1,
+                    b']' => break,
+                    _ => return None,
+                }
+            }
+        }
+        self.at += 1;
+        self.levels -= 1;
+        Some(())
+    }
+
     /// Passes an object; `each` is called with those of its fields that are among `names`, which are
     /// there once at most: of two, it would be serde_json's to say which counts.
     pub fn fields<const N: usize>(
@@ -136,10 +158,25 @@ impl<'a> Skim<'a> {
 
     /// Passes a value and gives its text.
     pub fn raw(&mut self) -> Option<&'a [u8]> {
-        self.blanks();
-        let from = self.at;
-        self.value()?;
+        self.text_of(Self::value)
+    }
+
+    /// Passes what `read` passes and gives its text.
+    pub fn text_of(&mut self, read: impl FnOnce(&mut Self) -> Option<()>) -> Option<&'a [u8]> {
+        let from = self.place();
+        read(self)?;
         self.text.get(from..self.at)
+    }
+
+    /// Where the next value begins.
+    pub fn place(&mut self) -> usize {
+        self.blanks();
+        self.at
+    }
+
+    /// What the next value begins with.
+    pub fn first(&mut self) -> u8 {
+        self.blanks()
     }
 
     /// Passes a value. Of the levels in it, the lowest bit of `objects` says whether the innermost is an

@@ -20,7 +20,7 @@ use crate::{
 pub const DEFAULT_MAX_TOKENS: u64 = 32_000;
 
 /// The least budget that the API takes.
-const MIN_BUDGET: u64 = 1024;
+pub const MIN_BUDGET: u64 = 1024;
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

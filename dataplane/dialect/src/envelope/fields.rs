@@ -10,7 +10,12 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{ModelPlace, Shape, Str};
-use crate::{Invalid, depth::Bounded, skim};
+use crate::{
+    Invalid,
+    bound::{self, Asked},
+    depth::Bounded,
+    skim,
+};
 
 /// Values as they stand in the body.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub struct Fields<'a> {
     pub inner: Vec<&'a str>,
     /// It has `routing` or `metadata`.
     pub for_the_gateway: bool,
+    /// Noted where the body is skimmed, and only there.
+    pub asked: Asked,
 }
 
 /// A field that is looked at.
@@ -78,7 +85,9 @@ impl<'a> Fields<'a> {
                 std::str::from_utf8(body).ok()?;
             }
             skim.object(|name, skim| {
-                let Some(known) = Known::of(shape, &name) else { return skim.value() };
+                let Some(known) = Known::of(shape, &name) else {
+                    return bound::pass((shape.adds)(&name), &name, skim, &mut fields.asked);
+                };
                 if let Known::ForTheGateway = known {
                     fields.for_the_gateway = true;
                     return skim.value();
@@ -86,7 +95,13 @@ impl<'a> Fields<'a> {
                 if std::mem::replace(seen.get_mut(known as usize)?, true) {
                     return None;
                 }
-                let raw = skim.raw()?;
+                let raw = match known {
+                    Known::Content => {
+                        let adds = (shape.adds)(&name);
+                        skim.text_of(|skim| bound::pass(adds, &name, skim, &mut fields.asked))?
+                    }
+                    _ => skim.raw()?,
+                };
                 let text = |raw| std::str::from_utf8(raw).ok();
                 match known {
                     Known::Model => fields.model = Some(text(raw)?),

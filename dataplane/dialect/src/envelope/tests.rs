@@ -3,20 +3,8 @@
 
 use super::*;
 
-const CHAT: Shape = Shape {
-    model: ModelPlace::Field,
-    content: "messages",
-    needs: Needs::Elements,
-    streams: false,
-    stream_options: true,
-};
-const PATH: Shape = Shape {
-    model: ModelPlace::Path,
-    content: "requests",
-    needs: Needs::Elements,
-    streams: false,
-    stream_options: false,
-};
+const CHAT: Shape = crate::openai::CHAT_SHAPE;
+const PATH: Shape = crate::gemini::BATCH_EMBED_SHAPE;
 
 fn read(body: &str) -> Result<Envelope, Invalid> {
     Envelope::read(&CHAT, body.as_bytes())

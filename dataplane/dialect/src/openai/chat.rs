@@ -22,11 +22,12 @@ use memchr::memmem;
 use serde::{Deserialize, de::IgnoredAny};
 
 pub use usage::ReadUsage;
+pub use write_request::{bare_name, is_openais};
 
 use super::error;
 use crate::{
-    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel, chat,
-    envelope::{ModelPlace, Needs, Shape},
+    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel, bound, chat,
+    envelope::{LimitPlace, ModelPlace, Needs, Shape},
     event::{StreamReader, StreamWriter},
     frame::Framing,
     limits::{Feature, Limits, Takes},
@@ -45,6 +46,9 @@ pub const CHAT_SHAPE: Shape = Shape {
     needs: Needs::Elements,
     streams: false,
     stream_options: true,
+    adds: bound::openai::chat,
+    // The second is what OpenAI's own models take.
+    limit: Some(LimitPlace { within: None, names: &["max_tokens", "max_completion_tokens"] }),
 };
 
 pub const CHAT_LIMITS: Limits = Limits {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::chat::ReadUsage;
 use crate::{
-    Context, EmbeddingCaller, EmbeddingProvider, Garbled, Invalid, ProviderModel,
+    Context, EmbeddingCaller, EmbeddingProvider, Garbled, Invalid, ProviderModel, bound,
     embedding::{Input, Limits, Reply, Request},
     envelope::{ModelPlace, Needs, Shape},
     json::{self, Node, Object},
@@ -24,6 +24,8 @@ pub const EMBEDDINGS_SHAPE: Shape = Shape {
     needs: Needs::Something,
     streams: false,
     stream_options: false,
+    adds: bound::openai::embeddings,
+    limit: None,
 };
 
 pub const EMBEDDINGS_LIMITS: Limits = Limits {

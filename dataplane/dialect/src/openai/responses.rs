@@ -11,7 +11,7 @@ mod input;
 mod output;
 mod provider_input;
 mod provider_reply;
-mod provider_request;
+pub(crate) mod provider_request;
 mod provider_stream;
 mod reply;
 mod request;
@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel, chat,
-    envelope::{ModelPlace, Needs, Shape},
+    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel, bound, chat,
+    envelope::{LimitPlace, ModelPlace, Needs, Shape},
     event::{StreamReader, StreamWriter},
     frame::Framing,
     limits::{Feature, Limits, Takes},
@@ -41,6 +41,8 @@ pub const SHAPE: Shape = Shape {
     needs: Needs::Nothing,
     streams: false,
     stream_options: false,
+    adds: bound::openai::responses,
+    limit: Some(LimitPlace { within: None, names: &["max_output_tokens"] }),
 };
 
 /// Streams and replies of providers that speak the API themselves.

@@ -146,14 +146,18 @@ pub fn write(request: &Request, model: ProviderModel<'_>) -> Bytes {
 /// that reason refuse `max_tokens`; with compatible servers it is the other way about: all know
 /// `max_tokens`, and some pass over the newer name, which would lift the limit unnoticed. Both at once
 /// are refused by OpenAI.
-fn is_openais(model: &str) -> bool {
-    // Routers put the vendor before it, fine-tuning its mark.
-    let name = model.rsplit('/').next().unwrap_or(model);
-    let name = name.strip_prefix("ft:").unwrap_or(name);
+pub fn is_openais(model: &str) -> bool {
+    let name = bare_name(model);
     let numbered = name.strip_prefix('o').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     // The gpt-oss models run on everybody's servers but OpenAI's.
     let gpt = ["gpt-", "chatgpt-", "codex-"].iter().any(|start| name.starts_with(start));
     numbered || (gpt && !name.starts_with("gpt-oss"))
+}
+
+/// A model's name without what routers and fine-tuning put before it: the vendor, and a mark.
+pub fn bare_name(model: &str) -> &str {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    name.strip_prefix("ft:").unwrap_or(name)
 }
 
 fn tool(tool: &Tool) -> WrittenTool<'_> {

@@ -18,7 +18,7 @@ use crate::{
 
 /// OpenAI refuses less. A caller's lower limit is raised to it: refused, it would fail all those who
 /// ask for one token to learn whether a model answers.
-const MIN_OUTPUT_TOKENS: u64 = 16;
+pub const MIN_OUTPUT_TOKENS: u64 = 16;
 
 /// OpenAI refuses longer names of users, which are a hint only.
 const MAX_USER_CHARS: usize = 128;
