@@ -8,10 +8,14 @@ use jiff::SignedDuration;
 use crate::{
     certificates::Lifetimes,
     inject,
-    observe::gateways::{self, Gateways},
+    observe::{
+        LedgerSettings,
+        gateways::{self, Gateways},
+        ledger,
+    },
 };
 
-/// Compiles LLMRoutes and ProviderPools, sends them to the proxies, and reports what came of it.
+/// Compiles LLMRoutes, ProviderPools and Budgets, sends them to the proxies, and reports what came of it.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "llm-operator", version)]
 pub struct Args {
@@ -21,7 +25,7 @@ pub struct Args {
     /// Where /metrics, /livez, /readyz and /debug/proxies are.
     #[arg(long, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
-    /// Where the API server calls for the review of LLMRoutes and ProviderPools, and, with --injection, of
+    /// Where the API server calls for the review of LLMRoutes, ProviderPools and Budgets, and, with --injection, of
     /// pods that ask for a sidecar; such as 0.0.0.0:9443. Without it no webhook is served.
     #[arg(long)]
     pub webhook: Option<SocketAddr>,
@@ -33,7 +37,12 @@ pub struct Args {
     /// that show a ServiceAccount token.
     #[arg(long)]
     pub gateways: Option<PathBuf>,
-    /// The operator's own namespace: its Lease, certificate and ConfigMaps are there. Default: the
+    /// Where proxies keep what Budgets have spent (YAML): a Redis, with its endpoints, and how to sign in. Without
+    /// it no Budget is accepted.
+    #[arg(long)]
+    pub ledger: Option<PathBuf>,
+    /// The operator's own namespace: its Lease, certificate and ConfigMaps are there, and its Budgets
+    /// count all calls. Default: the
     /// pod's, or that of the kubeconfig.
     #[arg(long)]
     pub namespace: Option<String>,
@@ -83,6 +92,16 @@ impl Args {
         self.gateways
             .as_ref()
             .map_or_else(|| Ok(gateways::alone(namespace)), |file| gateways::read(file, namespace))
+    }
+
+    /// Where budgets are kept.
+    ///
+    /// # Errors
+    /// The file, and what to change in it.
+    pub fn ledger(&self) -> Result<LedgerSettings, String> {
+        let read = self.ledger.as_deref().map(ledger::read).transpose();
+        let read = read.map_err(|error| format!("--ledger {error}"))?;
+        Ok(read.map_or(LedgerSettings::Absent, LedgerSettings::Shared))
     }
 
     /// What sidecars are by default, where there are any.

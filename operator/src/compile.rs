@@ -3,11 +3,14 @@
 //! A bad object is left out with a False verdict and the rest ships. Where two routes want the same
 //! model on the same proxies, the older has it and the younger is told.
 
+mod backend;
+mod budget;
 mod callers;
 pub mod claims;
 pub mod fleet;
 mod pool;
 mod route;
+mod secret;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,8 +20,9 @@ use std::{
 use llm_config::Document;
 use llm_crds::{ConditionType, Reason, Verdict};
 
-use crate::observe::{ObjectName, Observed};
+use crate::observe::{LedgerSettings, ObjectName, Observed};
 use fleet::{Fleet, Sidecars};
+pub use pool::certificates;
 
 /// What came of everything.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +32,7 @@ pub struct Compiled {
     pub sidecars: BTreeMap<ObjectName, Fleet>,
     pub routes: BTreeMap<ObjectName, RouteOutcome>,
     pub pools: BTreeMap<ObjectName, PoolOutcome>,
+    pub budgets: BTreeMap<ObjectName, BudgetOutcome>,
     /// What is wrong with the gateways' settings, which have no status.
     pub problems: Vec<String>,
 }
@@ -56,6 +61,17 @@ pub struct PoolOutcome {
     /// How many of them can be called.
     pub ready: usize,
     pub models: BTreeSet<String>,
+    /// Those whose documents hold it.
+    pub fleets: BTreeSet<Fleet>,
+}
+
+/// What came of a budget.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BudgetOutcome {
+    /// `Accepted` and `ResolvedRefs`.
+    pub verdicts: Vec<Verdict>,
+    /// Pools that are shipped with it, as `namespace/name`.
+    pub pools: BTreeSet<String>,
     /// Those whose documents hold it.
     pub fleets: BTreeSet<Fleet>,
 }
@@ -98,7 +114,42 @@ pub fn compile(observed: &Observed) -> Compiled {
         }
         compiled.routes.insert(name, outcome);
     }
+    for object in &observed.budgets {
+        let name = ObjectName::of(object.as_ref());
+        let (mut outcome, budget) = budget::compile(&name, object, observed, &pools);
+        if let Some(budget) = budget {
+            ship_budget(&name, &budget, &mut outcome, observed, &pools, &mut compiled);
+        }
+        compiled.budgets.insert(name, outcome);
+    }
     compiled
+}
+
+/// A budget goes wherever calls may come that it counts, with the pools that it falls back to.
+fn ship_budget(
+    name: &ObjectName,
+    budget: &llm_config::Budget,
+    outcome: &mut BudgetOutcome,
+    observed: &Observed,
+    pools: &BTreeMap<ObjectName, pool::Offered<'_>>,
+    compiled: &mut Compiled,
+) {
+    outcome.pools = budget::pools(budget).map(str::to_owned).collect();
+    for (fleet, document) in &mut compiled.documents {
+        // A sidecar that no route selects takes no call.
+        let takes_calls = matches!(fleet, Fleet::Gateway(_)) || !document.routes.is_empty();
+        if !takes_calls || !budget::counts_on(budget, fleet) {
+            continue;
+        }
+        for pool in &outcome.pools {
+            ship_pool(pool, fleet, document, pools, &mut compiled.pools);
+        }
+        document.budgets.insert(name.to_string(), budget.clone());
+        if let LedgerSettings::Shared(ledger) = &observed.ledger {
+            document.ledger.get_or_insert_with(|| ledger.clone());
+        }
+        outcome.fleets.insert(fleet.clone());
+    }
 }
 
 /// A pool goes where a route needs it.

@@ -10,7 +10,7 @@ use llm_operator::{
     args::Args,
     certificates, controller, definitions, lease,
     metrics::Metrics,
-    observe::cluster::Cluster,
+    observe::cluster::{self, Cluster},
     publish::{
         Publisher,
         admit::Admission,
@@ -51,6 +51,11 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let identity = args.identity();
     let gateways = args.gateways(&namespace)?;
+    let observing = cluster::Settings {
+        gateways: gateways.clone(),
+        ledger: args.ledger()?,
+        namespace: namespace.clone(),
+    };
     let metrics = Arc::new(Metrics::default());
     let certificate = Arc::new(ServingCertificate::default());
     let (serve, admin) = (listen(args.serve).await?, listen(args.admin).await?);
@@ -100,7 +105,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     };
 
     let streams = Arc::new(Streams {
-        admission: Admission::new(client.clone(), gateways.clone()),
+        admission: Admission::new(client.clone(), gateways),
         attached: attached.clone(),
         targets: publisher.subscribe(),
         lifetime: args.stream_lifetime,
@@ -119,7 +124,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
     let changed = Arc::new(Notify::new());
     let control = async {
-        let cluster = Cluster::watch(&client, &gateways, &changed, &metrics).await;
+        let cluster = Cluster::watch(&client, observing, &changed, &metrics).await;
         controller::run(cluster, publisher, outcomes, changed.clone(), metrics.clone()).await;
     };
     tokio::select! {

@@ -7,6 +7,7 @@ pub mod environment;
 pub mod files;
 pub mod gateways;
 pub mod issuer;
+pub mod ledger;
 pub mod offline;
 mod readable;
 
@@ -18,7 +19,7 @@ use std::{
 
 use kube::Resource;
 use llm_config::TokenKey;
-use llm_crds::{LLMRoute, ProviderPool};
+use llm_crds::{AlertWebhook, Budget, LLMRoute, ProviderPool};
 
 /// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,6 +112,18 @@ pub struct Issuer {
     pub keys: Vec<TokenKey>,
 }
 
+/// Where budgets are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LedgerSettings {
+    /// Nowhere: each proxy would count for itself.
+    #[default]
+    Absent,
+    /// In the one process that there is.
+    Embedded,
+    /// Where all proxies meet.
+    Shared(llm_config::Ledger),
+}
+
 /// Whether these are the same objects by their specs: the API server counts the changes of a spec, and of nothing else.
 fn same<K: Resource>(ours: &[Arc<K>], others: &[Arc<K>]) -> bool {
     let counted = |object: &K| object.meta().uid.is_some() && object.meta().generation.is_some();
@@ -127,6 +140,7 @@ fn same<K: Resource>(ours: &[Arc<K>], others: &[Arc<K>]) -> bool {
 pub struct Observed {
     pub routes: Vec<Arc<LLMRoute>>,
     pub pools: Vec<Arc<ProviderPool>>,
+    pub budgets: Vec<Arc<Budget>>,
     /// Labels by namespace.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
     pub secrets: BTreeMap<ObjectName, SecretState>,
@@ -138,24 +152,42 @@ pub struct Observed {
     pub issuer: Option<Issuer>,
     /// The pods that have a sidecar.
     pub sidecars: BTreeMap<ObjectName, SidecarPod>,
+    pub ledger: LedgerSettings,
+    /// The operator's own namespace, whose budgets count all calls. Where there is none, all budgets do.
+    pub home: Option<String>,
 }
 
 impl Observed {
     /// Whether compile makes the same of both: statuses and notes may differ.
     #[must_use]
     pub fn compiles_like(&self, other: &Self) -> bool {
-        let Self { routes, pools, namespaces, secrets, config_maps, gateways, issuer, sidecars } = self;
+        let Self {
+            routes,
+            pools,
+            budgets,
+            namespaces,
+            secrets,
+            config_maps,
+            gateways,
+            issuer,
+            sidecars,
+            ledger,
+            home,
+        } = self;
         same(routes, &other.routes)
             && same(pools, &other.pools)
+            && same(budgets, &other.budgets)
             && *namespaces == other.namespaces
             && *secrets == other.secrets
             && *config_maps == other.config_maps
             && *gateways == other.gateways
             && *issuer == other.issuer
             && *sidecars == other.sidecars
+            && *ledger == other.ledger
+            && *home == other.home
     }
 
-    /// The Secrets that the pools and the gateways refer to.
+    /// The Secrets that the pools, the budgets and the gateways refer to.
     #[must_use]
     pub fn wanted_secrets(&self) -> BTreeSet<ObjectName> {
         let mut wanted = self.wanted_authorities(Holder::Secret);
@@ -166,6 +198,14 @@ impl Observed {
                 let key = provider.credentials.as_ref().map(|credentials| &credentials.secret_ref);
                 let ca = provider.tls.as_ref().map(|tls| &tls.ca_secret_ref);
                 for reference in [key, ca].into_iter().flatten() {
+                    wanted.insert(ObjectName::new(namespace.clone(), reference.name.clone()));
+                }
+            }
+        }
+        for budget in &self.budgets {
+            let namespace = ObjectName::of(budget.as_ref()).namespace;
+            if let Some(AlertWebhook { url_secret_ref, signing_secret_ref }) = &budget.spec.alerts.webhook {
+                for reference in [url_secret_ref, signing_secret_ref] {
                     wanted.insert(ObjectName::new(namespace.clone(), reference.name.clone()));
                 }
             }

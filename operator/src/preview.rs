@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use llm_crds::{ConditionType, LLMRoute, ProviderPool, Verdict};
+use llm_crds::{Budget, ConditionType, LLMRoute, ProviderPool, Verdict};
 
 use crate::{
     compile::{
@@ -19,7 +19,7 @@ use crate::{
         claims::{names, references},
         compile,
     },
-    observe::{ObjectName, Observed, SecretState, offline::do_without_secrets},
+    observe::{LedgerSettings, ObjectName, Observed, SecretState, offline::do_without_secrets},
 };
 
 /// Others that are named, where a change breaks many.
@@ -30,6 +30,7 @@ const NAMED: usize = 5;
 pub enum Proposal {
     Route(Arc<LLMRoute>),
     Pool(Arc<ProviderPool>),
+    Budget(Arc<Budget>),
     DeletePool(ObjectName),
 }
 
@@ -77,7 +78,7 @@ pub fn preview(observed: &Observed, proposal: &Proposal, secrets: &Secrets) -> P
         .collect();
     warnings.extend(broken.iter().take(NAMED).cloned());
     if broken.len() > NAMED {
-        warnings.push(format!("this breaks {} more LLMRoutes", broken.len() - NAMED));
+        warnings.push(format!("this breaks {} more objects", broken.len() - NAMED));
     }
     Preview { invalid: None, warnings }
 }
@@ -87,6 +88,7 @@ impl std::fmt::Display for Proposal {
         match self {
             Self::Route(route) => f.write_str(&route_key(&ObjectName::of(route.as_ref()))),
             Self::Pool(pool) => f.write_str(&pool_key(&ObjectName::of(pool.as_ref()))),
+            Self::Budget(budget) => f.write_str(&budget_key(&ObjectName::of(budget.as_ref()))),
             Self::DeletePool(name) => f.write_str(&pool_key(name)),
         }
     }
@@ -100,24 +102,33 @@ fn pool_key(name: &ObjectName) -> String {
     format!("ProviderPool {name}")
 }
 
+fn budget_key(name: &ObjectName) -> String {
+    format!("Budget {name}")
+}
+
 /// What compile says of the spec where nothing else is there but gateways, and every key that it asks for.
 fn invalid(observed: &Observed, proposal: &Proposal) -> Option<String> {
     let gateways = observed.gateways.keys().map(|gateway| (gateway.clone(), None)).collect();
-    let mut alone = applied(Observed { gateways, ..Observed::default() }, proposal);
+    let nothing = Observed { gateways, ledger: LedgerSettings::Embedded, ..Observed::default() };
+    let mut alone = applied(nothing, proposal);
     do_without_secrets(&mut alone);
     let compiled = compile(&alone);
     let routes = compiled.routes.values().flat_map(|outcome| &outcome.verdicts);
-    let mut verdicts = routes.chain(compiled.pools.values().flat_map(|outcome| &outcome.verdicts));
+    let pools = compiled.pools.values().flat_map(|outcome| &outcome.verdicts);
+    let budgets = compiled.budgets.values().flat_map(|outcome| &outcome.verdicts);
+    let mut verdicts = routes.chain(pools).chain(budgets);
     let refused = verdicts.find(|verdict| verdict.reason == llm_crds::Reason::Invalid)?;
     Some(refused.message.clone())
 }
 
-/// All that has to do with a proposal: the routes that it may meet or that use it, and the pools of those.
+/// All that has to do with a proposal: the routes that it may meet or name, or that use it, and the pools of those.
 fn neighbours(observed: &Observed, proposal: &Proposal) -> Observed {
     let pools: BTreeMap<ObjectName, Arc<ProviderPool>> =
         observed.pools.iter().map(|pool| (ObjectName::of(pool.as_ref()), pool.clone())).collect();
     let mut near = Observed {
         gateways: observed.gateways.keys().map(|gateway| (gateway.clone(), None)).collect(),
+        ledger: observed.ledger.clone(),
+        home: observed.home.clone(),
         ..Observed::default()
     };
     let mut wanted = BTreeSet::new();
@@ -136,11 +147,22 @@ fn neighbours(observed: &Observed, proposal: &Proposal) -> Observed {
                 near.sidecars = sidecars.map(|(pod, sidecar)| (pod.clone(), sidecar.clone())).collect();
             }
         }
-        Proposal::Pool(pool) => near.routes = users(observed, &ObjectName::of(pool.as_ref())),
-        Proposal::DeletePool(name) => near.routes = users(observed, name),
+        Proposal::Pool(pool) => {
+            let name = ObjectName::of(pool.as_ref());
+            add_users(observed, &name, &mut near);
+            wanted.insert(name);
+        }
+        Proposal::DeletePool(name) => add_users(observed, name, &mut near),
+        Proposal::Budget(budget) => {
+            let named: BTreeSet<ObjectName> = counted(budget).collect();
+            let is_named = |route: &&Arc<LLMRoute>| named.contains(&ObjectName::of(route.as_ref()));
+            near.routes = observed.routes.iter().filter(is_named).cloned().collect();
+            near.budgets.push(budget.clone());
+        }
     }
-    if let Proposal::Pool(pool) = proposal {
-        wanted.insert(ObjectName::of(pool.as_ref()));
+    for budget in &near.budgets {
+        wanted.extend(downgrades(budget));
+        near.namespaces.extend(labels_of(observed, &ObjectName::of(budget.as_ref()).namespace));
     }
     for route in &near.routes {
         wanted.extend(references(route).map(|(pool, _)| pool));
@@ -162,10 +184,34 @@ fn share_proxies(one: &LLMRoute, other: &LLMRoute) -> bool {
         || ours.gateways.iter().any(|gateway| theirs.gateways.contains(gateway))
 }
 
-/// The routes that refer to a pool.
-fn users(observed: &Observed, pool: &ObjectName) -> Vec<Arc<LLMRoute>> {
-    let uses = |route: &&Arc<LLMRoute>| references(route).any(|(name, _)| name == *pool);
-    observed.routes.iter().filter(uses).cloned().collect()
+/// Those that refer to a pool: the routes, and the budgets with the routes that these name.
+fn add_users(observed: &Observed, pool: &ObjectName, near: &mut Observed) {
+    let falls_back = |budget: &&Arc<Budget>| downgrades(budget).any(|name| name == *pool);
+    near.budgets = observed.budgets.iter().filter(falls_back).cloned().collect();
+    let named: BTreeSet<ObjectName> = near.budgets.iter().flat_map(|budget| counted(budget)).collect();
+    let uses = |route: &&Arc<LLMRoute>| {
+        named.contains(&ObjectName::of(route.as_ref())) || references(route).any(|(name, _)| name == *pool)
+    };
+    near.routes = observed.routes.iter().filter(uses).cloned().collect();
+}
+
+/// The routes that a budget names.
+fn counted(budget: &Budget) -> impl Iterator<Item = ObjectName> {
+    let own = ObjectName::of(budget).namespace;
+    let routes = budget.spec.scope.iter().flat_map(|scope| &scope.routes);
+    routes.map(move |route| {
+        ObjectName::new(route.namespace.as_ref().unwrap_or(&own).clone(), route.name.clone())
+    })
+}
+
+/// The pools that a budget falls back to.
+fn downgrades(budget: &Budget) -> impl Iterator<Item = ObjectName> {
+    let own = ObjectName::of(budget).namespace;
+    let given = budget.spec.on_exceeded.iter().filter_map(|given| given.downgrade.as_ref());
+    given.flat_map(|downgrade| &downgrade.backends).map(move |backend| {
+        let namespace = backend.pool.namespace.as_ref().unwrap_or(&own);
+        ObjectName::new(namespace.clone(), backend.pool.name.clone())
+    })
 }
 
 /// The same with the proposal carried out.
@@ -186,6 +232,11 @@ fn applied(mut observed: Observed, proposal: &Proposal) -> Observed {
             observed.pools.retain(|other| ObjectName::of(other.as_ref()) != name);
             observed.pools.push(pool.clone());
         }
+        Proposal::Budget(budget) => {
+            let name = ObjectName::of(budget.as_ref());
+            observed.budgets.retain(|other| ObjectName::of(other.as_ref()) != name);
+            observed.budgets.push(budget.clone());
+        }
         Proposal::DeletePool(name) => {
             observed.pools.retain(|other| ObjectName::of(other.as_ref()) != *name);
         }
@@ -197,12 +248,13 @@ fn applied(mut observed: Observed, proposal: &Proposal) -> Observed {
 fn troubles(compiled: &Compiled) -> BTreeMap<String, Vec<String>> {
     let routes = compiled.routes.iter().map(|(name, outcome)| (route_key(name), &outcome.verdicts));
     let pools = compiled.pools.iter().map(|(name, outcome)| (pool_key(name), &outcome.verdicts));
+    let budgets = compiled.budgets.iter().map(|(name, outcome)| (budget_key(name), &outcome.verdicts));
     let wrong = |verdict: &&Verdict| verdict.status == (verdict.condition == ConditionType::PartiallyInvalid);
     let told = |(object, verdicts): (String, &Vec<Verdict>)| {
         let told: Vec<String> = verdicts.iter().filter(wrong).map(|v| v.message.clone()).collect();
         (!told.is_empty()).then_some((object, told))
     };
-    routes.chain(pools).filter_map(told).collect()
+    routes.chain(pools).chain(budgets).filter_map(told).collect()
 }
 
 #[cfg(test)]

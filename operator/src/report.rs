@@ -1,12 +1,14 @@
 //! What came of a change, to where a person looks: conditions and columns in `status`, written by the
 //! leader alone and only when they differ, and an Event where something turned.
 
+mod budget;
 mod health;
 mod pace;
 mod programmed;
 mod write;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
@@ -20,7 +22,7 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter as EventReporter},
 };
 use llm_crds::{
-    Condition, LLMRoute, LLMRouteStatus, LLMRouteSummary, ProviderPool, ProviderPoolStatus,
+    BudgetStatus, Condition, LLMRoute, LLMRouteStatus, LLMRouteSummary, ProviderPool, ProviderPoolStatus,
     ProviderPoolSummary, Verdict,
 };
 use tokio::{
@@ -70,6 +72,7 @@ pub struct Reporter {
     metrics: Arc<Metrics>,
     routes: Written<LLMRouteStatus>,
     pools: Written<ProviderPoolStatus>,
+    budgets: Written<BudgetStatus>,
     healths: Pace,
     /// When it began to lead.
     began: Instant,
@@ -97,7 +100,7 @@ impl Reporter {
         let reporter =
             EventReporter { controller: "llm-operator".to_owned(), instance: Some(identity.to_owned()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        let (routes, pools, healths) = Default::default();
+        let (routes, pools, budgets, healths) = Default::default();
         let began = Instant::now();
         Self {
             client,
@@ -107,6 +110,7 @@ impl Reporter {
             metrics,
             routes,
             pools,
+            budgets,
             healths,
             began,
             allowance: Allowance::new(began),
@@ -142,6 +146,7 @@ impl Reporter {
                 // What others write meanwhile is to be read again.
                 self.routes.clear();
                 self.pools.clear();
+                self.budgets.clear();
                 self.healths.clear();
             }
             tokio::select! {
@@ -163,7 +168,7 @@ impl Reporter {
         let proxies = programmed::Proxies { targets: &outcome.targets, summaries: &summaries };
         let now = Time(Timestamp::now());
         let Outcome { observed, compiled, .. } = outcome;
-        let objects = observed.routes.len() + observed.pools.len();
+        let objects = observed.routes.len() + observed.pools.len() + observed.budgets.len();
         let mut look = Look::new(Instant::now(), self.began, objects, self.allowance);
         let healths = &mut self.healths;
         healths.retain(|name| compiled.pools.contains_key(name));
@@ -177,12 +182,19 @@ impl Reporter {
             let health = healths.paced(name, health, Instant::now());
             Some(pool_status(outcome, (name, pool), before, &proxies, health, &now))
         });
+        let budgets = changes(&observed.budgets, &mut self.budgets, &mut look, |name, budget, before| {
+            let outcome = compiled.budgets.get(name)?;
+            Some(budget::status(outcome, (name, budget), before, &proxies, &now))
+        });
         self.allowance = look.left();
         let writer = Writer { client: &self.client, recorder: &self.recorder, metrics: &self.metrics };
-        let routes_written = writer.write_all(routes, &mut self.routes).await;
-        let pools_written = writer.write_all(pools, &mut self.pools).await;
+        let written = [
+            writer.write_all(routes, &mut self.routes).await,
+            writer.write_all(pools, &mut self.pools).await,
+            writer.write_all(budgets, &mut self.budgets).await,
+        ];
         self.replicas.sweep().await;
-        let retry = (!routes_written || !pools_written).then(|| Instant::now() + RETRY);
+        let retry = (written != [true; 3]).then(|| Instant::now() + RETRY);
         let due = [look.due(), self.healths.due(), retry].into_iter().flatten().min();
         due.unwrap_or_else(|| Instant::now() + REVIEW)
     }
@@ -218,7 +230,10 @@ where
         .filter_map(|object| {
             let name = ObjectName::of(object.as_ref());
             let own = written.get(&name).filter(|last| last.uid == object.meta().uid);
-            let before = own.map(|last| &last.status).or(object.status());
+            let before = own
+                .map(|last| Cow::Borrowed(&last.status))
+                .or_else(|| object.status().map(pace::Status::reported));
+            let before = before.as_deref();
             let (status, events) = judge(&name, object, before)?;
             let write = before != Some(&status) && look.takes(&status, before, own.map(|last| last.at));
             write.then(|| Write { object: object.clone(), status, events })

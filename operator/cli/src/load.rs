@@ -1,12 +1,16 @@
 //! Manifests, of files or of the environment, to what is served; or every reason why not.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use llm_config::Document;
+use llm_crds::Budget;
 use llm_operator::{
     compile::{Compiled, compile, fleet::Fleet},
     observe::{
-        ObjectName,
+        LedgerSettings, ObjectName,
         environment::{self, Variables},
         files::{Manifests, Problem},
         offline::do_without_secrets,
@@ -62,9 +66,25 @@ pub fn load(paths: &[PathBuf], variables: Variables<'_>) -> Result<Loaded, LoadE
     } else {
         Manifests::read(paths).map_err(LoadError::Manifests)?
     };
+    let unheard = unheard(&manifests);
+    if !unheard.is_empty() {
+        return Err(LoadError::Manifests(unheard));
+    }
     let mut notes = environment::fill_secrets(&mut manifests.observed, variables);
     notes.extend(manifests.passed_over.iter().map(|object| format!("passed over: {object}")));
     served(manifests, notes)
+}
+
+/// Alerts are the operator's: what nobody sends must not be waited for.
+fn unheard(manifests: &Manifests) -> Vec<Problem> {
+    let budgets = manifests.observed.budgets.iter();
+    let calling = budgets.filter(|budget| budget.spec.alerts.webhook.is_some());
+    let problem = |budget: &Arc<Budget>| {
+        let message =
+            "spec.alerts.webhook: is called by the operator of a cluster, and there is none here: remove it";
+        manifests.problem("Budget", &ObjectName::of(budget.as_ref()), message.to_owned())
+    };
+    calling.map(problem).collect()
 }
 
 /// The same of files for who calls no provider: a Secret that is missing is no problem then.
@@ -76,6 +96,7 @@ pub fn load_without_keys(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
 
 fn served(mut manifests: Manifests, notes: Vec<String>) -> Result<Loaded, LoadError> {
     manifests.observed.gateways.insert(GATEWAY.to_owned(), None);
+    manifests.observed.ledger = LedgerSettings::Embedded;
     let compiled = compile(&manifests.observed);
     let problems = problems(&manifests, &compiled);
     if !problems.is_empty() {
@@ -104,6 +125,14 @@ fn problems(manifests: &Manifests, compiled: &Compiled) -> Vec<Problem> {
             let follows = told && verdict.reason == llm_crds::Reason::NoUsableProvider;
             if (!verdict.status || partial) && !follows {
                 problems.push(manifests.problem("LLMRoute", name, verdict.message.clone()));
+            }
+        }
+    }
+    for (name, outcome) in &compiled.budgets {
+        for verdict in outcome.verdicts.iter().filter(|verdict| !verdict.status) {
+            let follows = told && verdict.reason == llm_crds::Reason::NoUsableProvider;
+            if !follows {
+                problems.push(manifests.problem("Budget", name, verdict.message.clone()));
             }
         }
     }

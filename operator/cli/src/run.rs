@@ -31,7 +31,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Run a gateway from manifests, without a cluster.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Files, or folders of .yaml, .yml and .json files, with LLMRoutes, ProviderPools and Secrets.
+    /// Files, or folders of .yaml, .yml and .json files, with LLMRoutes, ProviderPools, Budgets and
+    /// Secrets.
     /// Without any: pools for the keys in OPENAI_API_KEY, ANTHROPIC_API_KEY and GEMINI_API_KEY, else
     /// a simulated one.
     paths: Vec<PathBuf>,

@@ -11,7 +11,7 @@ use crate::{
     proxies::OperatorAdmin,
 };
 
-/// Show operator, proxies, routes, pools and failing providers of a cluster on one page.
+/// Show operator, proxies, routes, pools, budgets and failing providers of a cluster on one page.
 ///
 /// What is in order is counted; what is not is listed with its reason. `doctor` says what to do.
 #[derive(Debug, Args)]

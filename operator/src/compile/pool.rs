@@ -9,15 +9,15 @@ use std::{
 use llm_config as config;
 use llm_crds::{
     Capability, CircuitBreaker, Limits, Model, Operation, Pricing, Provider, ProviderKind, ProviderPool,
-    Reason, ResponsesApi, Retry, SecretKeyReference, Simulated, Tier, nano_usd, unit_interval_ppm,
+    Reason, ResponsesApi, Retry, Simulated, Tier, nano_usd, unit_interval_ppm,
 };
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-use super::{PoolOutcome, accepted, millis, resolved};
-use crate::observe::{ObjectName, Observed, SecretState};
+use super::{PoolOutcome, accepted, millis, resolved, secret::Secrets};
+use crate::observe::{ObjectName, Observed};
 
 /// Between two checks, where a pool asks for them and does not say.
 const CHECK_INTERVAL_MS: u64 = 30_000;
@@ -299,45 +299,6 @@ fn capability(capability: Capability) -> config::Capability {
         Capability::Vision => config::Capability::Vision,
         Capability::Tools => config::Capability::Tools,
         Capability::LongContext => config::Capability::LongContext,
-    }
-}
-
-/// The Secrets of one namespace.
-struct Secrets<'a> {
-    namespace: &'a str,
-    observed: &'a Observed,
-}
-
-impl Secrets<'_> {
-    fn text(&self, path: &str, reference: &SecretKeyReference) -> Result<String, (Reason, String)> {
-        let SecretKeyReference { name, key } = reference;
-        let namespace = self.namespace;
-        let missing = |problem: String| Err((Reason::SecretNotFound, format!("{path}: {problem}")));
-        let data = match self.observed.secrets.get(&ObjectName::new(namespace, name.as_str())) {
-            None | Some(SecretState::Absent) => {
-                return missing(format!(
-                    "there is no Secret `{name}` in namespace `{namespace}`: create it with the key `{key}`, or correct the name"
-                ));
-            }
-            Some(SecretState::Unreadable(why)) => {
-                return missing(format!(
-                    "the operator can't read Secret `{name}` in namespace `{namespace}`: {why}"
-                ));
-            }
-            Some(SecretState::Present(data)) => data,
-        };
-        let Some(value) = data.get(key) else {
-            let keys = data.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return missing(format!("Secret `{name}` has no key `{key}`; its keys are: {keys}"));
-        };
-        // A trailing line end is what `kubectl create secret --from-file` of a key file brings along.
-        match std::str::from_utf8(value).map(str::trim_end) {
-            Ok(text) if !text.is_empty() => Ok(text.to_owned()),
-            Ok(_) => Err((Reason::InvalidSecret, format!("{path}: key `{key}` of Secret `{name}` is empty"))),
-            Err(_) => {
-                Err((Reason::InvalidSecret, format!("{path}: key `{key}` of Secret `{name}` is no text")))
-            }
-        }
     }
 }
 

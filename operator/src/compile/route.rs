@@ -4,22 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use llm_config as config;
 use llm_crds::{
-    Backend, CallerMatch, Complexity, ConditionType, Dialect, FromNamespaces, LLMRoute, Override,
-    QueuePriority, Reason, RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts, Verdict,
-    unit_interval_ppm,
+    Backend, CallerMatch, Complexity, ConditionType, Dialect, LLMRoute, Override, QueuePriority, Reason,
+    RouteMatch, RouteRule, Sticky, StickyBy, Strategy, Timeouts, Verdict, unit_interval_ppm,
 };
 
 use super::{
     RouteOutcome, accepted,
+    backend::{Findings, Pools, Referrer},
     claims::{Claims, Shipped, claim},
-    fleet::{Fleet, matches},
-    millis,
-    pool::Offered,
-    resolved,
+    fleet::Fleet,
+    millis, resolved,
 };
 use crate::observe::{ObjectName, Observed};
-
-type Pools<'a> = BTreeMap<ObjectName, Offered<'a>>;
 
 pub fn compile(
     name: &ObjectName,
@@ -29,11 +25,11 @@ pub fn compile(
     selecting: &BTreeMap<Fleet, BTreeSet<ObjectName>>,
     claims: &mut Claims,
 ) -> (RouteOutcome, Shipped) {
-    let joined = Joined { name, observed, pools };
+    let referrer = Referrer { kind: "routes", namespace: &name.namespace, observed, pools };
     let mut rules = Vec::new();
     let mut found = Findings::default();
     for (i, rule) in route.spec.rules.iter().enumerate() {
-        rules.push(joined.rule(&format!("spec.rules[{i}]"), rule, &mut found));
+        rules.push(compile_rule(&format!("spec.rules[{i}]"), rule, &referrer, &mut found));
     }
     let invalid = [repeated(&rules), std::mem::take(&mut found.invalid)].concat();
     let rules = rules.concat();
@@ -101,155 +97,74 @@ fn unknown_gateways(route: &LLMRoute, observed: &Observed) -> Vec<String> {
         .collect()
 }
 
-/// What is found of a route on the way: the pools that it refers to, and what is wrong with it.
-#[derive(Default)]
-struct Findings {
-    pools: BTreeSet<ObjectName>,
-    reason: Option<Reason>,
-    problems: Vec<String>,
-    /// Whether a problem keeps the route from being shipped.
-    fatal: bool,
-    /// What of the spec itself is wrong.
-    invalid: Vec<String>,
-}
-
-impl Findings {
-    fn invalid(&mut self, problem: String) {
-        self.invalid.push(problem);
+/// The rule in parts: names under the same conditions.
+fn compile_rule(
+    path: &str,
+    rule: &RouteRule,
+    referrer: &Referrer<'_>,
+    found: &mut Findings,
+) -> Vec<config::Rule> {
+    let mut backends = Vec::new();
+    let mut served = Vec::new();
+    for (i, spec) in rule.backends.iter().enumerate() {
+        let backend = backend(&format!("{path}.backends[{i}]"), spec, referrer, found);
+        // What is given by name is known without its pool.
+        served.extend(backend.as_ref().map_or(&spec.models, |backend| &backend.models).clone());
+        backends.extend(backend);
     }
-
-    fn fatal(&mut self, reason: Reason, problem: String) {
-        self.reason.get_or_insert(reason);
-        self.problems.push(problem);
-        self.fatal = true;
+    let mut seen = BTreeSet::new();
+    served.retain(|model| seen.insert(model.clone()));
+    let complexity = rule.complexity.as_ref().and_then(|given| {
+        complexity(given).map_err(|error| found.invalid(format!("{path}.complexity: {error}"))).ok()
+    });
+    let mut named: BTreeMap<config::Conditions, Vec<String>> = BTreeMap::new();
+    for entry in &rule.matches {
+        let models = if entry.models.is_empty() { &served } else { &entry.models };
+        let names = named.entry(conditions(entry)).or_default();
+        names.extend(models.iter().filter(|model| !names.contains(model)).cloned().collect::<Vec<_>>());
     }
-}
-
-/// The route among everything else.
-struct Joined<'a> {
-    name: &'a ObjectName,
-    observed: &'a Observed,
-    pools: &'a Pools<'a>,
-}
-
-impl Joined<'_> {
-    /// The rule in parts: names under the same conditions.
-    fn rule(&self, path: &str, rule: &RouteRule, found: &mut Findings) -> Vec<config::Rule> {
-        let mut backends = Vec::new();
-        let mut served = Vec::new();
-        for (i, spec) in rule.backends.iter().enumerate() {
-            let backend = self.backend(&format!("{path}.backends[{i}]"), spec, found);
-            // What is given by name is known without its pool.
-            served.extend(backend.as_ref().map_or(&spec.models, |backend| &backend.models).clone());
-            backends.extend(backend);
-        }
-        let mut seen = BTreeSet::new();
-        served.retain(|model| seen.insert(model.clone()));
-        let complexity = rule.complexity.as_ref().and_then(|given| {
-            complexity(given).map_err(|error| found.invalid(format!("{path}.complexity: {error}"))).ok()
-        });
-        let mut named: BTreeMap<config::Conditions, Vec<String>> = BTreeMap::new();
-        for entry in &rule.matches {
-            let models = if entry.models.is_empty() { &served } else { &entry.models };
-            let names = named.entry(conditions(entry)).or_default();
-            names.extend(models.iter().filter(|model| !names.contains(model)).cloned().collect::<Vec<_>>());
-        }
-        if rule.matches.is_empty() {
-            named.insert(config::Conditions::default(), served);
-        }
-        named
-            .into_iter()
-            .map(|(when, models)| config::Rule {
-                models,
-                when,
-                backends: backends.clone(),
-                strategy: strategy(rule.strategy),
-                fallback: rule.fallback.enabled,
-                sticky: rule.sticky.as_ref().map(|Sticky { by: StickyBy::User }| config::Sticky::User),
-                complexity,
-                client_overrides: rule.client_overrides.iter().copied().map(may_choose).collect(),
-                hedging: rule
-                    .hedging
-                    .as_ref()
-                    .map(|hedging| config::Hedging { delay_ms: hedging.delay.map(millis) }),
-                queue_priority: match rule.queue_priority {
-                    QueuePriority::Low => config::QueuePriority::Low,
-                    QueuePriority::Normal => config::QueuePriority::Normal,
-                    QueuePriority::High => config::QueuePriority::High,
-                },
-                timeouts: timeouts(rule.timeouts.as_ref()),
-            })
-            .collect()
+    if rule.matches.is_empty() {
+        named.insert(config::Conditions::default(), served);
     }
-
-    fn backend(&self, path: &str, backend: &Backend, found: &mut Findings) -> Option<config::Backend> {
-        let namespace = backend.pool.namespace.as_ref().unwrap_or(&self.name.namespace);
-        let pool_name = ObjectName::new(namespace.clone(), backend.pool.name.clone());
-        found.pools.insert(pool_name.clone());
-        let Some(offered) = self.pools.get(&pool_name) else {
-            found
-                .fatal(Reason::BackendNotFound, format!("{path}.pool: there is no ProviderPool {pool_name}"));
-            return None;
-        };
-        if !self.permitted(&pool_name, offered) {
-            let problem = format!(
-                "{path}.pool: ProviderPool {pool_name} does not admit routes of namespace `{}`: its spec.allowedNamespaces must",
-                self.name.namespace
-            );
-            found.fatal(Reason::RefNotPermitted, problem);
-            return None;
-        }
-        let Some(compiled) = &offered.compiled else {
-            found.fatal(
-                Reason::BackendNotFound,
-                format!("{path}.pool: ProviderPool {pool_name} is not accepted: see its status"),
-            );
-            return None;
-        };
-        let mut offered_models = Vec::new();
-        for model in offered.object.spec.providers.iter().flat_map(|provider| &provider.models) {
-            if !offered_models.contains(&model.name) {
-                offered_models.push(model.name.clone());
-            }
-        }
-        let models = if backend.models.is_empty() { &offered_models } else { &backend.models };
-        for (i, model) in models.iter().enumerate() {
-            if !offered_models.contains(model) {
-                let problem = format!(
-                    "{path}.models[{i}]: ProviderPool {pool_name} has no model `{model}`; it has: {}",
-                    offered_models.join(", ")
-                );
-                found.fatal(Reason::ModelNotFound, problem);
-            } else if !callable(compiled, model) {
-                found.reason.get_or_insert(Reason::NoUsableProvider);
-                found.problems.push(format!(
-                    "{path}: no provider of ProviderPool {pool_name} can be called for model `{model}`: see its status"
-                ));
-            }
-        }
-        Some(config::Backend {
-            pool: pool_name.to_string(),
-            models: models.clone(),
-            weight: backend.weight.try_into().unwrap_or_default(),
-            // Never is a caller given another model by accident: only a list of models stands in.
-            stands_in: !backend.models.is_empty(),
+    named
+        .into_iter()
+        .map(|(when, models)| config::Rule {
+            models,
+            when,
+            backends: backends.clone(),
+            strategy: strategy(rule.strategy),
+            fallback: rule.fallback.enabled,
+            sticky: rule.sticky.as_ref().map(|Sticky { by: StickyBy::User }| config::Sticky::User),
+            complexity,
+            client_overrides: rule.client_overrides.iter().copied().map(may_choose).collect(),
+            hedging: rule
+                .hedging
+                .as_ref()
+                .map(|hedging| config::Hedging { delay_ms: hedging.delay.map(millis) }),
+            queue_priority: match rule.queue_priority {
+                QueuePriority::Low => config::QueuePriority::Low,
+                QueuePriority::Normal => config::QueuePriority::Normal,
+                QueuePriority::High => config::QueuePriority::High,
+            },
+            timeouts: timeouts(rule.timeouts.as_ref()),
         })
-    }
+        .collect()
+}
 
-    fn permitted(&self, pool: &ObjectName, offered: &Offered<'_>) -> bool {
-        if pool.namespace == self.name.namespace {
-            return true;
-        }
-        let allowed = &offered.object.spec.allowed_namespaces;
-        match allowed.from {
-            FromNamespaces::Same => false,
-            FromNamespaces::All => true,
-            FromNamespaces::Selector => {
-                let labels = self.observed.namespaces.get(&self.name.namespace);
-                matches(allowed.selector.as_ref(), labels)
-            }
-        }
-    }
+fn backend(
+    path: &str,
+    backend: &Backend,
+    referrer: &Referrer<'_>,
+    found: &mut Findings,
+) -> Option<config::Backend> {
+    let (pool, models) = referrer.backend(path, &backend.pool, &backend.models, found)?;
+    Some(config::Backend {
+        pool: pool.to_string(),
+        models,
+        weight: backend.weight.try_into().unwrap_or_default(),
+        // Never is a caller given another model by accident: only a list of models stands in.
+        stands_in: !backend.models.is_empty(),
+    })
 }
 
 fn conditions(entry: &RouteMatch) -> config::Conditions {
@@ -328,8 +243,4 @@ fn timeouts(given: Option<&Timeouts>) -> config::Timeouts {
         attempt_ms: given.and_then(|given| given.attempt).map(millis),
         idle_ms: or(given.and_then(|given| given.idle), defaults.idle_ms),
     }
-}
-
-fn callable(pool: &config::Pool, model: &str) -> bool {
-    pool.providers.iter().any(|provider| provider.models.iter().any(|offered| offered.name == model))
 }

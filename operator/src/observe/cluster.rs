@@ -1,7 +1,7 @@
-//! The cluster as reflector stores: routes, pools and the labels of namespaces are watched whole, the
+//! The cluster as reflector stores: routes, pools, budgets and the labels of namespaces are watched whole, the
 //! Secrets and ConfigMaps one by one. Whatever changes rings one bell.
 
-use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc};
+use std::{fmt::Debug, hash::Hash, sync::Arc};
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
@@ -14,12 +14,12 @@ use kube::{
         watcher,
     },
 };
-use llm_crds::{LLMRoute, ProviderPool};
+use llm_crds::{Budget, LLMRoute, ProviderPool};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::{
-    CallerSettings, ObjectName, Observed, SidecarPod, defined::Defined, entries::EntryWatches,
+    LedgerSettings, ObjectName, Observed, SidecarPod, defined::Defined, entries::EntryWatches,
     gateways::Gateways, issuer::IssuerWatch, readable,
 };
 use crate::{inject::SIDECAR, metrics::Metrics};
@@ -31,13 +31,23 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub struct Cluster {
     routes: Store<LLMRoute>,
     pools: Store<ProviderPool>,
+    budgets: Store<Budget>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
     pods: Store<PartialObjectMeta<Pod>>,
-    defined: (Defined, Defined),
+    defined: [Defined; 3],
     secrets: EntryWatches<Secret>,
     config_maps: EntryWatches<ConfigMap>,
     issuer: IssuerWatch,
-    gateways: BTreeMap<String, Option<CallerSettings>>,
+    settings: Settings,
+}
+
+/// What the platform team has set, which no watch tells.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub gateways: Gateways,
+    pub ledger: LedgerSettings,
+    /// The operator's own namespace.
+    pub namespace: String,
 }
 
 impl Cluster {
@@ -45,12 +55,13 @@ impl Cluster {
     /// not take what it has not seen yet for deleted.
     pub async fn watch(
         client: &Client,
-        gateways: &Gateways,
+        settings: Settings,
         changed: &Arc<Notify>,
         metrics: &Arc<Metrics>,
     ) -> Self {
         let routes = readable::reflect::<LLMRoute>(client, changed, metrics);
         let pools = readable::reflect::<ProviderPool>(client, changed, metrics);
+        let budgets = readable::reflect::<Budget>(client, changed, metrics);
         let namespaces = reflect(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), changed, metrics);
         // Injection labels them, and no other pod's labels are read.
         let pods = reflect_with(
@@ -59,10 +70,11 @@ impl Cluster {
             changed,
             metrics,
         );
-        let defined = (
+        let defined = [
             Defined::watch::<LLMRoute>(client, changed, metrics),
             Defined::watch::<ProviderPool>(client, changed, metrics),
-        );
+            Defined::watch::<Budget>(client, changed, metrics),
+        ];
         let issuer = IssuerWatch::start(client.clone(), changed.clone(), metrics.clone());
         let secrets = EntryWatches::new(client.clone(), changed.clone(), metrics.clone());
         let config_maps = EntryWatches::new(client.clone(), changed.clone(), metrics.clone());
@@ -70,16 +82,15 @@ impl Cluster {
         let _ready = tokio::join!(
             routes.wait_until_ready(),
             pools.wait_until_ready(),
+            budgets.wait_until_ready(),
             namespaces.wait_until_ready(),
             pods.wait_until_ready()
         );
-        let gateways =
-            gateways.iter().map(|(name, gateway)| (name.clone(), Some(gateway.callers.clone()))).collect();
-        Self { routes, pools, namespaces, pods, defined, secrets, config_maps, issuer, gateways }
+        Self { routes, pools, budgets, namespaces, pods, defined, secrets, config_maps, issuer, settings }
     }
 
     fn takes_tokens(&self) -> bool {
-        self.gateways.values().flatten().any(|callers| callers.service_account_tokens)
+        self.settings.gateways.values().any(|gateway| gateway.callers.service_account_tokens)
     }
 
     /// What there is now, once every Secret that is wanted and the keys of tokens have been looked at. None, too, while a
@@ -88,6 +99,7 @@ impl Cluster {
         let mut observed = Observed {
             routes: self.routes.state(),
             pools: self.pools.state(),
+            budgets: self.budgets.state(),
             namespaces: self
                 .namespaces
                 .state()
@@ -97,14 +109,25 @@ impl Cluster {
                     Some((meta.name.clone()?, meta.labels.clone().unwrap_or_default()))
                 })
                 .collect(),
-            gateways: self.gateways.clone(),
+            gateways: self
+                .settings
+                .gateways
+                .iter()
+                .map(|(name, gateway)| (name.clone(), Some(gateway.callers.clone())))
+                .collect(),
             issuer: if self.takes_tokens() { self.issuer.get()? } else { None },
             sidecars: self.pods.state().iter().map(|pod| sidecar(pod)).collect(),
+            ledger: self.settings.ledger.clone(),
+            home: Some(self.settings.namespace.clone()),
             ..Observed::default()
         };
-        let (routes, pools) = &mut self.defined;
-        let vouched = (routes.vouches_for(&observed.routes), pools.vouches_for(&observed.pools));
-        if vouched != (true, true) {
+        let [routes, pools, budgets] = &mut self.defined;
+        let vouched = [
+            routes.vouches_for(&observed.routes),
+            pools.vouches_for(&observed.pools),
+            budgets.vouches_for(&observed.budgets),
+        ];
+        if vouched != [true; 3] {
             return None;
         }
         // Both are asked, so that both begin to look.

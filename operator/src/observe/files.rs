@@ -12,7 +12,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{CustomResourceExt, Resource};
-use llm_crds::{API_VERSION, GROUP, LLMRoute, ProviderPool};
+use llm_crds::{API_VERSION, Budget, GROUP, LLMRoute, ProviderPool};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -100,7 +100,9 @@ impl Manifests {
         let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
         let object = match (namespace.as_str(), kind.as_str()) {
             // The same words as in what compile tells of it.
-            ("", "LLMRoute" | "ProviderPool" | "Secret") => format!("{kind} {DEFAULT_NAMESPACE}/{name}"),
+            ("", "LLMRoute" | "ProviderPool" | "Budget" | "Secret") => {
+                format!("{kind} {DEFAULT_NAMESPACE}/{name}")
+            }
             ("", _) => format!("{kind} {name}"),
             _ => format!("{kind} {namespace}/{name}"),
         };
@@ -120,6 +122,12 @@ impl Manifests {
                 }
                 Err(found) => found.into_iter().for_each(problem),
             },
+            (API_VERSION, "Budget") => match typed::<Budget>(value) {
+                Ok(budget) => {
+                    self.keep(file, "Budget", budget, |o, budget| o.budgets.push(Arc::new(budget)), problem);
+                }
+                Err(found) => found.into_iter().for_each(problem),
+            },
             ("v1", "Secret") => match strict::<Secret>(value) {
                 Ok(secret) => self.keep(file, "Secret", secret, add_secret, problem),
                 Err(found) => problem(found),
@@ -134,7 +142,7 @@ impl Manifests {
             ("", _) | (_, "") => problem("apiVersion and kind are needed".to_owned()),
             (other, _) if other.split('/').next() == Some(GROUP) => {
                 problem(format!(
-                    "no such kind: {other} {kind}; there are LLMRoute and ProviderPool of {API_VERSION}"
+                    "no such kind: {other} {kind}; there are LLMRoute, ProviderPool and Budget of {API_VERSION}"
                 ));
             }
             _ => self.passed_over.push(format!("{}: {object}", file.display())),

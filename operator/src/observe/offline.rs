@@ -3,12 +3,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use llm_crds::Credentials;
+use llm_crds::{AlertWebhook, Credentials};
 
 use super::{ObjectName, Observed, SecretState};
 
 /// What a key is that nobody will ever send.
 const NO_KEY: &[u8] = b"not-a-key";
+/// And an address that nobody will ever call.
+const NO_URL: &[u8] = b"https://not-a-host.invalid";
 
 /// Puts stand-ins where Secrets are not there, so that compile makes the document that it would make
 /// with them. Those that are there are left as they are, with their mistakes.
@@ -33,6 +35,18 @@ pub fn do_without_secrets(observed: &mut Observed) {
             if !is_there(&secret_ref.name) {
                 let secret = ObjectName::new(namespace.clone(), secret_ref.name.clone());
                 stand_ins.entry(secret).or_default().insert(secret_ref.key.clone(), NO_KEY.to_vec());
+            }
+        }
+    }
+    for budget in &observed.budgets {
+        let namespace = ObjectName::of(budget.as_ref()).namespace;
+        let Some(AlertWebhook { url_secret_ref, signing_secret_ref }) = &budget.spec.alerts.webhook else {
+            continue;
+        };
+        for (reference, value) in [(signing_secret_ref, NO_KEY), (url_secret_ref, NO_URL)] {
+            let secret = ObjectName::new(namespace.clone(), reference.name.clone());
+            if !there.contains_key(&secret) {
+                stand_ins.entry(secret).or_default().insert(reference.key.clone(), value.to_vec());
             }
         }
     }

@@ -228,7 +228,7 @@ fn what_a_change_would_break_is_told_by_name() {
         observed.routes.push(route(&format!("a/more-{i:02}"), &to("pool", &["m1"])));
     }
     let gone = told(&observed, &Proposal::DeletePool(ObjectName::new("a", "pool")));
-    assert_eq!((gone.len(), gone[5].as_str()), (6, "this breaks 17 more LLMRoutes"));
+    assert_eq!((gone.len(), gone[5].as_str()), (6, "this breaks 17 more objects"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! When a status is written: an object's at most once a second, what is news before what is numbers only, and of
 //! those a few at a time. When a proxy comes or goes, the numbers of all that it holds change.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use llm_crds::{Condition, LLMRouteStatus, ProviderPoolStatus};
 use tokio::time::Instant;
@@ -14,10 +14,15 @@ const NUMBERS: usize = 100;
 /// in. Until then that they are gone is no news.
 const RETURN: Duration = Duration::from_secs(6);
 
-/// What both kinds of status say alike.
-pub trait Status: PartialEq {
+/// What all kinds of status say alike.
+pub trait Status: PartialEq + Clone {
     fn generation(&self) -> Option<i64>;
     fn conditions(&self) -> &[Condition];
+
+    /// What of it is written here; all, unless another hand writes too.
+    fn reported(&self) -> Cow<'_, Self> {
+        Cow::Borrowed(self)
+    }
 }
 
 impl Status for LLMRouteStatus {

@@ -19,7 +19,7 @@ const TOLD: usize = 5;
 /// Why an object may be in no document.
 #[derive(Clone, Copy, Debug)]
 pub enum Absent {
-    /// A route that was not accepted or not resolved.
+    /// A route or a budget that was not accepted, or a route that was not resolved.
     NotShipped,
     /// A route for sidecars only, and no pod that it selects has one.
     NoSidecars,

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt as _;
+use llm_crds::{Condition, SecretKeyReference};
 use serde::Serialize;
 
 use super::{
@@ -199,55 +200,88 @@ fn secrets(facts: &Facts, depths: &Depths) -> Check {
     let absent = depths.absent_secrets.as_ref().cloned().unwrap_or_default();
     let mut named = BTreeSet::new();
     for pool in facts.pools.as_deref().unwrap_or_default() {
-        let object = ObjectName::of(pool);
-        let missing: BTreeSet<(ObjectName, &str)> = pool
-            .spec
-            .providers
-            .iter()
-            .flat_map(|provider| {
-                let key = provider.credentials.as_ref().map(|credentials| &credentials.secret_ref);
-                key.into_iter().chain(provider.tls.as_ref().map(|tls| &tls.ca_secret_ref))
-            })
+        let references = pool.spec.providers.iter().flat_map(|provider| {
+            let key = provider.credentials.as_ref().map(|credentials| &credentials.secret_ref);
+            key.into_iter().chain(provider.tls.as_ref().map(|tls| &tls.ca_secret_ref))
+        });
+        let conditions = pool.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        let naming = Naming { kind: "ProviderPool", object: ObjectName::of(pool), conditions };
+        named.extend(naming.secrets(references, &absent, &mut found));
+    }
+    for budget in facts.budgets.as_deref().unwrap_or_default() {
+        let webhook = budget.spec.alerts.webhook.iter();
+        let references = webhook.flat_map(|webhook| [&webhook.url_secret_ref, &webhook.signing_secret_ref]);
+        let conditions = budget.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        let naming = Naming { kind: "Budget", object: ObjectName::of(budget), conditions };
+        named.extend(naming.secrets(references, &absent, &mut found));
+    }
+    found.done(|| match named.len() {
+        0 => "no pool and no budget names any".to_owned(),
+        1 => "the one that is named can be used".to_owned(),
+        count => format!("all {count} that pools and budgets name can be used"),
+    })
+}
+
+/// An object that names Secrets.
+struct Naming<'a> {
+    kind: &'static str,
+    object: ObjectName,
+    conditions: &'a [Condition],
+}
+
+impl Naming<'_> {
+    /// The Secrets that it names, of which those that are not there, or can't be used, are findings.
+    fn secrets<'s>(
+        &self,
+        references: impl Iterator<Item = &'s SecretKeyReference>,
+        absent: &BTreeSet<ObjectName>,
+        found: &mut Findings,
+    ) -> BTreeSet<ObjectName> {
+        let Self { kind, object, conditions } = self;
+        let named: BTreeSet<(ObjectName, &str)> = references
             .map(|reference| {
                 let secret = ObjectName::new(object.namespace.clone(), reference.name.clone());
-                named.insert(secret.clone());
                 (secret, reference.key.as_str())
             })
-            .filter(|(secret, _)| absent.contains(secret))
             .collect();
-        for (secret, key) in &missing {
+        let missing = named.iter().filter(|(secret, _)| absent.contains(secret));
+        let count = found.found.len();
+        for (secret, key) in missing {
             let ObjectName { namespace, name } = secret;
             found.error(
-                format!("ProviderPool {object} names Secret {name}, which is not there"),
+                format!("{kind} {object} names Secret {name}, which is not there"),
                 format!("kubectl -n {namespace} create secret generic {name} --from-literal={key}=…"),
             );
         }
-        let conditions = pool.status.iter().flat_map(|status| &status.conditions);
-        let unresolved = conditions.filter(|is| {
+        let unresolved = conditions.iter().filter(|is| {
             is.status == "False" && ["SecretNotFound", "InvalidSecret"].contains(&is.reason.as_str())
         });
-        if missing.is_empty() {
+        if found.found.len() == count {
             for condition in unresolved {
                 found.error(
-                    format!("ProviderPool {object}: {}", condition.message),
-                    format!("kubectl -n {} describe providerpool {}", object.namespace, object.name),
+                    format!("{kind} {object}: {}", condition.message),
+                    format!(
+                        "kubectl -n {} describe {} {}",
+                        object.namespace,
+                        kind.to_lowercase(),
+                        object.name
+                    ),
                 );
             }
         }
+        named.into_iter().map(|(secret, _)| secret).collect()
     }
-    found.done(|| match named.len() {
-        0 => "no pool names any".to_owned(),
-        1 => "the one that pools name can be used".to_owned(),
-        count => format!("all {count} that pools name can be used"),
-    })
 }
 
 fn objects(facts: &Facts) -> Check {
     let mut found = Findings::of("objects");
     found.seen("LLMRoutes", &facts.routes);
     found.seen("ProviderPools", &facts.pools);
+    found.seen("Budgets", &facts.budgets);
     let status = super::status::Status::of(facts);
-    for (kind, objects) in [("llmroute", &status.routes), ("providerpool", &status.pools)] {
+    for (kind, objects) in
+        [("llmroute", &status.routes), ("providerpool", &status.pools), ("budget", &status.budgets)]
+    {
         for trouble in &objects.troubled {
             let (namespace, name) = trouble.object.split_once('/').unwrap_or_default();
             found.warning(
@@ -261,7 +295,8 @@ fn objects(facts: &Facts) -> Check {
     }
     found.done(|| {
         let routes = number(status.routes.total, "route", "routes");
-        format!("{routes} and {} are in force", number(status.pools.total, "pool", "pools"))
+        let pools = number(status.pools.total, "pool", "pools");
+        format!("{routes}, {pools} and {} are in force", number(status.budgets.total, "budget", "budgets"))
     })
 }
 

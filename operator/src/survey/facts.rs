@@ -11,7 +11,7 @@ use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{Api, Client, ResourceExt as _, api::ListParams, core::PartialObjectMeta};
-use llm_crds::{LLMRoute, ProviderPool};
+use llm_crds::{Budget, LLMRoute, ProviderPool};
 
 use super::{
     Seen,
@@ -44,6 +44,7 @@ pub struct Facts {
     pub listing: Listing,
     pub routes: Seen<Vec<LLMRoute>>,
     pub pools: Seen<Vec<ProviderPool>>,
+    pub budgets: Seen<Vec<Budget>>,
     /// Pods that asked for a sidecar and have none.
     pub without_sidecar: Seen<Vec<ObjectName>>,
 }
@@ -58,7 +59,7 @@ pub struct Depths {
     /// The operator's ServiceAccount, and which rights it has not.
     pub account: ObjectName,
     pub missing_rights: Seen<Vec<String>>,
-    /// Of the Secrets that pools name, those that are not there.
+    /// Of the Secrets that pools and budgets name, those that are not there.
     pub absent_secrets: Seen<BTreeSet<ObjectName>>,
     /// Whether a namespace asks for sidecars.
     pub asked_for_sidecars: Seen<bool>,
@@ -105,13 +106,15 @@ pub async fn gather(installation: &Installation, asker: &Asker, operator_admins:
     let leases = Api::<Lease>::namespaced(client.clone(), namespace);
     let routes = Api::<LLMRoute>::all(client.clone());
     let pools = Api::<ProviderPool>::all(client.clone());
-    let (now, operator, held, listing, routes, pools, without) = tokio::join!(
+    let budgets = Api::<Budget>::all(client.clone());
+    let (now, operator, held, listing, routes, pools, budgets, without) = tokio::join!(
         now(client),
         operator(installation),
         leases.get_opt(lease::NAME),
         self::listing(Some(installation), asker, operator_admins),
         routes.list(&everything),
         pools.list(&everything),
+        budgets.list(&everything),
         missing::look_once(client, namespace),
     );
     Facts {
@@ -123,6 +126,7 @@ pub async fn gather(installation: &Installation, asker: &Asker, operator_admins:
         listing: listing.unwrap_or_default(),
         routes: routes.map(|list| list.items).map_err(|error| told(&error)),
         pools: pools.map(|list| list.items).map_err(|error| told(&error)),
+        budgets: budgets.map(|list| list.items).map_err(|error| told(&error)),
         without_sidecar: without
             .map(|pods| pods.iter().map(ObjectName::of).collect())
             .map_err(|error| told(&error)),
@@ -138,7 +142,12 @@ pub async fn deepen(installation: &Installation, facts: &Facts) -> Depths {
     let account = facts.operator.as_ref().ok().and_then(|operator| operator.account.clone());
     let account = ObjectName::new(namespace, account.unwrap_or_else(|| ACCOUNT.to_owned()));
     let pools = facts.pools.as_deref().unwrap_or_default();
-    let observed = Observed { pools: pools.iter().cloned().map(Into::into).collect(), ..Observed::default() };
+    let budgets = facts.budgets.as_deref().unwrap_or_default();
+    let observed = Observed {
+        pools: pools.iter().cloned().map(Into::into).collect(),
+        budgets: budgets.iter().cloned().map(Into::into).collect(),
+        ..Observed::default()
+    };
     let wanted: Vec<ObjectName> = observed.wanted_secrets().into_iter().collect();
     let (definitions, webhooks, bundle, absent, asked) = tokio::join!(
         definitions.list(&everything),

@@ -51,23 +51,29 @@ const INJECTOR: Option<&str> = Some(registration::INJECTOR);
 const VALIDATOR: Option<&str> = Some(registration::VALIDATOR);
 const ROUTES: Option<&str> = Some("llmroutes.llmgateway.dev");
 const POOLS: Option<&str> = Some("providerpools.llmgateway.dev");
+const BUDGETS: Option<&str> = Some("budgets.llmgateway.dev");
 const DEFINITIONS: &str = "apiextensions.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
-/// All but those for the Secrets that pools and gateways name.
+/// All but those for the Secrets that pools, budgets and gateways name.
 pub const RIGHTS: &[Right] = &[
     right(Scope::Cluster, "list", "llmgateway.dev", "llmroutes", None),
     right(Scope::Cluster, "watch", "llmgateway.dev", "llmroutes", None),
     right(Scope::Cluster, "list", "llmgateway.dev", "providerpools", None),
     right(Scope::Cluster, "watch", "llmgateway.dev", "providerpools", None),
+    right(Scope::Cluster, "list", "llmgateway.dev", "budgets", None),
+    right(Scope::Cluster, "watch", "llmgateway.dev", "budgets", None),
     right(Scope::Cluster, "patch", "llmgateway.dev", "llmroutes/status", None),
     right(Scope::Cluster, "patch", "llmgateway.dev", "providerpools/status", None),
+    right(Scope::Cluster, "patch", "llmgateway.dev", "budgets/status", None),
     right(Scope::Cluster, "list", "", "namespaces", None),
     right(Scope::Cluster, "watch", "", "namespaces", None),
     right(Scope::Cluster, "list", DEFINITIONS, "customresourcedefinitions", ROUTES),
     right(Scope::Cluster, "watch", DEFINITIONS, "customresourcedefinitions", ROUTES),
     right(Scope::Cluster, "list", DEFINITIONS, "customresourcedefinitions", POOLS),
     right(Scope::Cluster, "watch", DEFINITIONS, "customresourcedefinitions", POOLS),
+    right(Scope::Cluster, "list", DEFINITIONS, "customresourcedefinitions", BUDGETS),
+    right(Scope::Cluster, "watch", DEFINITIONS, "customresourcedefinitions", BUDGETS),
     right(Scope::Cluster, "list", "", "pods", None),
     right(Scope::Cluster, "watch", "", "pods", None),
     right(Scope::Cluster, "create", "authentication.k8s.io", "tokenreviews", None),

@@ -13,7 +13,7 @@ use super::{
 use crate::{compile::fleet, observe::ObjectName, publish::attached::versions::Kind};
 
 /// Good when true, in the order in which they matter.
-const CONDITIONS: [&str; 4] = ["Accepted", "ResolvedRefs", "Programmed", "Healthy"];
+const CONDITIONS: [&str; 5] = ["Accepted", "ResolvedRefs", "Programmed", "Healthy", "LedgerReachable"];
 /// Bad when true.
 const PARTIAL: &str = "PartiallyInvalid";
 
@@ -25,6 +25,7 @@ pub struct Status {
     pub fleets: Vec<Fleet>,
     pub routes: Objects,
     pub pools: Objects,
+    pub budgets: Objects,
     /// Models of providers that some proxies leave alone.
     pub open: Vec<Open>,
     /// Pods that asked for a sidecar and have none.
@@ -94,6 +95,7 @@ impl Status {
     pub fn of(facts: &Facts) -> Self {
         let mut unseen = Vec::new();
         let pools = seen("ProviderPools", &facts.pools, &mut unseen);
+        let budgets = seen("Budgets", &facts.budgets, &mut unseen);
         let routes = seen("LLMRoutes", &facts.routes, &mut unseen);
         let without_sidecar = seen("pods without sidecar", &facts.without_sidecar, &mut unseen).len();
         let operator = Operator::of(facts, &mut unseen);
@@ -105,12 +107,17 @@ impl Status {
             let conditions = pool.status.as_ref().map(|status| &status.conditions[..]);
             (ObjectName::of(pool), conditions.unwrap_or_default().to_vec())
         };
+        let budget = |budget: &llm_crds::Budget| {
+            let conditions = budget.status.as_ref().map(|status| &status.conditions[..]);
+            (ObjectName::of(budget), conditions.unwrap_or_default().to_vec())
+        };
         Self {
             namespace: facts.namespace.clone(),
             operator,
             fleets: fleets(&facts.listing.proxies),
             routes: Objects::of(routes.iter().map(route)),
             pools: Objects::of(pools.iter().map(pool)),
+            budgets: Objects::of(budgets.iter().map(budget)),
             open: pools.iter().flat_map(open).collect(),
             without_sidecar,
             unseen,

@@ -1,4 +1,4 @@
-//! The review of an LLMRoute or a ProviderPool: refused is what its own spec alone can mend, and only where
+//! The review of an LLMRoute, a ProviderPool or a Budget: refused is what its own spec alone can mend, and only where
 //! the spec changes; all else is let pass with a word.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -11,7 +11,7 @@ use kube::{
         admission::{AdmissionRequest, AdmissionResponse, Operation},
     },
 };
-use llm_crds::{LLMRoute, ProviderPool};
+use llm_crds::{Budget, LLMRoute, ProviderPool};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::{
@@ -66,6 +66,7 @@ impl Objects {
         let (kind, read): (_, Read) = match &*request.resource.resource {
             "llmroutes" => ("LLMRoute", |route| Ok(Proposal::Route(typed::<LLMRoute>(route)?))),
             "providerpools" => ("ProviderPool", |pool| Ok(Proposal::Pool(typed::<ProviderPool>(pool)?))),
+            "budgets" => ("Budget", |budget| Ok(Proposal::Budget(typed::<Budget>(budget)?))),
             _ => return Ok(Decision::uncounted(response)),
         };
         let subresource = request.sub_resource.as_deref().unwrap_or_default();
@@ -127,11 +128,16 @@ impl Objects {
         tokio::task::spawn_blocking(compiling).await.map_err(|error| error.to_string())
     }
 
-    /// The Secrets that a pool would be the first to refer to, and that are not there. Of one that is there nothing is
+    /// The Secrets that a pool or a budget would be the first to refer to, and that are not there. Of one that is there nothing is
     /// told: who calls this port has not shown who it is, and could ask for any.
     async fn unobserved(&self, proposal: &Proposal, observed: &Observed) -> Secrets {
-        let Proposal::Pool(pool) = proposal else { return Secrets::new() };
-        let mut wanted = Observed { pools: vec![pool.clone()], ..Observed::default() }.wanted_secrets();
+        let mut alone = Observed::default();
+        match proposal {
+            Proposal::Pool(pool) => alone.pools.push(pool.clone()),
+            Proposal::Budget(budget) => alone.budgets.push(budget.clone()),
+            Proposal::Route(_) | Proposal::DeletePool(_) => return Secrets::new(),
+        }
+        let mut wanted = alone.wanted_secrets();
         wanted.retain(|name| !observed.secrets.contains_key(name));
         futures::stream::iter(wanted)
             .map(async |name: ObjectName| {

@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The name of the chart's configuration for pods.
 pub const INJECTOR: &str = "llm-gateway-injector";
-/// And for LLMRoutes and ProviderPools.
+/// And for LLMRoutes, ProviderPools and Budgets.
 pub const VALIDATOR: &str = "llm-gateway-validator";
 
 /// A kind of configuration that lists webhooks.

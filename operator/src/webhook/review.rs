@@ -22,7 +22,7 @@ use crate::{
 
 /// Where the API server calls for pods.
 const INJECT: &str = "/inject";
-/// Where it calls for LLMRoutes and ProviderPools.
+/// Where it calls for LLMRoutes, ProviderPools and Budgets.
 const VALIDATE: &str = "/validate";
 /// The API server takes objects of up to 3 MiB.
 const LONGEST_BODY: usize = 8 * 1024 * 1024;

@@ -8,6 +8,7 @@ pub fn text(status: &Status) -> String {
     let mut parts = vec![operator(&status.namespace, &status.operator), proxies(&status.fleets)];
     parts.push(objects("Routes", &status.routes));
     parts.push(objects("Pools", &status.pools));
+    parts.push(objects("Budgets", &status.budgets));
     parts.push(open(status));
     if status.without_sidecar > 0 {
         parts.push(format!(

@@ -43,6 +43,7 @@ fn fine(age: SignedDuration) -> (Facts, Depths) {
         listing,
         routes: Ok(Vec::new()),
         pools: Ok(Vec::new()),
+        budgets: Ok(Vec::new()),
         without_sidecar: Ok(Vec::new()),
     };
     let webhook = Webhook {
