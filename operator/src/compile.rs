@@ -116,7 +116,7 @@ pub fn compile(observed: &Observed) -> Compiled {
     }
     for object in &observed.budgets {
         let name = ObjectName::of(object.as_ref());
-        let (mut outcome, budget) = budget::compile(&name, object, observed, &pools);
+        let (mut outcome, budget) = budget::compile(&name, object, observed, &pools, &compiled.routes);
         if let Some(budget) = budget {
             ship_budget(&name, &budget, &mut outcome, observed, &pools, &mut compiled);
         }

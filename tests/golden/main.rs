@@ -7,9 +7,10 @@ mod generated;
 mod injection;
 
 use harness::workspace;
+use llm_config::{Credential, Ledger, budget::Redis};
 use llm_operator::compile::{Compiled, compile, fleet::Fleet};
 use llm_operator::observe::files::Manifests;
-use llm_operator::observe::{ObjectName, Observed, SidecarPod};
+use llm_operator::observe::{LedgerSettings, ObjectName, Observed, SidecarPod};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,6 +35,7 @@ fn the_order_in_which_objects_are_seen_changes_nothing() {
         let mut reversed = observed.clone();
         reversed.routes.reverse();
         reversed.pools.reverse();
+        reversed.budgets.reverse();
         assert_eq!(compile(&observed), compile(&reversed), "{}", case.display());
     }
 }
@@ -56,10 +58,13 @@ fn the_examples_compile_without_a_complaint() {
         let compiled = compile(&observed);
         let routes = compiled.routes.values().flat_map(|outcome| &outcome.verdicts);
         let pools = compiled.pools.values().flat_map(|outcome| &outcome.verdicts);
-        for verdict in routes.chain(pools) {
+        let budgets = compiled.budgets.values().flat_map(|outcome| &outcome.verdicts);
+        for verdict in routes.chain(pools).chain(budgets) {
             assert!(verdict.status, "{}: {verdict:?}", file.display());
         }
-        assert!(!compiled.documents[&Fleet::gateway("default")].routes.is_empty(), "{}", file.display());
+        let document = &compiled.documents[&Fleet::gateway("default")];
+        assert!(!document.routes.is_empty(), "{}", file.display());
+        assert_eq!(document.budgets.len(), observed.budgets.len(), "{}", file.display());
     }
 }
 
@@ -78,7 +83,8 @@ fn folders(of: &str) -> Vec<PathBuf> {
     cases
 }
 
-/// The gateways of every case are `default` and `edge`; two pods have a sidecar.
+/// The gateways of every case are `default` and `edge`; two pods have a sidecar; the operator is in namespace `platform`,
+/// and knows of a ledger.
 fn observed(file: &Path) -> Observed {
     let manifests = Manifests::read(&[file.to_owned()]);
     let mut observed = manifests.unwrap_or_else(|problems| panic!("{problems:#?}")).observed;
@@ -89,6 +95,12 @@ fn observed(file: &Path) -> Observed {
         })
         .into();
     observed.gateways = ["default", "edge"].map(|gateway| (gateway.to_owned(), None)).into();
+    observed.home = Some("platform".to_owned());
+    observed.ledger = LedgerSettings::Shared(Ledger::Redis(Redis {
+        endpoints: vec!["redis:6379".to_owned()],
+        password: Some(Credential::new("s3cret".to_owned())),
+        ..Redis::default()
+    }));
     observed
 }
 
@@ -123,7 +135,16 @@ fn shown(compiled: &Compiled) -> Value {
         });
         (name.to_string(), value)
     });
-    json!({
+    let budgets = compiled.budgets.iter().map(|(name, outcome)| {
+        let value = json!({
+            "conditions": verdicts(&outcome.verdicts),
+            "pools": outcome.pools,
+            "fleets": outcome.fleets,
+        });
+        (name.to_string(), value)
+    });
+    let budgets: serde_json::Map<_, _> = budgets.collect();
+    let mut shown = json!({
         "routes": routes.collect::<serde_json::Map<_, _>>(),
         "pools": pools.collect::<serde_json::Map<_, _>>(),
         "sidecars": compiled.sidecars.iter().map(|(pod, fleet)| (pod.to_string(), fleet.to_string())).collect::<BTreeMap<_, _>>(),
@@ -131,7 +152,11 @@ fn shown(compiled: &Compiled) -> Value {
         "documents": compiled.documents.iter().filter(|(fleet, document)| {
             matches!(fleet, Fleet::Gateway(_)) || !document.routes.is_empty()
         }).collect::<BTreeMap<_, _>>(),
-    })
+    });
+    if !budgets.is_empty() {
+        shown["budgets"] = Value::Object(budgets);
+    }
+    shown
 }
 
 fn yaml(value: &Value) -> String {

@@ -161,6 +161,6 @@ async fn where_anyone_may_call_a_token_still_says_who_does() {
 async fn settings_that_can_t_be_are_refused_at_the_start_by_name() {
     let installation = Installation::start().await;
     installation.callers(&json!({"anonymus": true}));
-    let said = installation.operator_fails().await;
+    let said = installation.operator_fails(&[]).await;
     assert!(said.contains("gateways.yaml") && said.contains("anonymus"), "{said}");
 }

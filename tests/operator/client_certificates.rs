@@ -185,7 +185,7 @@ async fn authorities_that_can_t_be_are_refused_at_the_start_by_name() {
         (json!({"secretRef": {"name": "a", "entry": "b"}}), "entry"),
     ] {
         installation.callers(&json!({"certificates": [certificates]}));
-        let told = installation.operator_fails().await;
+        let told = installation.operator_fails(&[]).await;
         assert!(told.contains("gateways.yaml") && told.contains(said), "{told}");
     }
 }

@@ -84,8 +84,8 @@ impl Installation {
     }
 
     /// Starts an operator that must end at once, and gives what it complains of.
-    pub async fn operator_fails(&self) -> String {
-        let process = self.operator_process(&self.kubeconfig, self.port, "operator", &[]);
+    pub async fn operator_fails(&self, arguments: &[&str]) -> String {
+        let process = self.operator_process(&self.kubeconfig, self.port, "operator", arguments);
         let status = process.exited(WITHIN).await;
         assert!(!status.success(), "{}", process.output());
         process.stderr()
@@ -254,10 +254,10 @@ impl Operator {
     }
 }
 
-type Seen = (Option<i64>, Option<(Option<i64>, Vec<Condition>)>);
+pub type Seen = (Option<i64>, Option<(Option<i64>, Vec<Condition>)>);
 
 /// A status counts only when it speaks of the generation that is there.
-async fn condition(
+pub async fn condition(
     object: &str,
     wanted: &str,
     status: &str,

@@ -6,6 +6,7 @@ mod admin;
 mod asked;
 mod authority;
 mod between;
+mod budgets;
 mod callers;
 mod client_certificates;
 mod contention;

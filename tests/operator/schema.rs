@@ -1,5 +1,7 @@
 //! The generated definitions on a real API server: they apply, explain themselves, and refuse what they should.
 
+mod budgets;
+
 use harness::Cluster;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -291,9 +293,8 @@ async fn every_rule_admits_and_refuses() {
     cluster.install_crds().await;
     let namespace = cluster.namespace("rules").await;
     let mut covered = BTreeSet::new();
-    for (message, good, bad) in
-        rules().into_iter().chain(rules_of_kinds()).chain(rules_of_selection()).chain(rules_of_callers())
-    {
+    let all = [rules(), rules_of_kinds(), rules_of_selection(), rules_of_callers(), budgets::rules()];
+    for (message, good, bad) in all.concat() {
         covered.insert(message.to_owned());
         for manifest in good {
             cluster.apply(&with(manifest, "/metadata/namespace", json!(namespace)).to_string()).await;
@@ -323,7 +324,7 @@ async fn names_numbers_and_lists_are_bounded() {
         |price: &str| json!([{"name": "m", "pricing": {"inputPerMillion": price, "outputPerMillion": "1"}}]);
     let provider = |field: &str, value: Value| with(pool(), &format!("/spec/providers/0/{field}"), value);
     let misspelt = json!({"from": "Selector", "selector": {"matchExpressions": [{"key": "a", "operator": "in", "values": ["b"]}]}});
-    for (manifest, wanted) in [
+    let bounds = [
         (provider("name", json!("Not A Name")), "spec.providers[0].name"),
         (provider("kind", json!("Imaginary")), "spec.providers[0].kind"),
         (provider("weight", json!(0)), "spec.providers[0].weight"),
@@ -358,7 +359,8 @@ async fn names_numbers_and_lists_are_bounded() {
         (with(simulated(), "/spec/providers/0/simulated", json!({"errorRate": "1.5"})), "errorRate"),
         (with(simulated(), "/spec/providers/0/simulated", json!({"tokensPerSecond": 0})), "tokensPerSecond"),
         (with(pool(), "/spec/allowedNamespaces", misspelt), "supported values: \"In\", \"NotIn\""),
-    ] {
+    ];
+    for (manifest, wanted) in bounds.into_iter().chain(budgets::bounds()) {
         let told = cluster
             .apply_fails(&with(manifest.clone(), "/metadata/namespace", json!(namespace)).to_string())
             .await;
@@ -387,7 +389,7 @@ async fn the_kinds_explain_themselves() {
         assert_eq!(silent, [""; 0], "{file}");
     }
     let short = cluster.kubectl(&["api-resources", "--api-group=llmgateway.dev", "-o", "wide"]).await;
-    for wanted in ["llmr", "ppool", "llm"] {
+    for wanted in ["llmr", "ppool", "llmb", "llm"] {
         assert!(short.contains(wanted), "{wanted}\n{short}");
     }
 }

@@ -1,6 +1,7 @@
-//! LLMRoutes and ProviderPools as they are applied to a real API server: what is refused, what is let pass with a word,
+//! LLMRoutes, ProviderPools and Budgets as they are applied to a real API server: what is refused, what is let pass with a word,
 //! and what an operator that is away or has seen nothing yet keeps nobody from.
 
+mod budgets;
 mod drain;
 
 use crate::installation::{Installation, Operator, WITHIN, pool, pool_with_key, route, secret};

@@ -82,6 +82,43 @@ async fn what_only_shows_between_objects_is_refused_too() {
     assert!(code == Some(1) && said.contains("error: /nowhere/gateway.yaml: "), "{said}");
 }
 
+/// A budget of this spec.
+fn budget(spec: &str) -> String {
+    format!(
+        "apiVersion: llmgateway.dev/v1alpha1\nkind: Budget\nmetadata: {{name: daily}}\nspec: {{{spec}}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_bad_budget_is_refused_by_field_too() {
+    let good = simulated(&["demo"]);
+    for (spec, wanted) in [
+        ("limits: [{window: Daily}]", "give at least one of usd, tokens and requests"),
+        ("limits: [{window: Daily, usd: '0'}]", "usd must be above 0, and at most 9000000"),
+        ("limits: [{window: Custom, duration: 1.5s, usd: '1'}]", "must be whole seconds from 1m to 8784h"),
+        ("limits: [{window: Custom, duration: 60.5s, usd: '1'}]", "must be whole seconds from 1m to 8784h"),
+        ("limits: [{window: Daily, usd: '1'}, {window: Daily, usd: '2'}]", "of the same window and unit"),
+        ("limits: [{window: Daily, usd: '1', eur: '1'}]", "unknown field: spec.limits[0].eur"),
+        ("limits: [{window: Daily, usd: '1'}], per: [User, User]", "spec.per: "),
+        (
+            "limits: [{window: Daily, usd: '1'}], timeZone: Mars/Olympus",
+            "there is no time zone `Mars/Olympus`",
+        ),
+        (
+            "limits: [{window: Daily, usd: '1'}], scope: {routes: [{name: gone}]}",
+            "spec.scope.routes[0]: there is no LLMRoute default/gone",
+        ),
+        (
+            "limits: [{window: Daily, usd: '1'}], alerts: {webhook: {urlSecretRef: {name: a, key: b}, signingSecretRef: {name: a, key: c}}}",
+            "spec.alerts.webhook: is called by the operator of a cluster, and there is none here: remove it",
+        ),
+    ] {
+        let said = refused(&format!("{good}---\n{}", budget(spec))).await;
+        let told = |line: &String| line.starts_with("Budget default/daily: ") && line.contains(wanted);
+        assert!(said.iter().any(told), "{wanted}: {said:#?}");
+    }
+}
+
 #[tokio::test]
 async fn every_problem_is_told_at_once() {
     let manifest =

@@ -16,13 +16,16 @@ use llm_crds::{
 use llm_ledger::window::{Calendar, CalendarError, Period};
 
 use super::{
-    BudgetOutcome, accepted,
+    BudgetOutcome, RouteOutcome, accepted,
     backend::{Findings, Pools, Referrer},
     fleet::Fleet,
     resolved,
     secret::Secrets,
 };
 use crate::observe::{LedgerSettings, ObjectName, Observed};
+
+/// All that there are.
+type Routes = BTreeMap<ObjectName, RouteOutcome>;
 
 /// Values of `per` that have limits of their own, where a manifest does not say.
 const VALUES: u32 = 1_000;
@@ -32,6 +35,7 @@ pub fn compile(
     budget: &Budget,
     observed: &Observed,
     pools: &Pools<'_>,
+    routes: &Routes,
 ) -> (BudgetOutcome, Option<compiled::Budget>) {
     let spec = &budget.spec;
     let mut found = Findings::default();
@@ -39,7 +43,7 @@ pub fn compile(
     let within = within(name, observed);
     let made = compiled::Budget {
         uid: budget.metadata.uid.clone().unwrap_or_else(|| name.to_string()),
-        scope: scope(name, spec.scope.as_ref(), within, observed, &mut found),
+        scope: scope(name, spec.scope.as_ref(), within, routes, &mut found),
         per: spec.per.iter().copied().map(dimension).collect(),
         max_values: if spec.per.is_empty() { 0 } else { max_values(spec) },
         limits: limits(spec, &mut found),
@@ -99,7 +103,7 @@ fn scope(
     name: &ObjectName,
     given: Option<&BudgetScope>,
     within: Option<String>,
-    observed: &Observed,
+    known: &Routes,
     found: &mut Findings,
 ) -> compiled::Scope {
     let Some(given) = given else { return compiled::Scope { within, ..compiled::Scope::default() } };
@@ -119,7 +123,7 @@ fn scope(
                     name.namespace
                 ),
             );
-        } else if !observed.routes.iter().any(|known| ObjectName::of(known.as_ref()) == route) {
+        } else if !known.contains_key(&route) {
             found.unresolved(Reason::RouteNotFound, format!("{path}: there is no LLMRoute {route}"));
         }
         keys.push(route.to_string());
