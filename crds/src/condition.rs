@@ -19,6 +19,8 @@ pub enum ConditionType {
     Programmed,
     /// All providers of a pool take calls, as far as the proxies know.
     Healthy,
+    /// What is spent of a budget can be read where the proxies meet.
+    LedgerReachable,
 }
 
 impl ConditionType {
@@ -31,6 +33,7 @@ impl ConditionType {
             Self::PartiallyInvalid => "PartiallyInvalid",
             Self::Programmed => "Programmed",
             Self::Healthy => "Healthy",
+            Self::LedgerReachable => "LedgerReachable",
         }
     }
 }
@@ -47,9 +50,14 @@ pub enum Reason {
     NoMatchingGateway,
     /// An older route serves the same model on the same gateway.
     ModelConflict,
+    /// The operator knows of no ledger in which budgets could be kept.
+    NoLedger,
     /// A pool that does not exist.
     BackendNotFound,
-    /// A pool whose `allowedNamespaces` does not admit the route.
+    /// A route that does not exist.
+    RouteNotFound,
+    /// A pool whose `allowedNamespaces` does not admit the object that refers to it, or a route whose calls a budget
+    /// may not count.
     RefNotPermitted,
     /// A model that the pool does not list.
     ModelNotFound,
@@ -73,6 +81,10 @@ pub enum Reason {
     AllClosed,
     /// Some proxy leaves a model of a provider alone, because it fails.
     BreakerOpen,
+    /// The ledger answers the operator.
+    LedgerAnswers,
+    /// The ledger does not answer the operator.
+    LedgerUnreachable,
 }
 
 impl Reason {
@@ -86,6 +98,8 @@ impl Reason {
             Self::Invalid => "Invalid",
             Self::NoMatchingGateway => "NoMatchingGateway",
             Self::ModelConflict => "ModelConflict",
+            Self::NoLedger => "NoLedger",
+            Self::RouteNotFound => "RouteNotFound",
             Self::BackendNotFound => "BackendNotFound",
             Self::RefNotPermitted => "RefNotPermitted",
             Self::ModelNotFound => "ModelNotFound",
@@ -99,6 +113,8 @@ impl Reason {
             Self::NotShipped => "NotShipped",
             Self::AllClosed => "AllClosed",
             Self::BreakerOpen => "BreakerOpen",
+            Self::LedgerAnswers => "LedgerAnswers",
+            Self::LedgerUnreachable => "LedgerUnreachable",
         }
     }
 }

@@ -6,7 +6,9 @@
 //!
 //! - [`LLMRoute`]: which models are served, and from which pools.
 //! - [`ProviderPool`]: the providers behind a model, what they cost, and who may use them.
+//! - [`Budget`]: what calls may spend, and what becomes of those that find nothing left.
 
+mod budget;
 mod condition;
 mod model;
 mod money;
@@ -15,6 +17,12 @@ mod reference;
 mod route;
 mod schema;
 
+pub use budget::{
+    AlertWebhook, Budget, BudgetAlert, BudgetAlerts, BudgetCheckpoint, BudgetEnforcement, BudgetLimit,
+    BudgetLimitStatus, BudgetPhase, BudgetScope, BudgetSpec, BudgetStatus, BudgetSummary, BudgetValueStatus,
+    BudgetWindow, Dimension, Downgrade, DowngradeBackend, ExceededAction, MetadataMatch, OnExceeded,
+    OnLedgerUnavailable, WebhookDelivery,
+};
 pub use condition::{Condition, ConditionType, Reason, Verdict};
 pub use model::{Capability, Model, Operation, Pricing, Tier};
 pub use money::{DecimalError, nano_usd, unit_interval_ppm};
@@ -24,7 +32,7 @@ pub use provider_pool::{
     ProviderHealth, ProviderKind, ProviderPool, ProviderPoolSpec, ProviderPoolStatus, ProviderPoolSummary,
     Queue, ResponsesApi, Retry, Simulated, Tls,
 };
-pub use reference::{PoolReference, SecretKeyReference};
+pub use reference::{PoolReference, RouteReference, SecretKeyReference};
 pub use route::{
     AttachTo, Backend, CallerMatch, Complexity, Dialect, Fallback, HeaderMatch, Hedging, LLMRoute,
     LLMRouteSpec, LLMRouteStatus, LLMRouteSummary, Override, QueuePriority, RouteMatch, RouteRule, Sticky,
@@ -46,7 +54,7 @@ pub const API_VERSION: &str = "llmgateway.dev/v1alpha1";
 /// Every kind as the cluster is told of it.
 #[must_use]
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    let mut definitions = vec![LLMRoute::crd(), ProviderPool::crd()];
+    let mut definitions = vec![LLMRoute::crd(), ProviderPool::crd(), Budget::crd()];
     definitions.iter_mut().for_each(unwrap_descriptions);
     definitions
 }
