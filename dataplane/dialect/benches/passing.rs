@@ -8,7 +8,13 @@
 use std::{env, hint::black_box, time::Instant};
 
 use bytes::Bytes;
-use llm_dialect::{Dialect, envelope::Envelope, surface::Api};
+use llm_dialect::{
+    Dialect, bound,
+    envelope::Envelope,
+    gather::Gather,
+    surface::{Api, Kind},
+    tap::Tap,
+};
 use serde_json::json;
 
 const MODEL: &str = "bench-model";
@@ -60,6 +66,13 @@ fn cases() -> Vec<Case> {
     let body =
         chat("Sagen Sie, was diese Übersetzung für jeden Aufruf kostet: 料金はいくらですか。\n", 16 << 10);
     case("envelope-16k-utf8", Box::new(move || drop(black_box(Envelope::read(shape(), black_box(&body))))));
+    // The bound alone costs nothing that could be measured: it is noted as the envelope is read.
+    for (name, size) in [("bound-1k", 1 << 10), ("bound-4k", 4 << 10), ("bound-100k", 100 << 10)] {
+        let body = chat(SENTENCE, size);
+        case(name, Box::new(move || _ = black_box(most(black_box(&body)))));
+    }
+    let chunk = Bytes::from(format!("data: {}\n\n", chunk()));
+    case("tap-chunks-100", Box::new(move || pass_chunks(&chunk, 100)));
     let mut usage = |name, api: Api, reply: Bytes| {
         case(name, Box::new(move || drop(black_box(api.usage_of_reply(black_box(&reply))))));
     };
@@ -90,6 +103,23 @@ fn cases() -> Vec<Case> {
         );
     }
     cases
+}
+
+fn most(body: &Bytes) -> Option<(u64, Option<u64>)> {
+    let envelope = Envelope::read(shape(), body).ok()?;
+    let input = bound::input(Api::ChatCompletions, &envelope, body, Kind::OpenAI, MODEL);
+    let output = bound::output(Api::ChatCompletions, &envelope, Api::ChatCompletions);
+    Some((input.most(Some(128_000)).ok()?, output.most(None).ok()?))
+}
+
+fn pass_chunks(chunk: &Bytes, count: usize) {
+    let Some(marks) = Api::ChatCompletions.marks() else { return };
+    let (mut tap, mut out) = (Tap::new(marks, true), Gather::default());
+    for _ in 0..count {
+        let _ = black_box(tap.push(black_box(chunk.clone()), &mut out));
+        black_box(out.take());
+    }
+    black_box(tap.count());
 }
 
 fn shape() -> &'static llm_dialect::envelope::Shape {
@@ -123,6 +153,15 @@ fn completion(size: usize) -> serde_json::Value {
                 {"reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0},
         },
         "service_tier": "default", "system_fingerprint": "fp_44709d6fcb",
+    })
+}
+
+fn chunk() -> serde_json::Value {
+    json!({
+        "id": "chatcmpl-0123456789abcdef", "object": "chat.completion.chunk", "created": 1_760_000_000,
+        "model": MODEL, "system_fingerprint": "fp_44709d6fcb",
+        "choices": [{"index": 0, "delta": {"content": " gateway"}, "logprobs": null, "finish_reason": null}],
+        "usage": null,
     })
 }
 

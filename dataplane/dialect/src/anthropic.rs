@@ -29,7 +29,7 @@ mod write_turns;
 use bytes::Bytes;
 
 use crate::{
-    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel,
+    CallerApi, Context, Fault, Garbled, Invalid, LengthStop, ProviderApi, ProviderModel,
     api::CountApi,
     bound, chat,
     envelope::{LimitPlace, ModelPlace, Needs, Shape},
@@ -132,6 +132,10 @@ impl CallerApi for Messages {
 
     fn error_event(&self, fault: &Fault) -> Bytes {
         error::event(fault)
+    }
+
+    fn length_stop(&self, passed: Bytes, stop: &LengthStop<'_>) -> Vec<u8> {
+        stream_writer::length_stop(passed, stop)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     frame::Framing,
     limits::{Feature, Limits},
     reply::Reply,
+    stop::LengthStop,
 };
 
 /// Whose words.
@@ -83,6 +84,10 @@ pub trait CallerApi: Sync {
 
     /// The whole last frame of a stream that broke: what makes the dialect's SDKs raise.
     fn error_event(&self, fault: &Fault) -> Bytes;
+
+    /// The frames that end a stream of a provider of the same API as if the model had come to its limit
+    /// of tokens. `passed` is what a [`Tap`](crate::tap::Tap) has kept of it.
+    fn length_stop(&self, passed: Bytes, stop: &LengthStop<'_>) -> Vec<u8>;
 }
 
 /// An API that generates text, as providers speak it.

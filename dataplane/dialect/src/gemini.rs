@@ -9,7 +9,7 @@
 use bytes::Bytes;
 
 use crate::{
-    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel,
+    CallerApi, Context, Fault, Garbled, Invalid, LengthStop, ProviderApi, ProviderModel,
     api::CountApi,
     bound, chat,
     envelope::{LimitPlace, ModelPlace, Needs, Shape},
@@ -17,6 +17,7 @@ use crate::{
     frame::Framing,
     limits::{Feature, Limits, Takes},
     reply::Reply,
+    stop::Known,
     tap::{Marks, names_value},
 };
 
@@ -86,6 +87,8 @@ pub const MARKS: Marks = Marks {
     says_end: |bytes| {
         names_value(bytes, b"\"finishReason\"", b'"') || names_value(bytes, b"\"blockReason\"", b'"')
     },
+    shows: &[(b"\"content\"", r#"{"parts":[{"text":""}]}"#.len() as u64)],
+    keeps_all: false,
     usage_of_reply: answer::usage_of,
 };
 
@@ -153,6 +156,12 @@ impl CallerApi for Generate {
     /// [`ArrayWriter`] writes it with its opening bracket.
     fn error_event(&self, fault: &Fault) -> Bytes {
         if self.framing == Framing::Array { array::last_error(fault) } else { error_event(fault) }
+    }
+
+    /// In events, as providers are asked for them.
+    fn length_stop(&self, passed: Bytes, stop: &LengthStop<'_>) -> Vec<u8> {
+        let writer = &mut stream::Writer::new(Framing::Sse, stop.context.clone());
+        stop.behind(passed, (Framing::Sse, Known::Start), &mut stream::Reader::default(), writer)
     }
 }
 

@@ -23,6 +23,9 @@
 //! whole, [`event`] for what is answered in pieces, [`fault`] for what went wrong. An API is two
 //! translators, to it and from it, whatever the number of the others.
 //!
+//! What a call can cost at most is noted as its envelope is read ([`bound`]), and a stream that runs
+//! past that can be ended in the model's place ([`stop`]).
+//!
 //! Nothing is dropped in silence. What the neutral model does not hold is kept by its name in
 //! [`chat::Request::leftovers`]; what a kind of provider can't express is listed in its
 //! [`limits::Limits`]. Either is refused with the field's name before anything is sent, but for mere
@@ -40,6 +43,7 @@ pub mod fault;
 pub mod seal;
 pub mod frame;
 pub mod tap;
+pub mod stop;
 pub mod translation;
 pub mod gather;
 mod depth;
@@ -54,3 +58,4 @@ pub mod surface;
 
 pub use api::{CallerApi, Context, Dialect, EmbeddingCaller, EmbeddingProvider, ProviderApi, ProviderModel};
 pub use fault::{Fault, FaultKind, Garbled, Invalid};
+pub use stop::LengthStop;

@@ -32,7 +32,7 @@ pub use errors::{error_body, is_error_body, read_error};
 pub use models::{show, tags, version};
 
 use crate::{
-    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel,
+    CallerApi, Context, Fault, Garbled, Invalid, LengthStop, ProviderApi, ProviderModel,
     bound::{self, Table},
     chat,
     envelope::{LimitPlace, ModelPlace, Needs, Shape},
@@ -40,6 +40,7 @@ use crate::{
     frame::Framing,
     limits::{Feature, Limits, Takes},
     reply::Reply,
+    stop::Known,
     tap::Marks,
 };
 use write_reply::Style;
@@ -71,6 +72,8 @@ pub const MARKS: Marks = Marks {
     names_usage: read_reply::names_usage,
     read_usage: read_reply::read_usage,
     says_end: read_reply::says_end,
+    shows: &[(b"\"message\"", r#"{"content":""}"#.len() as u64), (b"\"response\"", 2), (b"\"thinking\"", 2)],
+    keeps_all: false,
     usage_of_reply: read_reply::usage_of_reply,
 };
 
@@ -133,6 +136,12 @@ macro_rules! caller_api {
 
             fn error_event(&self, fault: &Fault) -> Bytes {
                 errors::error_line(fault)
+            }
+
+            fn length_stop(&self, passed: Bytes, stop: &LengthStop<'_>) -> Vec<u8> {
+                let mut writer = write_reply::writer($style, stop.context.clone());
+                let mut reader = ProviderApi::stream_reader(&Chat);
+                stop.behind(passed, (Framing::Lines, Known::Start), &mut *reader, &mut *writer)
             }
         }
     };

@@ -35,6 +35,13 @@ pub fn whole<'a, T>(text: &'a [u8], read: impl FnOnce(&mut Skim<'a>) -> Option<T
     (skim.at == text.len()).then_some(value)
 }
 
+/// The value behind a name and its colon, whatever stands behind it.
+pub fn value_behind(text: &[u8]) -> Option<&[u8]> {
+    let mut skim = Skim { text, at: 0, levels: 0, is_ascii: true };
+    skim.expect(b':')?;
+    skim.raw()
+}
+
 impl<'a> Skim<'a> {
     /// The byte that is next; behind the end a zero, which nothing in JSON begins with.
     fn peek(&self) -> u8 {

@@ -10,6 +10,7 @@ use crate::{
     frame::{self, Frame, FrameTooLarge, Frames, Framing},
     gather::Gather,
     reply::Usage,
+    skim,
 };
 
 /// Where an API's streams say what matters.
@@ -23,6 +24,10 @@ pub struct Marks {
     pub read_usage: fn(&[u8], &mut Option<Usage>) -> bool,
     /// Whether whole frames hold the end.
     pub says_end: fn(&[u8]) -> bool,
+    /// The fields that frames show output in, each with what its value has beside, at least.
+    pub shows: &'static [(&'static [u8], u64)],
+    /// Where in its stream an API is, all that has passed tells, and not just the last of it.
+    pub keeps_all: bool,
     /// The usage in a whole reply, where it names one; an error when the body is no reply at all.
     pub usage_of_reply: fn(&[u8]) -> Result<Option<Usage>, Garbled>,
 }
@@ -37,13 +42,21 @@ pub struct Tap {
     usage: Option<Usage>,
     ended: bool,
     count: u64,
+    shown: u64,
+    kept: Option<Vec<Bytes>>,
 }
 
 impl Tap {
     #[must_use]
     pub fn new(marks: &'static Marks, hide_usage: bool) -> Self {
         let frames = Frames::new(marks.framing);
-        Self { marks, hide_usage, frames, usage: None, ended: false, count: 0 }
+        Self { marks, hide_usage, frames, usage: None, ended: false, count: 0, shown: 0, kept: None }
+    }
+
+    /// Keeps what is needed to end the stream in the model's place.
+    #[must_use]
+    pub fn stoppable(self) -> Self {
+        Self { kept: Some(Vec::new()), ..self }
     }
 
     /// Takes bytes as they came and gives those to pass on.
@@ -87,8 +100,39 @@ impl Tap {
         self.count
     }
 
+    /// Bytes of output that the frames have shown, in JSON, with some around them: no fewer than their
+    /// text has.
+    #[must_use]
+    pub fn shown(&self) -> u64 {
+        self.shown
+    }
+
+    /// What has been kept of the stream.
+    pub(crate) fn take_kept(&mut self) -> Bytes {
+        self.kept.take().map(|kept| kept.concat().into()).unwrap_or_default()
+    }
+
+    fn keep(&mut self, mut whole: Bytes) {
+        let Some(kept) = &mut self.kept else { return };
+        // Signs of life tell nothing.
+        while whole.starts_with(b":") || whole.starts_with(b"event: ping") {
+            if frame::next(self.marks.framing, &mut whole).is_none() {
+                return;
+            }
+        }
+        if whole.is_empty() {
+            return;
+        }
+        if !self.marks.keeps_all {
+            kept.clear();
+        }
+        kept.push(whole);
+    }
+
     /// Passes whole frames.
     fn pass(&mut self, mut whole: Bytes, out: &mut Gather) {
+        self.keep(whole.clone());
+        self.shown += shown(self.marks.shows, &whole);
         self.ended |= (self.marks.says_end)(&whole);
         if !(self.marks.names_usage)(&whole) {
             self.count += self.count_frames(&whole);
@@ -119,6 +163,18 @@ fn is_whole(framing: Framing, bytes: &[u8]) -> bool {
     Frame::parse(framing, bytes).is_some_and(|frame| {
         frame.data.trim_ascii() == b"[DONE]" || serde_json::from_slice::<IgnoredAny>(&frame.data).is_ok()
     })
+}
+
+/// How many bytes stand in the values of fields. What is no sound value counts to the end.
+fn shown(fields: &[(&[u8], u64)], frames: &[u8]) -> u64 {
+    let values = fields.iter().flat_map(|(name, beside)| {
+        memmem::find_iter(frames, name).map(move |at| {
+            let rest = frames.get(at + name.len()..).unwrap_or_default();
+            let value = skim::value_behind(rest).unwrap_or(rest).len() as u64;
+            value.saturating_sub(*beside)
+        })
+    });
+    values.sum()
 }
 
 /// Whether `key` stands anywhere with a value that begins with `first`.

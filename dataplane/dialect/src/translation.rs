@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::{
-    CallerApi, Fault, Garbled,
+    CallerApi, Fault, Garbled, LengthStop,
     chat::ToolCall,
     event::{Event, StreamReader, StreamWriter},
     frame::{self, Frame, FrameTooLarge, Frames, Framing},
@@ -46,6 +46,9 @@ struct Seen {
     choices: Vec<bool>,
     failed: Option<Fault>,
     count: u64,
+    /// Bytes of text, thinking and arguments.
+    shown: u64,
+    started: bool,
 }
 
 impl std::fmt::Debug for Translation {
@@ -119,12 +122,26 @@ impl Translation {
     }
 }
 
+impl Translation {
+    fn stop_by_length(&mut self, stop: &LengthStop<'_>, out: &mut Gather) {
+        let Self { writer, seen, .. } = self;
+        let mut written = Vec::new();
+        if !seen.started {
+            writer.write(&Event::Start { id: "".into(), model: "".into() }, &mut written);
+        }
+        seen.choices.resize(seen.choices.len().max(1), false);
+        let open = (0..).zip(&seen.choices).filter(|(_, ended)| !**ended).map(|(choice, _)| choice);
+        stop.end(open, &mut **writer, &mut written);
+        out.push(written.into());
+    }
+}
+
 impl Seen {
     fn note(&mut self, event: &Event<'_>) {
         match event {
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Failed(fault) => self.failed = Some(fault.clone()),
-            Event::Start { .. } => {}
+            Event::Start { .. } => self.started = true,
             Event::Finish { choice, .. } => self.choice(*choice, true),
             Event::Text { choice, .. }
             | Event::Refusal { choice, .. }
@@ -134,6 +151,7 @@ impl Seen {
             | Event::Arguments { choice, .. }
             | Event::Logprobs { choice, .. } => {
                 self.count += 1;
+                self.shown += shown(event);
                 self.choice(*choice, false);
             }
         }
@@ -152,6 +170,16 @@ impl Seen {
     fn finished(&self) -> bool {
         !self.choices.is_empty() && self.choices.iter().all(|ended| *ended)
     }
+}
+
+fn shown(event: &Event<'_>) -> u64 {
+    let len = match event {
+        Event::Text { text, .. } | Event::Refusal { text, .. } | Event::Reasoning { text, .. } => text.len(),
+        Event::ToolCall { name, .. } => name.len(),
+        Event::Arguments { fragment, .. } => fragment.len(),
+        _ => 0,
+    };
+    len as u64
 }
 
 /// One stream's way from its provider to its caller.
@@ -245,6 +273,20 @@ impl Through {
         out.push(event.into());
     }
 
+    /// Ends a stream whose end has not come, as if the model had come to its limit of tokens. A stream
+    /// that passes has to be [`stoppable`](Tap::stoppable).
+    pub fn stop_by_length(&mut self, api: &dyn CallerApi, stop: &LengthStop<'_>, out: &mut Gather) {
+        match &mut self.way {
+            Way::Same(tap) => out.push(api.length_stop(tap.take_kept(), stop).into()),
+            Way::Array(tap, array) => {
+                array.push(api.length_stop(tap.take_kept(), stop).into(), out);
+                array.end(out);
+            }
+            Way::Other(translation) => translation.stop_by_length(stop, out),
+        }
+        self.begun = true;
+    }
+
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         match &self.way {
@@ -260,6 +302,17 @@ impl Through {
             Way::Same(tap) | Way::Array(tap, _) => tap.ended(),
             Way::Other(translation) => translation.seen.finished(),
         }
+    }
+
+    /// The most output tokens that have been shown: a token has at least one byte, and a piece is one at
+    /// least. Thinking that the provider keeps to itself is not among them.
+    #[must_use]
+    pub fn most_shown(&self) -> u64 {
+        let bytes = match &self.way {
+            Way::Same(tap) | Way::Array(tap, _) => tap.shown(),
+            Way::Other(translation) => translation.seen.shown,
+        };
+        bytes.max(self.count())
     }
 
     /// Pieces that came: about one a token.

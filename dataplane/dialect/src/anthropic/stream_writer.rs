@@ -10,12 +10,14 @@
 
 use std::{borrow::Cow, collections::VecDeque};
 
-use serde::Serialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    Context, Dialect,
+    Context, Dialect, LengthStop,
     event::{Event, StreamWriter},
+    frame::{self, Frame, Framing},
     json,
     reply::{Finish, Usage},
     seal::Seal,
@@ -111,6 +113,39 @@ impl Data<'_> {
         let _ = serde_json::to_writer(&mut *out, self);
         out.extend_from_slice(b"\n\n");
     }
+}
+
+/// Closes the block that is open in a stream that has passed by, and ends the message. Blocks are
+/// counted as their provider does, so that no reader is asked.
+pub fn length_stop(mut passed: Bytes, stop: &LengthStop<'_>) -> Vec<u8> {
+    #[derive(Deserialize)]
+    struct Passed {
+        r#type: String,
+        #[serde(default)]
+        index: u32,
+    }
+    let (mut writer, mut out) = (Writer::new(stop.context.clone()), Vec::new());
+    let mut told = false;
+    while let Some(bytes) = frame::next(Framing::Sse, &mut passed) {
+        let Some(frame) = Frame::parse(Framing::Sse, &bytes) else { continue };
+        let Ok(Passed { r#type, index }) = serde_json::from_slice(&frame.data) else { continue };
+        writer.started = true;
+        match r#type.as_str() {
+            "content_block_start" | "content_block_delta" => {
+                writer.open = Open::Text;
+                writer.blocks = index.saturating_add(1);
+            }
+            "content_block_stop" => writer.open = Open::Nothing,
+            "message_delta" => told = true,
+            _ => {}
+        }
+    }
+    if told {
+        Data::MessageStop.write(&mut out);
+    } else {
+        stop.end(0..1, &mut writer, &mut out);
+    }
+    out
 }
 
 impl StreamWriter for Writer {

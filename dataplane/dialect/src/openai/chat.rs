@@ -26,13 +26,14 @@ pub use write_request::{bare_name, is_openais};
 
 use super::error;
 use crate::{
-    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel, bound, chat,
+    CallerApi, Context, Fault, Garbled, Invalid, LengthStop, ProviderApi, ProviderModel, bound, chat,
     envelope::{LimitPlace, ModelPlace, Needs, Shape},
     event::{StreamReader, StreamWriter},
     frame::Framing,
     limits::{Feature, Limits, Takes},
     reply::{Reply, Usage},
     skim,
+    stop::Known,
     tap::{Marks, names_value},
 };
 
@@ -85,8 +86,15 @@ pub const SIMULATED_LIMITS: Limits = Limits {
     ..CHAT_LIMITS
 };
 
-pub const CHAT_MARKS: Marks =
-    Marks { framing: Framing::Sse, names_usage, read_usage, says_end, usage_of_reply };
+pub const CHAT_MARKS: Marks = Marks {
+    framing: Framing::Sse,
+    names_usage,
+    read_usage,
+    says_end,
+    shows: &[(b"\"delta\"", r#"{"content":""}"#.len() as u64)],
+    keeps_all: false,
+    usage_of_reply,
+};
 
 /// Other frames say `"usage":null`.
 fn names_usage(frames: &[u8]) -> bool {
@@ -181,6 +189,11 @@ impl CallerApi for Chat {
 
     fn error_event(&self, fault: &Fault) -> Bytes {
         [b"data: ".as_slice(), &error::error_body(fault), b"\n\n"].concat().into()
+    }
+
+    fn length_stop(&self, passed: Bytes, stop: &LengthStop<'_>) -> Vec<u8> {
+        let writer = &mut stream_writer::Writer::new(stop.context.clone());
+        stop.behind(passed, (Framing::Sse, Known::Start), &mut stream_reader::Reader::default(), writer)
     }
 }
 

@@ -23,13 +23,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    CallerApi, Context, Fault, Garbled, Invalid, ProviderApi, ProviderModel, bound, chat,
+    CallerApi, Context, Fault, Garbled, Invalid, LengthStop, ProviderApi, ProviderModel, bound, chat,
     envelope::{LimitPlace, ModelPlace, Needs, Shape},
     event::{StreamReader, StreamWriter},
     frame::Framing,
     limits::{Feature, Limits, Takes},
     reply::{Reply, Usage},
     skim,
+    stop::Known,
     tap::{self, Marks},
 };
 
@@ -46,7 +47,16 @@ pub const SHAPE: Shape = Shape {
 };
 
 /// Streams and replies of providers that speak the API themselves.
-pub const MARKS: Marks = Marks { framing: Framing::Sse, names_usage, read_usage, says_end, usage_of_reply };
+pub const MARKS: Marks = Marks {
+    framing: Framing::Sse,
+    names_usage,
+    read_usage,
+    says_end,
+    shows: &[(b"\"delta\"", r#""""#.len() as u64)],
+    // The last event tells everything once more.
+    keeps_all: true,
+    usage_of_reply,
+};
 
 pub const LIMITS: Limits = Limits {
     penalties: false,
@@ -129,6 +139,11 @@ impl CallerApi for Responses {
         let mut frame = Vec::new();
         stream::Sequence::default().frame(&mut frame, "error", &event);
         frame.into()
+    }
+
+    fn length_stop(&self, passed: Bytes, stop: &LengthStop<'_>) -> Vec<u8> {
+        let writer = &mut stream::Writer::new(stop.context.clone());
+        stop.behind(passed, (Framing::Sse, Known::All), &mut provider_stream::Reader::default(), writer)
     }
 }
 

@@ -1,0 +1,81 @@
+//! The end of a stream that the gateway makes in the model's place, where a budget is used up: what the
+//! dialect's SDKs read as the model's own end at its limit of tokens. Apart from the writers, which it
+//! makes go on where a stream that only passed by has been left.
+
+use bytes::Bytes;
+
+use crate::{
+    Context,
+    event::{Event, StreamReader, StreamWriter},
+    frame::{self, Frame, Framing},
+    reply::{Finish, Usage},
+};
+
+/// What the end says.
+#[derive(Clone, Copy, Debug)]
+pub struct LengthStop<'a> {
+    /// What the call took, as far as that is known.
+    pub usage: Usage,
+    /// How many answers were asked for.
+    pub choices: u32,
+    /// That of the stream's writer.
+    pub context: &'a Context,
+}
+
+/// How much of what has passed a writer must know to end the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Whose answer it is.
+    Start,
+    /// Everything: the end tells it once more.
+    All,
+}
+
+impl LengthStop<'_> {
+    /// Ends a stream that has passed by. What the writer would have written of it, it has been told.
+    pub fn behind(
+        &self,
+        mut passed: Bytes,
+        (framing, known): (Framing, Known),
+        reader: &mut dyn StreamReader,
+        writer: &mut dyn StreamWriter,
+    ) -> Vec<u8> {
+        let (mut out, mut started) = (Vec::new(), false);
+        while let Some(bytes) = frame::next(framing, &mut passed) {
+            let Some(frame) = Frame::parse(framing, &bytes) else { continue };
+            let read = reader.read(&frame, &mut |event| {
+                let start = matches!(event, Event::Start { .. });
+                started |= start;
+                if start || known == Known::All {
+                    writer.write(&event, &mut out);
+                }
+            });
+            // What can't be read has passed all the same.
+            if read.is_err() {
+                break;
+            }
+        }
+        if started {
+            for choice in 0..self.choices {
+                writer.write(&Event::Text { choice, text: "".into() }, &mut out);
+            }
+            out.clear();
+        } else {
+            writer.write(&Event::Start { id: "".into(), model: "".into() }, &mut out);
+        }
+        self.end(0..self.choices.max(1), writer, &mut out);
+        out
+    }
+
+    /// Ends choices and the stream.
+    pub fn end(&self, open: impl Iterator<Item = u32>, writer: &mut dyn StreamWriter, out: &mut Vec<u8>) {
+        writer.write(&Event::Usage(self.usage), out);
+        for choice in open {
+            writer.write(&Event::Finish { choice, finish: Finish::Length }, out);
+        }
+        writer.end(out);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Streams that are ended in the middle, of every dialect, passed and translated: what their clients
+//! read behind what they have.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use super::*;
+use crate::{
+    CallerApi,
+    gather::Gather,
+    surface::{Api, CallerSide, ProviderSide},
+    tap::Tap,
+    translation::{Through, Translation},
+};
+
+const USAGE: Usage = Usage { input: 9, cached_input: 0, cache_write: 0, output: 4, reasoning: 0 };
+
+const CHAT: &str = concat!(
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":7,\"model\":\"gpt\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n",
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":7,\"model\":\"gpt\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one \\\"two\\\"\"},\"finish_reason\":null}]}\n\n",
+    ": a sign of life\n\n",
+);
+const MESSAGES: &str = concat!(
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\n",
+    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":3,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":3,\"delta\":{\"type\":\"text_delta\",\"text\":\"one two\"}}\n\n",
+    "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+);
+const GEMINI: &str = "data: {\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"one two\"}]},\"index\":0}],\"modelVersion\":\"gemini\",\"responseId\":\"r1\"}\n\n";
+const OLLAMA_CHAT: &str = "{\"model\":\"llama\",\"created_at\":\"2025-11-25T02:00:00Z\",\"message\":{\"role\":\"assistant\",\"content\":\"one two\"},\"done\":false}\n";
+const OLLAMA_GENERATE: &str =
+    "{\"model\":\"llama\",\"created_at\":\"2025-11-25T02:00:00Z\",\"response\":\"one two\",\"done\":false}\n";
+const RESPONSES: &str = concat!(
+    "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_1\",\"object\":\"response\",\"created_at\":7,\"status\":\"in_progress\",\"model\":\"gpt\",\"output\":[]}}\n\n",
+    "event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\",\"sequence_number\":1,\"output_index\":0,\"item\":{\"type\":\"message\",\"id\":\"msg_1\",\"status\":\"in_progress\",\"role\":\"assistant\",\"content\":[]}}\n\n",
+    "event: response.content_part.added\ndata: {\"type\":\"response.content_part.added\",\"sequence_number\":2,\"item_id\":\"msg_1\",\"output_index\":0,\"content_index\":0,\"part\":{\"type\":\"output_text\",\"text\":\"\",\"annotations\":[]}}\n\n",
+    "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":3,\"item_id\":\"msg_1\",\"output_index\":0,\"content_index\":0,\"delta\":\"one \"}\n\n",
+    "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":4,\"item_id\":\"msg_1\",\"output_index\":0,\"content_index\":0,\"delta\":\"two\"}\n\n",
+);
+
+/// Every API that streams, with the middle of a stream of it.
+const STREAMS: [(Api, &str); 7] = [
+    (Api::ChatCompletions, CHAT),
+    (Api::Responses, RESPONSES),
+    (Api::Messages, MESSAGES),
+    (Api::StreamGenerateContent, GEMINI),
+    (Api::StreamGenerateArray, GEMINI),
+    (Api::OllamaChat, OLLAMA_CHAT),
+    (Api::OllamaGenerate, OLLAMA_GENERATE),
+];
+
+fn caller(api: Api) -> &'static dyn CallerApi {
+    let CallerSide::Chat(caller) = api.caller() else { unreachable!("{api:?} does not stream") };
+    caller
+}
+
+fn context() -> Context {
+    Context { id: "id".to_owned(), created: 8, model: "asked".to_owned(), include_usage: true }
+}
+
+fn passing(api: Api) -> Through {
+    let tap = Tap::new(api.marks().unwrap(), false).stoppable();
+    if api == Api::StreamGenerateArray { Through::array(tap) } else { Through::same(tap) }
+}
+
+fn translating(from: Api, to: Api) -> Through {
+    let Some(ProviderSide::Chat(provider)) = from.provider() else { unreachable!("{from:?} has no side") };
+    let writer = caller(to).stream_writer(context());
+    Through::other(Translation::new(provider.framing(), provider.stream_reader(), writer))
+}
+
+/// What a caller has of a stream, and the end that is made to it.
+fn stopped(api: Api, mut through: Through, stream: &str, cut: usize) -> (String, String) {
+    let mut out = Gather::default();
+    for piece in stream.as_bytes().chunks(cut) {
+        through.push(Bytes::copy_from_slice(piece), &mut out).unwrap();
+    }
+    assert!(!through.ended());
+    let has = out.take();
+    let context = context();
+    through.stop_by_length(
+        caller(api),
+        &LengthStop { usage: USAGE, choices: 1, context: &context },
+        &mut out,
+    );
+    let text = |bytes: Bytes| String::from_utf8(bytes.into()).unwrap();
+    (text(has), text(out.take()))
+}
+
+fn passed(api: Api, stream: &str) -> String {
+    let (has, end) = stopped(api, passing(api), stream, stream.len());
+    for cut in 1..stream.len() {
+        let (again, same) = stopped(api, passing(api), stream, cut);
+        assert_eq!((&has, &end), (&again, &same), "cut every {cut}");
+    }
+    end
+}
+
+const END_OF_MESSAGES: &str = concat!(
+    "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":3}\n\n",
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"max_tokens\",\"stop_sequence\":null},\"usage\":{\"input_tokens\":9,\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":4}}\n\n",
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+);
+const LAST_OF_GEMINI: &str = "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"\"}],\"role\":\"model\"},\"finishReason\":\"MAX_TOKENS\",\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":9,\"candidatesTokenCount\":4,\"totalTokenCount\":13},\"modelVersion\":\"gemini\",\"responseId\":\"r1\"}";
+
+#[test]
+fn a_stream_that_passes_ends_as_its_model_would_end_it() {
+    let head = r#"data: {"id":"c1","object":"chat.completion.chunk","created":8,"model":"gpt","choices":["#;
+    let chat = passed(Api::ChatCompletions, CHAT);
+    let chunks: Vec<&str> =
+        chat.split_terminator("\n\n").map(|chunk| chunk.trim_start_matches(head)).collect();
+    let [finish, usage, mark] = chunks.as_slice() else { unreachable!("{chat}") };
+    assert_eq!(*finish, r#"{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}],"usage":null}"#);
+    assert!(usage.starts_with(r#"],"usage":{"prompt_tokens":9,"completion_tokens":4"#), "{usage}");
+    assert_eq!(*mark, "data: [DONE]");
+
+    assert_eq!(passed(Api::Messages, MESSAGES), END_OF_MESSAGES);
+    assert_eq!(passed(Api::StreamGenerateContent, GEMINI), format!("data: {LAST_OF_GEMINI}\n\n"));
+    assert_eq!(passed(Api::StreamGenerateArray, GEMINI), format!(",{LAST_OF_GEMINI}\n]\n"));
+    let done = r#""done":true,"done_reason":"length","prompt_eval_count":9,"eval_count":4}"#;
+    let line = |model: &str, said: &str| {
+        format!("{{\"model\":\"{model}\",\"created_at\":\"1970-01-01T00:00:08Z\",{said},{done}\n")
+    };
+    let said = r#""message":{"role":"assistant","content":""}"#;
+    assert_eq!(passed(Api::OllamaChat, OLLAMA_CHAT), line("llama", said));
+    assert_eq!(passed(Api::OllamaGenerate, OLLAMA_GENERATE), line("asked", r#""response":"""#));
+}
+
+#[test]
+fn a_response_that_is_ended_tells_all_its_items_once_more() {
+    let end = passed(Api::Responses, RESPONSES);
+    let names: Vec<&str> = end.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    let done = ["response.output_text.done", "response.content_part.done", "response.output_item.done"];
+    assert_eq!(names, [&done[..], &["response.incomplete"]].concat());
+    let last: serde_json::Value =
+        serde_json::from_str(end.trim_end().rsplit("data: ").next().unwrap()).unwrap();
+    let response = &last["response"];
+    assert_eq!(response["id"], "resp_1");
+    assert_eq!(response["status"], "incomplete");
+    assert_eq!(response["incomplete_details"]["reason"], "max_output_tokens");
+    assert_eq!(response["output"][0]["content"][0]["text"], "one two");
+    assert_eq!(response["usage"]["output_tokens"], 4);
+}
+
+/// What a client reads of a stream: its text, how it ended, and what it took.
+fn read(api: Api, stream: &str) -> (String, Vec<Finish>, Option<Usage>) {
+    let Some(ProviderSide::Chat(provider)) = api.provider() else { unreachable!("{api:?} has no side") };
+    let (mut reader, mut whole) = (provider.stream_reader(), Bytes::copy_from_slice(stream.as_bytes()));
+    let (mut text, mut finishes, mut usage) = (String::new(), Vec::new(), None);
+    while let Some(bytes) = frame::next(provider.framing(), &mut whole) {
+        let Some(frame) = Frame::parse(provider.framing(), &bytes) else { continue };
+        let read = reader.read(&frame, &mut |event| match event {
+            Event::Text { text: more, .. } => text += &more,
+            Event::Finish { finish, .. } => finishes.push(finish),
+            Event::Usage(said) => usage = Some(said),
+            _ => {}
+        });
+        read.unwrap();
+    }
+    (text, finishes, usage)
+}
+
+#[test]
+fn whatever_provider_and_caller_a_client_reads_an_ordinary_end() {
+    let readable = |api: Api| api.provider().is_some();
+    for (from, stream) in STREAMS.into_iter().filter(|(from, _)| readable(*from)) {
+        for (to, _) in STREAMS.into_iter().filter(|(to, _)| readable(*to)) {
+            let through = if from == to { passing(to) } else { translating(from, to) };
+            let (has, end) = stopped(to, through, stream, stream.len());
+            let (text, finishes, usage) = read(to, &(has + &end));
+            assert_eq!(text.replace('"', ""), "one two", "{from:?} to {to:?}");
+            assert_eq!(finishes, [Finish::Length], "{from:?} to {to:?}");
+            assert_eq!(usage, Some(USAGE), "{from:?} to {to:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_has_not_begun_is_whole_when_it_is_ended() {
+    for (to, _) in STREAMS.into_iter().filter(|(to, _)| to.provider().is_some()) {
+        for through in [passing(to), translating(Api::Messages, to)] {
+            let (has, end) = stopped(to, through, ": a sign of life\n\n", 99);
+            let behind = end.split_terminator("\n\n").last().unwrap_or_default();
+            assert!(!behind.is_empty(), "{to:?}: {has}{end}");
+            assert_eq!(read(to, &end).1, [Finish::Length], "{to:?}: {end}");
+        }
+    }
+    let (_, end) = stopped(Api::StreamGenerateArray, passing(Api::StreamGenerateArray), ": \n\n", 99);
+    assert!(end.starts_with('[') && end.ends_with("]\n"), "{end}");
+}
+
+#[test]
+fn a_choice_that_has_ended_is_not_ended_again() {
+    let ended = CHAT.replace("\"finish_reason\":null}]}\n\n:", "\"finish_reason\":\"stop\"}]}\n\ndata: {\"id\":\"c1\",\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\n:");
+    let (_, end) = stopped(Api::Messages, translating(Api::ChatCompletions, Api::Messages), &ended, 9999);
+    assert!(end.contains("message_stop") && !end.contains("max_tokens"), "its one answer has ended: {end}");
+}
+
+#[test]
+fn what_has_been_shown_is_no_less_than_its_bytes() {
+    for (api, stream) in STREAMS {
+        let text = if api == Api::ChatCompletions { r#"one "two""# } else { "one two" }.len() as u64;
+        let mut ways = vec![passing(api)];
+        ways.extend(api.provider().map(|_| translating(api, Api::Messages)));
+        for mut through in ways {
+            through.push(Bytes::from(stream), &mut Gather::default()).unwrap();
+            let most = through.most_shown();
+            assert!((text..text + 32).contains(&most), "{api:?}: {most} of {text}");
+        }
+    }
+}
