@@ -8,7 +8,7 @@
 --
 -- Fields of every account: run, epoch, revision, ceiling, secured_at, unclaimed, committed, spent, short, recall_holder,
 -- recall_need, recall_until; and for each holder `h:HOLDER`, its number, what it has drawn and spent. Of the root besides:
--- opening, limit, strict, value_ceiling, value_gone, most. Amounts stay below 2^53: numbers are doubles.
+-- opening, opened_at, limit, strict, value_ceiling, value_gone, most. Amounts stay below 2^53: numbers are doubles.
 --
 -- `run` tells what this server has itself done since it was made the one that counts. One that has started again, or was a
 -- replica in between, may remember less than was granted, and grants nothing until it is begun anew. The id of the process
@@ -30,7 +30,7 @@ end
 local function text(number) return string.format('%.0f', number) end
 
 local terms = redis.call('HMGET', root, 'run', 'opening', 'epoch', 'limit', 'strict', 'secured_at', 'value_ceiling',
-  'value_gone', 'most')
+  'value_gone', 'most', 'opened_at')
 local opening, epoch = false, false
 if terms[1] == run then opening, epoch = terms[2], terms[3] end
 
@@ -45,25 +45,28 @@ end
 -- EPOCH, and for how many milliseconds from now it is kept.
 if asked == 'open' then
   local wanted = tonumber(ARGV[3])
-  if epoch and tonumber(epoch) >= wanted or opening and tonumber(opening) > wanted then return {0} end
+  if epoch and tonumber(epoch) >= wanted or opening and tonumber(opening) > wanted then return {'late'} end
   if not (epoch or opening) then redis.call('DEL', root) end
+  local at = terms[10]
   if opening ~= ARGV[3] then
+    at = text(now)
     redis.call('DEL', index, shorts)
-    redis.call('HSET', root, 'run', run, 'opening', ARGV[3])
+    redis.call('HSET', root, 'run', run, 'opening', ARGV[3], 'opened_at', at)
   end
   if redis.call('PTTL', root) < tonumber(ARGV[4]) then redis.call('PEXPIRE', root, ARGV[4]) end
-  return {1}
+  return {'opened', at}
 end
 
--- EPOCH LIMIT REVISION STRICT GONE KEPT VALUE_CEILING VALUE_GONE MOST
+-- EPOCH LIMIT REVISION STRICT GONE KEPT VALUE_CEILING VALUE_GONE MOST OPENED_AT
 if asked == 'begin' then
   local gone, kept = tonumber(ARGV[7]), ARGV[8]
+  if terms[10] ~= ARGV[12] then return {0} end
   if not value then
     if opening ~= ARGV[3] then return {0} end
     if epoch then gone = math.max(gone, tonumber(redis.call('HGET', root, 'committed'))) end
     start(root, ARGV[3], ARGV[5], gone, kept)
     redis.call('HSET', root, 'limit', ARGV[4], 'strict', ARGV[6], 'value_ceiling', ARGV[9], 'value_gone', ARGV[10],
-      'most', ARGV[11])
+      'most', ARGV[11], 'opened_at', ARGV[12])
     return {1}
   end
   if opening ~= ARGV[3] and epoch ~= ARGV[3] then return {0} end

@@ -39,6 +39,8 @@ pub struct Statement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beginning {
     pub epoch: Epoch,
+    /// What the ledger said when the root was opened for it.
+    pub opened_at: Millis,
     /// A value's is its root's.
     pub limit: Amount,
     /// The number of the checkpoint: a later one has a higher number.

@@ -7,7 +7,8 @@
 //! has stored anything since it read what is gone; and then it begins. A memory that is lost in between forgets that it
 //! was opened, and refuses the beginning: an operator that was held up, and is none any more, cannot bring back what it
 //! once knew. Whoever finds another epoch in the ledger than the one that is stored stores no ceiling for it, and begins
-//! anew by the same three steps.
+//! anew by the same three steps. A beginning names the time at which it was opened, by the ledger's clock: an order to open
+//! that comes again, after a loss, makes no old beginning good.
 //!
 //! # The values of `per`
 //! They are too many to be begun by name. Their root says what each of them may have gone, before this epoch and now, and
@@ -44,6 +45,7 @@ pub struct Accounts {
 struct Root {
     /// Somebody will begin it by this epoch.
     opening: Option<Epoch>,
+    opened_at: Millis,
     begun: Option<Begun>,
     values: BTreeMap<Arc<str>, Account>,
     /// Those of this epoch.
@@ -71,28 +73,32 @@ pub struct Spenders {
 }
 
 impl Accounts {
-    /// Somebody will begin it by this epoch, and may: no account had it, and nobody has opened it with a later one.
-    pub fn open(&mut self, root: &Place, epoch: Epoch, kept: Millis, now: Millis) -> bool {
+    /// Somebody will begin it by this epoch, and may: no account had it, and nobody has opened it with a later one. Gives
+    /// when it was opened.
+    pub fn open(&mut self, root: &Place, epoch: Epoch, kept: Millis, now: Millis) -> Option<Millis> {
         let root = self.roots.entry(root.root()).or_default();
         if root.begun.as_ref().is_some_and(|begun| begun.account.epoch() >= epoch)
             || root.opening.is_some_and(|opening| opening > epoch)
         {
-            return false;
+            return None;
         }
         root.kept_until = root.kept_until.max(now + kept);
         if root.opening != Some(epoch) {
-            root.opening = Some(epoch);
+            (root.opening, root.opened_at) = (Some(epoch), now);
             root.listed.clear();
             root.short.clear();
         }
-        true
+        Some(root.opened_at)
     }
 
     /// Begins an account; whether it did. A value's is begun only until its root is, or after it by the same epoch where
     /// nobody has spoken of the value.
     pub fn begin(&mut self, place: &Place, beginning: &Beginning, kept: Millis, now: Millis) -> bool {
         let Some(root) = self.roots.get_mut(&place.root()) else { return false };
-        let Beginning { epoch, limit, revision, strict, gone, values } = *beginning;
+        let Beginning { epoch, opened_at, limit, revision, strict, gone, values } = *beginning;
+        if root.opened_at != opened_at {
+            return false;
+        }
         let Some(value) = &place.value else {
             if root.opening != Some(epoch) {
                 return false;

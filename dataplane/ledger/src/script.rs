@@ -25,17 +25,18 @@ pub fn state(statement: &Statement, now: Option<Millis>) -> Vec<String> {
 
 /// Those that say by which epoch an account will be begun, and for how many milliseconds that is kept.
 #[must_use]
-pub fn open(epoch: Epoch, kept: Millis) -> Vec<String> {
-    arguments("open", None, &[epoch.0, kept])
+pub fn open(epoch: Epoch, kept: Millis, now: Option<Millis>) -> Vec<String> {
+    arguments("open", now, &[epoch.0, kept])
 }
 
 /// Those that begin an account, which is kept for so many milliseconds; `None` for more than Redis counts exactly.
 #[must_use]
 pub fn begin(beginning: &Beginning, kept: Millis, now: Option<Millis>) -> Option<Vec<String>> {
-    let Beginning { epoch, limit, revision, strict, gone, values } = *beginning;
+    let Beginning { epoch, opened_at, limit, revision, strict, gone, values } = *beginning;
     let (ceiling, value_gone, most) =
         values.map_or((0, 0, 0), |values| (values.ceiling, values.gone, values.most));
-    let numbers = [epoch.0, limit, revision, u64::from(strict), gone, kept, ceiling, value_gone, most];
+    let numbers =
+        [epoch.0, limit, revision, u64::from(strict), gone, kept, ceiling, value_gone, most, opened_at];
     let largest = limit.max(gone).max(ceiling).max(value_gone);
     (largest <= LARGEST).then(|| arguments("begin", now, &numbers))
 }
@@ -68,8 +69,17 @@ fn arguments(asked: &str, now: Option<Millis>, numbers: &[u64]) -> Vec<String> {
     arguments
 }
 
-/// What was answered to `open` and `begin`: whether it was done. `None`, as below, where the words are none of the
-/// script's.
+/// When the root was opened; `Some(None)` where it was not. `None`, as below, where the words are none of the script's.
+#[must_use]
+pub fn opened(words: &[&str]) -> Option<Option<Millis>> {
+    match *words {
+        ["opened", at] => Some(Some(at.parse().ok()?)),
+        ["late"] => Some(None),
+        _ => None,
+    }
+}
+
+/// What was answered to `begin`: whether it did.
 #[must_use]
 pub fn done(words: &[&str]) -> Option<bool> {
     match *words {

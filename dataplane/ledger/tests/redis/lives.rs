@@ -41,16 +41,23 @@ fn a_server_that_has_started_again_grants_nothing_until_it_is_begun_anew() {
 fn what_was_opened_before_a_loss_is_not_begun_after_it() {
     let mut server = Server::start();
     let place = place("b");
-    let late = script::begin(&beginning(1, 1_000, 0), KEPT, None).unwrap();
+    let late = |opened_at| {
+        let beginning = Beginning { opened_at, ..beginning(1, 1_000, 0) };
+        script::begin(&beginning, KEPT, None).unwrap()
+    };
     let mut redis = server.connection();
-    assert_eq!(redis.ask(&place, &late), ["0"], "nobody has opened it");
-    assert_eq!(redis.ask(&place, &script::open(Epoch(1), KEPT)), ["1"]);
+    assert_eq!(redis.ask(&place, &late(0)), ["0"], "nobody has opened it");
+    let opened_at = redis.open(&place, Epoch(1), None).unwrap();
+    assert_eq!(redis.open(&place, Epoch(1), None), Some(opened_at), "it is the same opening");
     server.restart(true);
     let mut redis = server.connection();
-    assert_eq!(redis.ask(&place, &late), ["0"]);
-    assert_eq!(redis.ask(&place, &script::open(Epoch(1), KEPT)), ["1"]);
+    assert_eq!(redis.ask(&place, &late(opened_at)), ["0"]);
+    // The order to open it has come again, and does not make it good.
+    assert!(redis.open(&place, Epoch(1), None).unwrap() > opened_at);
+    assert_eq!(redis.ask(&place, &late(opened_at)), ["0"]);
+    let opened_at = redis.open(&place, Epoch(1), None).unwrap();
     redis.flush();
-    assert_eq!(redis.ask(&place, &late), ["0"]);
+    assert_eq!(redis.ask(&place, &late(opened_at)), ["0"]);
 }
 
 /// The first has granted what never reached the second. The second takes over, and the first is given back its own account
@@ -87,7 +94,9 @@ fn a_value_that_was_lost_alone_stays_closed_until_all_begin_anew() {
     redis.delete(&value.key());
     assert_eq!(redis.ask(&value, &said(2, 0, 50)), ["closed"]);
     assert_eq!(redis.totals(&value), None);
-    let by_name = script::begin(&beginning(1, 1_000, 0), KEPT, None).unwrap();
+    let opened_at = redis.fields(&root.key(), &["opened_at"])[0].parse().unwrap();
+    let by_name = Beginning { opened_at, ..beginning(1, 1_000, 0) };
+    let by_name = script::begin(&by_name, KEPT, None).unwrap();
     assert_eq!(redis.ask(&value, &by_name), ["0"]);
     let values = Some(Values { ceiling: 100, gone: 100, most: 10 });
     assert!(begin(&mut redis, &root, &Beginning { values, ..beginning(2, 1_000, 0) }));

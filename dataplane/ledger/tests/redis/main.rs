@@ -21,13 +21,14 @@ fn place(budget: &str) -> Place {
 }
 
 fn beginning(epoch: u64, limit: Amount, gone: Amount) -> Beginning {
-    Beginning { epoch: Epoch(epoch), limit, revision: 1, strict: true, gone, values: None }
+    Beginning { epoch: Epoch(epoch), opened_at: 0, limit, revision: 1, strict: true, gone, values: None }
 }
 
 /// Opens and begins; whether it did.
 fn begin(redis: &mut Connection, place: &Place, beginning: &Beginning) -> bool {
-    redis.ask(place, &script::open(beginning.epoch, KEPT));
-    redis.ask(place, &script::begin(beginning, KEPT, None).unwrap()) == ["1"]
+    let Some(opened_at) = redis.open(place, beginning.epoch, None) else { return false };
+    let beginning = Beginning { opened_at, ..*beginning };
+    redis.ask(place, &script::begin(&beginning, KEPT, None).unwrap()) == ["1"]
 }
 
 /// The largest amounts that there are, to the unit.

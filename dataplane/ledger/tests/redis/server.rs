@@ -2,13 +2,15 @@
 
 use llm_ledger::account::Totals;
 use llm_ledger::place::Place;
-use llm_ledger::script;
+use llm_ledger::{Epoch, Millis, script};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+use crate::KEPT;
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -131,6 +133,11 @@ impl Connection {
             call.arg(argument);
         }
         call.invoke(&mut self.redis).unwrap()
+    }
+
+    pub fn open(&mut self, root: &Place, epoch: Epoch, now: Option<Millis>) -> Option<Millis> {
+        let words = self.ask(root, &script::open(epoch, KEPT, now));
+        script::opened(&words.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
     }
 
     pub fn totals(&mut self, place: &Place) -> Option<Totals> {

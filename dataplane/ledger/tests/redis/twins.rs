@@ -41,6 +41,7 @@ struct Twins {
     places: Vec<Place>,
     now: u64,
     epoch: u64,
+    opened_at: u64,
     limit: Amount,
     /// Of each place and holder: number, drawn, spent.
     last: Vec<[(u64, Amount, Amount); 4]>,
@@ -55,12 +56,25 @@ impl Twins {
         let mut places = vec![root.clone(); 3];
         if rng.bool() {
             places.extend(
-                ["a", "b:v:c", "d}", "ü", "e", "f", "g", "h", "i", "j", "k", "", REST].map(|value| root.of(&value.into())),
+                ["a", "b:v:c", "d}", "ü", "e", "f", "g", "h", "i", "j", "k", "", REST]
+                    .map(|value| root.of(&value.into())),
             );
         }
         let (limit, last) = (rng.u64(100..10_000), vec![[(0, 0, 0); 4]; places.len()]);
         let accounts = Accounts::default();
-        Self { rng, seed, accounts, root, places, now: 1_000_000, epoch: 0, limit, last, told: [0; 6] }
+        Self {
+            rng,
+            seed,
+            accounts,
+            root,
+            places,
+            now: 1_000_000,
+            epoch: 0,
+            opened_at: 0,
+            limit,
+            last,
+            told: [0; 6],
+        }
     }
 
     fn live(&mut self, server: &Server) {
@@ -110,7 +124,8 @@ impl Twins {
         self.epoch += 1;
         let epoch = if self.rng.u8(..4) > 0 { Epoch(self.epoch) } else { self.some_epoch() };
         let opened = self.accounts.open(&self.root, epoch, KEPT, self.now);
-        assert_eq!(redis.ask(&self.root, &script::open(epoch, KEPT)), [u8::from(opened).to_string()], "{at}");
+        assert_eq!(redis.open(&self.root, epoch, Some(self.now)), opened, "{at}");
+        self.opened_at = opened.unwrap_or(self.opened_at);
     }
 
     fn begin(&mut self, redis: &mut Connection, place: usize, at: &str) {
@@ -123,7 +138,8 @@ impl Twins {
             most: self.rng.u64(1..4),
         });
         let (limit, strict) = (self.limit, self.rng.bool());
-        let beginning = Beginning { epoch, limit, revision: 1, strict, gone, values };
+        let opened_at = self.opened_at + u64::from(self.rng.u8(..8) == 0);
+        let beginning = Beginning { epoch, opened_at, limit, revision: 1, strict, gone, values };
         let begun = self.accounts.begin(&self.places[place], &beginning, KEPT, self.now);
         let arguments = script::begin(&beginning, KEPT, Some(self.now)).unwrap();
         assert_eq!(redis.ask(&self.places[place], &arguments), [u8::from(begun).to_string()], "{at}");

@@ -1,16 +1,22 @@
-//! Proxies, a ledger and its checkpoint on a network that loses, doubles and delays, with clocks that run as they like:
+//! Proxies, a ledger, operators and what they store, on a network that loses, doubles and delays, with clocks that run as they like:
 //! whatever crashes, no more is billed than the limit, and no amount is in two places. The state machines are the real
 //! ones; a seed is a whole run, and gives the same run again.
 //!
-//! `SEEDS=10000` runs more of them; `SEED=17` runs one, and tells what happens.
+//! `SEEDS=100000` runs more of them; `SEED=17` runs one, and tells what happens.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod bills;
+mod broken;
+mod faults;
+mod ledgers;
 mod network;
+mod operator;
 mod proxy;
 mod world;
 
-use world::{Broken, Faults, World};
+use broken::Broken;
+use world::{Faults, World};
 
 /// Of each kind of run.
 const SEEDS: u64 = 10_000;
@@ -31,7 +37,7 @@ fn whatever_breaks_the_limit_holds_and_no_money_is_lost() {
     for seed in seeds() {
         let mut world = World::new(seed, Faults::All, None);
         if let Err(violation) = world.run() {
-            panic!("seed {seed}: {violation}");
+            panic!("SEED={seed}: {violation}");
         }
         spent += world.billed();
         limits += world.limit();
@@ -45,7 +51,7 @@ fn where_nothing_breaks_the_last_of_it_can_be_spent() {
     for seed in 0..200 {
         let mut world = World::new(seed, Faults::None, None);
         if let Err(violation) = world.run_dry() {
-            panic!("seed {seed}: {violation}");
+            panic!("SEED={seed}: {violation}");
         }
         spent += world.billed();
         limits += world.limit();
@@ -72,6 +78,6 @@ fn a_rule_that_is_broken_is_found_out() {
         let caught = (0..SEEDS_OF_BROKEN)
             .find_map(|seed| World::new(seed, Faults::All, Some(broken)).run().err().map(|why| (seed, why)));
         let (seed, why) = caught.unwrap_or_else(|| panic!("{broken:?} is not found out"));
-        println!("{broken:?}: seed {seed}: {why}");
+        println!("{broken:?}: SEED={seed}: {why}");
     }
 }

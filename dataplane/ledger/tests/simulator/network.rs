@@ -1,28 +1,60 @@
 //! Messages on their way: late, lost, doubled, and overtaking each other.
 
-use llm_ledger::account::{Answer, Statement};
+use llm_ledger::account::{Answer, Beginning, Checkpoint, Statement, Totals};
 use llm_ledger::{Amount, Epoch, Holder, Millis};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum To {
-    Ledger,
-    Proxy(usize),
+/// Accounts and ledgers are told by their places in the world's lists.
+#[derive(Clone, Debug)]
+pub enum Message {
+    State {
+        from: usize,
+        ledger: usize,
+        account: usize,
+        statement: Statement,
+    },
+    Answer {
+        to: usize,
+        holder: Holder,
+        account: usize,
+        answer: Answer,
+    },
+    /// An operator asks, and is told; by the number of what it asked.
+    Ask {
+        from: usize,
+        ledger: usize,
+        number: u64,
+        request: Request,
+    },
+    Tell {
+        to: usize,
+        number: u64,
+        reply: Reply,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Message {
-    State { from: usize, statement: Statement },
-    Answer { holder: Holder, answer: Answer },
-    Secure { epoch: Epoch, limit: (Amount, u64), ceiling: Amount },
-    Begin { epoch: Epoch, ceiling: Amount },
+pub enum Request {
+    /// How all accounts stand.
+    Look,
+    Open(Epoch),
+    Begin(usize, Beginning),
+    Secure(usize, Checkpoint),
+}
+
+#[derive(Clone, Debug)]
+pub enum Reply {
+    Standing(Vec<Option<Totals>>),
+    Opened(Option<Millis>),
+    Done(bool),
+    Secured(usize, Option<Amount>),
 }
 
 pub struct Network {
     /// By the time at which they arrive.
     under_way: BinaryHeap<Reverse<(Millis, usize)>>,
-    messages: Vec<(To, Message)>,
+    messages: Vec<Message>,
     faulty: bool,
 }
 
@@ -31,36 +63,36 @@ impl Network {
         Self { under_way: BinaryHeap::new(), messages: Vec::new(), faulty }
     }
 
-    pub fn send(&mut self, now: Millis, to: To, message: Message, rng: &mut fastrand::Rng) {
+    pub fn send(&mut self, now: Millis, message: Message, rng: &mut fastrand::Rng) {
         let copies = match (self.faulty, rng.u8(..100)) {
             (true, 0..10) => 0,
-            (true, 10..15) => 2,
+            (true, 10..20) => 2,
             _ => 1,
         };
         for _ in 0..copies {
             // Most are quick; some come after their sender has given up on them.
-            let late = self.faulty && rng.u8(..8) == 0;
-            let delay = if late { rng.u64(40..2_000) } else { rng.u64(0..20) };
+            let delay = match (self.faulty, rng.u8(..16)) {
+                (true, 0) => rng.u64(40..2_000),
+                (true, 1) => rng.u64(40..6_000),
+                _ => rng.u64(0..20),
+            };
             self.under_way.push(Reverse((now + delay, self.messages.len())));
-            self.messages.push((to, message));
+            self.messages.push(message.clone());
         }
     }
 
     /// The next that has arrived.
-    pub fn arrived(&mut self, now: Millis) -> Option<(To, Message)> {
+    pub fn arrived(&mut self, now: Millis) -> Option<Message> {
         let Reverse((at, index)) = *self.under_way.peek()?;
         if at > now {
             return None;
         }
         self.under_way.pop();
-        Some(self.messages[index])
+        Some(std::mem::replace(&mut self.messages[index], Message::GONE))
     }
+}
 
-    /// A connection that broke: what the checkpoint had sent over it does not come out of another one.
-    pub fn break_checkpoints(&mut self) {
-        let messages = &self.messages;
-        self.under_way.retain(|Reverse((_, index))| {
-            !matches!(messages[*index].1, Message::Secure { .. } | Message::Begin { .. })
-        });
-    }
+impl Message {
+    /// What has been delivered.
+    const GONE: Self = Self::Tell { to: usize::MAX, number: 0, reply: Reply::Done(false) };
 }

@@ -1,0 +1,97 @@
+//! What goes wrong in a run.
+
+use llm_ledger::accounts::Accounts;
+
+use crate::broken::Broken;
+use crate::network::Message;
+use crate::proxy::Proxy;
+use crate::world::World;
+
+impl World {
+    pub(crate) fn fault(&mut self) {
+        match self.rng.u8(..16) {
+            0..4 => {
+                let index = self.rng.usize(..self.proxies.len());
+                let born = self.born();
+                let dead = std::mem::replace(&mut self.proxies[index], born);
+                self.tell(|| format!("{index} crashes"));
+                self.bury(&dead);
+            }
+            4..6 => self.lose(),
+            6 => {
+                // Another takes its place on the ledger, and some do not know yet.
+                self.split_until = self.now + self.rng.u64(..5_000);
+                self.current = 1 - self.current;
+                self.ledgers[self.current] = Accounts::default();
+                self.tell(|| format!("ledger {} takes over", self.current));
+            }
+            7 => {
+                let index = self.rng.usize(..self.operators.len());
+                self.operators[index].away_until = self.now + self.rng.u64(..10_000);
+            }
+            8 | 9 => {
+                let (index, by) = (self.rng.usize(..self.proxies.len()), self.rng.u64(..60_000));
+                self.proxies[index].jump(by);
+            }
+            10 | 11 => self.partition(),
+            12..15 if !self.asked.is_empty() => {
+                let last = self.asked.len().saturating_sub(20);
+                let request = self.asked[self.rng.usize(last..self.asked.len())];
+                let ledger = self.current;
+                self.tell(|| format!("{ledger} is asked again: {request:?}"));
+                let message = Message::Ask { from: usize::MAX, ledger, number: 0, request };
+                self.network.send(self.now, message, &mut self.rng);
+            }
+            _ => {
+                self.stored.limit = (self.stored.limit * self.rng.u64(50..150) / 100).max(1);
+                self.stored.version += 1;
+                self.tell(|| format!("the limit is to be {}", self.stored.limit));
+            }
+        }
+        if self.broken == Some(Broken::OldMemoriesAreTrusted) && self.rng.bool() {
+            self.memory = Some(self.ledgers[self.current].clone());
+        }
+    }
+
+    /// Whether the ledger starts empty or as it was a while ago: it knows that it has started. What was under way to it
+    /// arrives all the same.
+    fn lose(&mut self) {
+        self.ledgers[self.current] = self.memory.take().unwrap_or_default();
+        self.clock = self.rng.u64(..1_000_000);
+        self.tell(|| "the ledger loses its memory".to_owned());
+    }
+
+    /// Some proxies do not reach the ledger for a while, and go on with what they have.
+    fn partition(&mut self) {
+        let (until, share) = (self.now + self.rng.u64(..10_000), self.rng.u8(1..4));
+        for index in 0..self.proxies.len() {
+            if self.rng.u8(..4) >= share {
+                continue;
+            }
+            self.proxies[index].cut_until = until;
+            if self.broken == Some(Broken::GrantorsExpireFirst) {
+                for account in 0..self.bills.len() {
+                    if let Some(last) = self.proxies[index].shares[account].last_said {
+                        self.take_back(account, last, last.seq + 1);
+                    }
+                }
+            }
+        }
+        self.tell(|| format!("{share} of 4 proxies are cut off until {until}"));
+    }
+
+    /// Its calls go on at the provider, who bills them: all of each, to take the worst.
+    fn bury(&mut self, dead: &Proxy) {
+        for (account, share) in dead.shares.iter().enumerate() {
+            let bill = &mut self.bills[account];
+            let billed = share.lease.purse().spent() + share.reserved();
+            bill.exposure = bill.exposure - share.exposure() + billed;
+            bill.gone += billed;
+            if self.broken == Some(Broken::SlicesOfTheDeadAreGrantedAgain)
+                && let Some(last) = share.last_said
+            {
+                self.take_back(account, last, u64::MAX);
+            }
+        }
+    }
+}
