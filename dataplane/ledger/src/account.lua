@@ -146,6 +146,8 @@ if value then
   if known[1] ~= run or known[2] ~= epoch then
     local gone = tonumber(terms[8])
     if known[1] == run then
+      -- Begun by name for an epoch that the root is not in yet.
+      if tonumber(known[2]) > tonumber(epoch) then return {'closed'} end
       gone = math.max(gone, tonumber(known[7]))
     elseif listed then
       -- Somebody has deleted it, or there was no memory to keep it: only an operator that knows what was gone begins anew.

@@ -3,19 +3,33 @@
 //!
 //! # How an account begins
 //! Who begins one says what may be gone already, and is wrong about it if anybody has raised that since. So it says first
-//! that it will: [`open`](Accounts::open) with an epoch that no account had; then it stores the epoch, only where nobody
-//! has stored anything since it read what is gone; and then it begins. A memory that is lost in between forgets that it
-//! was opened, and refuses the beginning: an operator that was held up, and is none any more, cannot bring back what it
-//! once knew. Whoever finds another epoch in the ledger than the one that is stored stores no ceiling for it, and begins
-//! anew by the same three steps. A beginning names the time at which it was opened, by the ledger's clock: an order to open
-//! that comes again, after a loss, makes no old beginning good.
+//! that it will: [`open`](Accounts::open), with an epoch above the one that is stored and the one that the ledger has. Then
+//! it stores the epoch, only if nobody has stored anything since it read what may be gone. Then it begins, and names the
+//! time at which the ledger said that it was opened. A memory that is lost in between knows of no such opening: an operator
+//! that was held up, and is none any more, or an order that comes again, cannot bring back what was known once. Whoever
+//! finds another epoch in the ledger than is stored tells it no checkpoint, and begins anew by the same three steps.
+//!
+//! A window that is not stored has had nothing spent, and begins with nothing gone. So a window is stored before it is
+//! begun, none is begun that is older than one that is stored, and none is taken out of the store that may be spent from.
+//!
+//! # How a ceiling moves
+//! Every checkpoint is stored before it is told, by a number of its own, and again only if nobody has stored anything in
+//! between: of two operators one has stored nothing, and tells nothing. What is stored with it is the higher of the old
+//! and the new ceiling. If the new one is lower, the ledger answers how low it could go, for what is committed stays; that
+//! is stored then, under the same condition. So whatever is lost whenever, no ledger of the stored epoch has a ceiling above
+//! the stored one; and what one of an earlier epoch still grants to who takes it for the ledger is a part of what the later
+//! has taken for gone.
 //!
 //! # The values of `per`
 //! They are too many to be begun by name. Their root says what each of them may have gone, before this epoch and now, and
 //! the first statement for a value begins its account from that. Those of which more may be gone than of the others are
-//! begun by name after the root was opened and before it is begun: nothing is granted of any until then. Their limit is
+//! begun by name, after the root was opened and before it is begun, each until the ledger has answered: once the root is
+//! begun, a value that nobody has named begins like all others. One that has been named waits for its root. Their limit is
 //! always their root's; only ceilings are their own. What the root says of all never falls within an epoch: there may be
-//! one that counts on it.
+//! one that counts on it. A value leaves the list of names when the ledger has lowered it to what holds for all.
+//!
+//! When there are as many as may have accounts, a further one is turned away; but not where its holder has something of it
+//! already. Its account was among them before a loss, and what was spent of it must not be spent again of another.
 
 mod kept;
 
@@ -171,6 +185,10 @@ impl Accounts {
         };
         let epoch = begun.account.epoch();
         let before = root.values.get(value);
+        // Begun by name for an epoch that the root is not in yet.
+        if before.is_some_and(|before| before.epoch() > epoch) {
+            return closed;
+        }
         if before.is_none_or(|before| before.epoch() != epoch) {
             let own = root.listed.iter().filter(|listed| &***listed != REST).count() as u64;
             let holds = statement.drawn > 0 || statement.spent > 0;

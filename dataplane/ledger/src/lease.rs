@@ -333,4 +333,47 @@ mod tests {
         // What it holds it may spend all the while.
         assert!(lease.purse().reserve(30).is_some());
     }
+
+    #[test]
+    fn what_others_wait_for_goes_back_at_once_but_not_what_a_call_here_waits_for() {
+        let mut lease = lease(100);
+        lease.purse().reserve(30).unwrap().settle(30);
+        lease.recall();
+        let statement = granted(&mut lease, 0, 10);
+        assert_eq!((statement.drawn, statement.spent, statement.want), (30, 30, 0));
+        lease.wait_for(50);
+        granted(&mut lease, 20, 20);
+        lease.recall();
+        // It is told with its next answer who goes first.
+        let statement = lease.due(1_000).unwrap();
+        assert_eq!((statement.drawn, statement.need), (50, 30));
+    }
+
+    /// Calls that are counted and not refused go on when nothing is left; there is no use in asking each time.
+    #[test]
+    fn a_slice_that_is_not_there_is_asked_for_once_a_second() {
+        let mut lease = lease(100);
+        let mut asked = 0;
+        for now in (0..10_000).step_by(10) {
+            lease.purse().charge(5);
+            if lease.due(now).is_some() {
+                asked += 1;
+                let seq = lease.seq;
+                let left = Left::default();
+                lease.answered(&Answer::Granted { seq, amount: 0, recall: false, left }, now);
+            }
+        }
+        assert!((9..=12).contains(&asked), "{asked} times in ten seconds");
+    }
+
+    #[test]
+    fn a_value_without_an_account_is_asked_for_again_after_a_while() {
+        let mut lease = Lease::new(Holder(1), 0);
+        lease.wait_for(30);
+        lease.due(0).unwrap();
+        lease.answered(&Answer::Full, 10);
+        assert!(!lease.is_cut_off());
+        assert_eq!(lease.due(10 + LONGEST_PAUSE - 1), None);
+        assert_eq!(lease.due(10 + LONGEST_PAUSE).unwrap().need, 30);
+    }
 }

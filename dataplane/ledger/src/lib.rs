@@ -4,14 +4,15 @@
 //! ```text
 //!  checkpoint (the operator's, durable)   account (the ledger's)       lease (a proxy's)
 //!  how much may be gone              ──►  what each proxy has drawn ──►  what its calls have
-//!                                         and what it has spent    ◄──  reserved and spent
+//!                                    ◄──  and what it has spent    ◄──  reserved and spent
 //! ```
 //!
 //! - [`purse`]: a call reserves the most that it can cost, in memory, and settles to what it did.
 //! - [`lease`]: when a proxy asks for more, gives back, or reports.
 //! - [`window`]: from when until when what is spent counts together.
 //! - [`place`]: the names of the accounts.
-//! - [`account`]: what the ledger keeps of one limit in one window, and what it grants.
+//! - [`account`]: what the ledger keeps of one limit in one window, for all or for one value, and what it
+//!   grants.
 //! - [`accounts`]: all of them; how they are begun, and those of the values of `per`.
 //! - [`script`]: the same in Redis.
 //!
@@ -22,7 +23,7 @@
 //!
 //! The ledger's own memory may be lost, or come back as it was a while ago. What it grants of a strict limit it
 //! grants below a ceiling that the checkpoint has stored before; a ledger that begins anew takes all of that for
-//! gone until the proxies claim their parts.
+//! gone until the proxies claim their parts. How two operators do that at once is told in [`accounts`].
 
 use serde::{Deserialize, Serialize};
 

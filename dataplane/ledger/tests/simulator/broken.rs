@@ -15,6 +15,8 @@ pub enum Broken {
     ListedValuesAreBegunLast,
     /// A beginning that comes late is made though the ledger has begun.
     BeginsOverWhatHasBegun,
+    /// A beginning is made though what was opened for it is lost.
+    BeginsWhatIsNotOpened,
     /// A ledger that comes back as it was a while ago goes on from there.
     OldMemoriesAreTrusted,
     /// The ledger grants again for a statement that it has heard.
@@ -36,13 +38,14 @@ pub enum Broken {
 }
 
 impl Broken {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SlicesOfTheDeadAreGrantedAgain,
         Self::GrantorsExpireFirst,
         Self::NothingIsGoneBeforeTheBeginning,
         Self::NothingOfAValueIsGone,
         Self::ListedValuesAreBegunLast,
         Self::BeginsOverWhatHasBegun,
+        Self::BeginsWhatIsNotOpened,
         Self::OldMemoriesAreTrusted,
         Self::StatementsCountTwice,
         Self::AnyAnswerCounts,

@@ -40,7 +40,7 @@ impl World {
                 let ledger = self.current;
                 self.tell(|| format!("{ledger} is asked again: {request:?}"));
                 let message = Message::Ask { from: usize::MAX, ledger, number: 0, request };
-                self.network.send(self.now, message, &mut self.rng);
+                self.network.send(self.now, &message, &mut self.rng);
             }
             _ => {
                 self.stored.limit = (self.stored.limit * self.rng.u64(50..150) / 100).max(1);

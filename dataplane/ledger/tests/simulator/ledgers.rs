@@ -42,11 +42,14 @@ impl World {
             Request::Look => Reply::Standing(self.places.iter().map(|place| ledger.totals(place)).collect()),
             Request::Open(epoch) => Reply::Opened(ledger.open(&self.places[root], epoch, KEPT, now)),
             Request::Begin(account, mut beginning) => {
-                if self.broken == Some(Broken::BeginsOverWhatHasBegun) && account == root {
+                let over = self.broken == Some(Broken::BeginsOverWhatHasBegun) && account == root;
+                if over {
                     *ledger = Accounts::default();
-                    if let Some(at) = ledger.open(&self.places[root], beginning.epoch, KEPT, now) {
-                        beginning.opened_at = at;
-                    }
+                }
+                if (over || self.broken == Some(Broken::BeginsWhatIsNotOpened))
+                    && let Some(at) = ledger.open(&self.places[root], beginning.epoch, KEPT, now)
+                {
+                    beginning.opened_at = at;
                 }
                 let begun = ledger.begin(&self.places[account], &beginning, KEPT, now);
                 self.tell(|| format!("ledger {index} begins {account}: {beginning:?}: {begun}"));

@@ -63,7 +63,7 @@ impl Network {
         Self { under_way: BinaryHeap::new(), messages: Vec::new(), faulty }
     }
 
-    pub fn send(&mut self, now: Millis, message: Message, rng: &mut fastrand::Rng) {
+    pub fn send(&mut self, now: Millis, message: &Message, rng: &mut fastrand::Rng) {
         let copies = match (self.faulty, rng.u8(..100)) {
             (true, 0..10) => 0,
             (true, 10..20) => 2,

@@ -181,7 +181,7 @@ impl Operator {
         match reply {
             Reply::Standing(standing) => match standing.last() {
                 Some(Some(root)) if root.epoch == seen.epoch => {
-                    self.check(&seen, standing, root, lowers, now)
+                    self.check(&seen, standing, root, lowers, now);
                 }
                 root => {
                     let had = root.copied().flatten().map_or(seen.epoch, |root| root.epoch.max(seen.epoch));

@@ -177,7 +177,7 @@ impl World {
                     self.tell(|| format!("operator {index} asks {ledger}: {request:?}"));
                     self.asked.push(request);
                     let message = Message::Ask { from: index, ledger, number, request };
-                    return self.network.send(self.now, message, &mut self.rng);
+                    return self.network.send(self.now, &message, &mut self.rng);
                 }
                 Act::Stored => self.tell(|| format!("operator {index} stores: {:?}", self.stored)),
             }
@@ -236,7 +236,7 @@ impl World {
         let ledger = self.ledger_of(index);
         self.tell(|| format!("{index} says to {ledger} of {account}: {statement:?}"));
         let message = Message::State { from: index, ledger, account, statement };
-        self.network.send(self.now, message, &mut self.rng);
+        self.network.send(self.now, &message, &mut self.rng);
     }
 
     fn call(&mut self, index: usize, account: usize) {
@@ -291,7 +291,7 @@ impl World {
                 let answer = self.hear(ledger, account, statement);
                 self.tell(|| format!("ledger {ledger} hears of {account}: {statement:?}: {answer:?}"));
                 let answer = Message::Answer { to: from, holder: statement.holder, account, answer };
-                self.network.send(self.now, answer, &mut self.rng);
+                self.network.send(self.now, &answer, &mut self.rng);
             }
             Message::Answer { to, holder, account, mut answer } => {
                 let proxy = &self.proxies[to];
@@ -312,7 +312,7 @@ impl World {
             Message::Ask { from, ledger, number, request } => {
                 let reply = self.serve(ledger, request);
                 let reply = Message::Tell { to: from, number, reply };
-                self.network.send(self.now, reply, &mut self.rng);
+                self.network.send(self.now, &reply, &mut self.rng);
             }
             Message::Tell { to, number, reply } => {
                 let (lowers, now) = (self.rng.bool(), self.now);
