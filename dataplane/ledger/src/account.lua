@@ -13,7 +13,8 @@
 -- `run` tells what this server has itself done since it was made the one that counts. One that has started again, or was a
 -- replica in between, may remember less than was granted, and grants nothing until it is begun anew. The id of the process
 -- alone does not tell: a server that was made a replica, and was given back its own data as somebody else remembered it,
--- is still the same process.
+-- is still the same process. The id of the data's lineage changes with every such turn; it changes too when a server gets its
+-- first replica, or has lost its last for long, and that costs no more than to begin anew.
 local SHARE, RECALL, UNSECURED_AFTER, REST = 16, 2000, 10000, '*'
 
 local root, index, shorts, own = KEYS[1], KEYS[2], KEYS[3], KEYS[4]

@@ -66,13 +66,14 @@ impl Place {
         format!("{}:values", self.root_key())
     }
 
-    /// The keys that every call of the script names.
+    /// The keys that every call of the script names: the root, the indexes of its values and of those that are short, and
+    /// the value's own.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         let root = self.root_key();
-        let mut keys = vec![format!("{root}:values"), format!("{root}:short")];
-        keys.extend(self.value.as_ref().map(|value| format!("{root}:v:{value}")));
-        keys.insert(0, root);
+        let short = format!("{root}:short");
+        let mut keys = vec![root, self.values_key(), short];
+        keys.extend(self.value.is_some().then(|| self.key()));
         keys
     }
 

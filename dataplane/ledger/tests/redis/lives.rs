@@ -68,10 +68,13 @@ fn a_server_that_was_a_replica_in_between_does_not_take_the_others_memory_for_it
     let place = place("b");
     let (mut one, mut two) = (first.connection(), second.connection());
     two.replicate(Some(&first));
+    // A server that gets its first replica begins another lineage.
+    one.set("here", "is", "one");
+    two.await_field("here", "is", "one");
     assert!(begin(&mut one, &place, &beginning(1, 1_000, 0)));
     two.await_field(&place.key(), "epoch", "1");
     two.replicate(None);
-    one.ask(&place, &said(1, 0, 0));
+    assert_eq!(one.ask(&place, &said(1, 0, 0))[0], "granted");
     assert_eq!(two.fields(&place.key(), &["h:1"]), [""], "the second has not heard of it");
     assert_eq!(two.ask(&place, &said(2, 0, 0)), ["closed"]);
     one.replicate(Some(&second));

@@ -161,6 +161,10 @@ impl Connection {
         redis::cmd("PUBLISH").arg(channel).arg(message).exec(&mut self.redis).unwrap();
     }
 
+    pub fn set(&mut self, key: &str, field: &str, value: &str) {
+        redis::cmd("HSET").arg(key).arg(field).arg(value).exec(&mut self.redis).unwrap();
+    }
+
     pub fn delete(&mut self, key: &str) {
         redis::cmd("DEL").arg(key).exec(&mut self.redis).unwrap();
     }
