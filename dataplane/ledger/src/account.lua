@@ -43,6 +43,9 @@ local function start(key, first, revision, gone, kept)
   redis.call('PEXPIRE', key, kept)
 end
 
+-- For so long the root is kept; nothing that hangs on it goes before.
+local function left() return math.max(redis.call('PTTL', root), 1) end
+
 -- EPOCH, and for how many milliseconds from now it is kept.
 if asked == 'open' then
   local wanted = tonumber(ARGV[3])
@@ -159,12 +162,12 @@ if value then
       if redis.call('ZSCORE', index, REST) then others = others - 1 end
       if others >= tonumber(terms[9]) then return {'full'} end
     end
-    start(own, epoch, 0, gone, redis.call('PTTL', root))
+    start(own, epoch, 0, gone, left())
     known, listed = read(), false
   end
   if not listed then
     redis.call('ZADD', index, known[8], value)
-    redis.call('PEXPIRE', index, redis.call('PTTL', root))
+    redis.call('PEXPIRE', index, left())
   end
 end
 if ARGV[4] ~= epoch then return {'moved', epoch} end
@@ -231,7 +234,7 @@ if value then
   if why == 'ceiling' then
     redis.call('HINCRBY', root, 'short', text(need))
     redis.call('ZADD', shorts, text(short), value)
-    redis.call('PEXPIRE', shorts, redis.call('PTTL', root))
+    redis.call('PEXPIRE', shorts, left())
   end
 end
 -- Who may not tell it has been served all the same: holders hear it with their next answers.
