@@ -1,7 +1,7 @@
 //! Budgets from manifest to proxy: what is told of each, where it is in force, and that none is without a ledger.
 
 use crate::installation::{Installation, NAMESPACE, WITHIN, condition, pool, route};
-use harness::{Proxy, eventually, free_port};
+use harness::{Proxy, eventually, free_port, workspace};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use llm_crds::Budget;
 use serde_json::{Value, json};
@@ -223,4 +223,25 @@ async fn what_another_hand_writes_into_the_status_stays() {
     installation.create_budget(&budget("other")).await;
     installation.budget_condition("other", "Programmed", "True", "Programmed").await;
     assert_eq!(budgets.get("daily").await.unwrap().metadata.resource_version, version);
+}
+
+#[tokio::test]
+async fn a_definition_that_is_deleted_sets_no_call_free() {
+    let installation = Installation::start().await;
+    let operator = installation.operator(&["--ledger", &ledger(&installation)]).await;
+    let proxy = installation.proxy("proxy-a", &[]).await;
+    installation.ready(&[&proxy]).await;
+    installation.create_budget(&budget("daily")).await;
+    installation.budget_condition("daily", "Programmed", "True", "Programmed").await;
+    installation.cluster.kubectl(&["delete", "crd", "budgets.llmgateway.dev"]).await;
+    operator.process.await_line(WITHIN, |line| line.contains("the definition is deleted")).await;
+    assert!(config(&proxy).await["budgets"]["ai/daily"].is_object());
+    let definition = workspace().join("crds/generated/llmgateway.dev_budgets.yaml");
+    let definition = definition.to_str().unwrap();
+    installation.cluster.kubectl(&["apply", "-f", definition]).await;
+    installation.cluster.kubectl(&["wait", "--for=condition=Established", "-f", definition]).await;
+    installation.create_budget(&budget("other")).await;
+    installation.budget_condition("other", "Programmed", "True", "Programmed").await;
+    let budgets = config(&proxy).await["budgets"].clone();
+    assert_eq!(budgets.as_object().unwrap().keys().collect::<Vec<_>>(), ["ai/other"]);
 }

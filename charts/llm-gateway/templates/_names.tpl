@@ -119,6 +119,29 @@ gateways:
 {{- end }}
 {{- end }}
 
+{{/*
+The Secrets by which the operator signs in to the ledger, as the sources of a volume; nothing where there are none.
+*/}}
+{{- define "llm-gateway.ledger.secrets" -}}
+{{- with .Values.ledger.redis }}
+{{- if .endpoints }}
+{{- with .passwordSecret }}
+{{- if .name }}
+- secret: {name: {{ .name }}, items: [{key: {{ .key | quote }}, path: password}]}
+{{- end }}
+{{- end }}
+{{- if and .tls.enabled .tls.caSecret }}
+- secret: {name: {{ .tls.caSecret }}, items: [{key: ca.crt, path: ca.crt}]}
+{{- end }}
+{{- with .sentinel.passwordSecret }}
+{{- if .name }}
+- secret: {name: {{ .name }}, items: [{key: {{ .key | quote }}, path: sentinel-password}]}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "llm-gateway.secret" -}}
 {{- printf "%s-providers" (include "llm-gateway.fullname" .) }}
 {{- end }}

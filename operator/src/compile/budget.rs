@@ -245,6 +245,9 @@ fn downgrade(given: &Downgrade, referrer: &Referrer<'_>, found: &mut Findings) -
         found.problems.append(&mut here.problems);
     }
     if backends.is_empty() {
+        found.problems.push(format!(
+            "{path}: none of its backends can answer: until one can, calls are refused at the limit"
+        ));
         compiled::OnExceeded::Block
     } else {
         compiled::OnExceeded::Downgrade { from_ppm, backends }

@@ -231,6 +231,47 @@ fn what_a_change_would_break_is_told_by_name() {
     assert_eq!((gone.len(), gone[5].as_str()), (6, "this breaks 17 more objects"));
 }
 
+fn budget(name: &str, spec: &Value) -> Arc<Budget> {
+    let (namespace, name) = name.split_once('/').unwrap();
+    let metadata = json!({"namespace": namespace, "name": name});
+    let manifest = json!({
+        "apiVersion": "llmgateway.dev/v1alpha1", "kind": "Budget", "metadata": metadata, "spec": spec,
+    });
+    Arc::new(serde_json::from_value(manifest).unwrap())
+}
+
+#[test]
+fn a_budget_is_told_what_it_lacks_and_is_told_of_where_its_pool_goes() {
+    let mut observed = cluster();
+    let limits = json!([{"window": "Daily", "usd": "1"}]);
+    let downgrade = json!({"backends": [{"pool": {"name": "pool"}, "models": ["m2"]}]});
+    let spec = json!({
+        "limits": limits,
+        "scope": {"routes": [{"name": "old"}]},
+        "onExceeded": {"action": "Downgrade", "downgrade": downgrade},
+    });
+    let falling = budget("a/falling", &spec);
+    let propose = |observed: &Observed| told(observed, &Proposal::Budget(falling.clone()));
+    assert_eq!(propose(&observed).len(), 1, "no ledger");
+    observed.ledger = LedgerSettings::Embedded;
+    assert_eq!(propose(&observed), Vec::<String>::new());
+    assert!(propose(&Observed { routes: Vec::new(), ..observed.clone() })[0].contains("no LLMRoute a/old"));
+
+    let lost = budget("a/lost", &json!({"limits": limits, "timeZone": "Mars/Olympus"}));
+    for observed in [Observed::default(), observed.clone()] {
+        let invalid = preview(&observed, &Proposal::Budget(lost.clone()), &Secrets::new()).invalid.unwrap();
+        assert!(invalid.contains("there is no time zone `Mars/Olympus`"), "{invalid}");
+    }
+
+    observed.budgets.push(falling);
+    let less = told(&observed, &Proposal::Pool(pool("pool", &["m1"], "Same")));
+    let wanted = "this breaks Budget a/falling: spec.onExceeded.downgrade.backends[0].models[0]: ProviderPool a/pool has no model `m2`";
+    assert!(less.len() == 1 && less[0].starts_with(wanted), "{less:?}");
+    let gone = told(&observed, &Proposal::DeletePool(ObjectName::new("a", "pool")));
+    assert_eq!(gone.len(), 2, "{gone:?}");
+    assert!(gone.iter().any(|told| told.starts_with("this breaks Budget a/falling: ")), "{gone:?}");
+}
+
 #[test]
 fn a_secret_is_missing_only_where_somebody_has_looked() {
     let mut keyed = pool("keyed", &["m1"], "Same").as_ref().clone();

@@ -21,7 +21,7 @@ fn limits(limits: Value) -> Value {
     spec("limits", limits)
 }
 
-fn downgrade(downgrade: Value) -> Value {
+fn downgrade(downgrade: &Value) -> Value {
     spec("onExceeded", json!({"action": "Downgrade", "downgrade": downgrade}))
 }
 
@@ -95,7 +95,7 @@ fn rules_of_refusals() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
     vec![
         (
             "downgrade is given exactly when action is Downgrade",
-            vec![act("Block"), act("Warn"), downgrade(json!({"backends": backends}))],
+            vec![act("Block"), act("Warn"), downgrade(&json!({"backends": backends}))],
             vec![
                 act("Downgrade"),
                 spec("onExceeded", json!({"action": "Block", "downgrade": {"backends": backends}})),
@@ -104,10 +104,10 @@ fn rules_of_refusals() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
         (
             "from must be above 0: to answer all calls by other models, change the route",
             vec![
-                downgrade(json!({"from": "0.000001", "backends": backends})),
-                downgrade(json!({"from": "1", "backends": backends})),
+                downgrade(&json!({"from": "0.000001", "backends": backends})),
+                downgrade(&json!({"from": "1", "backends": backends})),
             ],
-            vec![downgrade(json!({"from": "0.0", "backends": backends}))],
+            vec![downgrade(&json!({"from": "0.0", "backends": backends}))],
         ),
         (
             "enforcement Audit refuses nothing: remove onExceeded, or enforce the limits",
@@ -187,10 +187,10 @@ pub fn bounds() -> Vec<(Value, &'static str)> {
         (scope("models", json!("a b")), "spec.scope.models[0]"),
         (scope("providers", json!("a/b/c/d")), "spec.scope.providers[0]"),
         (
-            downgrade(json!({"from": "1.1", "backends": [{"pool": {"name": "p"}}]})),
+            downgrade(&json!({"from": "1.1", "backends": [{"pool": {"name": "p"}}]})),
             "spec.onExceeded.downgrade.from",
         ),
-        (downgrade(json!({"backends": []})), "spec.onExceeded.downgrade.backends"),
+        (downgrade(&json!({"backends": []})), "spec.onExceeded.downgrade.backends"),
         (spec("alerts", json!({"thresholds": vec!["0.5"; 9]})), "spec.alerts.thresholds"),
         (spec("alerts", json!({"thresholds": ["1.5"]})), "spec.alerts.thresholds[0]"),
         (spec("alerts", json!({"webhook": {"urlSecretRef": key}})), "spec.alerts.webhook.signingSecretRef"),

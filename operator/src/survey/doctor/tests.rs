@@ -186,6 +186,36 @@ fn a_webhook_that_nobody_answers_is_worse_where_it_fails_closed() {
 }
 
 #[test]
+fn a_budget_that_is_not_in_force_and_a_secret_that_it_lacks_are_found() {
+    let budget = |reason: &str| {
+        let condition = serde_json::json!({
+            "type": "Accepted", "status": "False", "reason": reason, "message": "why",
+            "lastTransitionTime": "2026-11-26T00:00:00Z",
+        });
+        let key = serde_json::json!({"name": "hook", "key": "k"});
+        let manifest = serde_json::json!({
+            "apiVersion": "llmgateway.dev/v1alpha1", "kind": "Budget",
+            "metadata": {"namespace": "ai", "name": "daily"},
+            "spec": {
+                "limits": [{"window": "Daily", "usd": "1"}],
+                "alerts": {"webhook": {"urlSecretRef": key, "signingSecretRef": key}},
+            },
+            "status": {"conditions": [condition]},
+        });
+        Ok(vec![serde_json::from_value(manifest).unwrap()])
+    };
+    one(("objects", Severity::Warning, "budget ai/daily: Accepted (NoLedger): why"), |facts, _| {
+        facts.budgets = budget("NoLedger");
+    });
+    let found = found(|facts, depths| {
+        facts.budgets = budget("NoLedger");
+        depths.absent_secrets = Ok([ObjectName::new("ai", "hook")].into());
+    });
+    assert_eq!(found[0].2, "Budget ai/daily names Secret hook, which is not there");
+    assert_eq!(found.len(), 2, "{found:#?}");
+}
+
+#[test]
 fn many_of_a_kind_are_a_few_and_a_number_and_the_worst_is_among_the_few() {
     let found = found(|facts, _| {
         let lagging = State::Lagging { since: Time(facts.now - SignedDuration::from_secs(10)) };
