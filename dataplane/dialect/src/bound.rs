@@ -24,8 +24,8 @@
 //! That a server keeps the limit that it is given, and counts thinking under it: OpenAI's
 //! `max_completion_tokens` and `max_output_tokens`, Anthropic's `max_tokens`, Gemini's `maxOutputTokens`
 //! and Ollama's `num_predict` all do. An old compatible server that does not know
-//! `max_completion_tokens` keeps none, if that is what the caller names; some of Alibaba's models do not
-//! count thinking.
+//! `max_completion_tokens` keeps none, if that is what the caller names; xAI counts thinking beside the
+//! answer, and some of Alibaba's models do not limit it.
 
 pub(crate) mod anthropic;
 mod asked;

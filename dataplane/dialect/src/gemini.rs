@@ -6,7 +6,10 @@
 //! (`signature`, `provider_turns`); calls come whole and may lack ids; a stream is server-sent events
 //! or one JSON array ([`ArrayWriter`]).
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use memchr::memmem::Finder;
 
 use crate::{
     CallerApi, Context, Fault, Garbled, Invalid, LengthStop, ProviderApi, ProviderModel,
@@ -18,7 +21,7 @@ use crate::{
     limits::{Feature, Limits, Takes},
     reply::Reply,
     stop::Known,
-    tap::{Marks, names_value},
+    tap::{self, Marks, names_value},
 };
 
 mod answer;
@@ -87,7 +90,10 @@ pub const MARKS: Marks = Marks {
     says_end: |bytes| {
         names_value(bytes, b"\"finishReason\"", b'"') || names_value(bytes, b"\"blockReason\"", b'"')
     },
-    shows: &[(b"\"content\"", r#"{"parts":[{"text":""}]}"#.len() as u64)],
+    shows: |frames| {
+        static CONTENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"content\""));
+        tap::shown(frames, &CONTENT, r#"{"parts":[{"text":""}]}"#)
+    },
     keeps_all: false,
     usage_of_reply: answer::usage_of,
 };

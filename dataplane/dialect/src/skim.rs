@@ -163,6 +163,12 @@ impl<'a> Skim<'a> {
         })
     }
 
+    /// As `value`, where it is likely to be a string.
+    #[inline]
+    pub fn text(&mut self) -> Option<()> {
+        if self.blanks() == b'"' { self.string().map(|_| ()) } else { self.value() }
+    }
+
     /// Passes a value and gives its text.
     pub fn raw(&mut self) -> Option<&'a [u8]> {
         self.text_of(Self::value)

@@ -1,8 +1,10 @@
 //! A stream whose provider speaks the caller's API, on its way through: bytes pass as they are; what
 //! is looked for is the usage, the end, and the borders of frames.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 use serde::de::IgnoredAny;
 
 use crate::{
@@ -24,8 +26,8 @@ pub struct Marks {
     pub read_usage: fn(&[u8], &mut Option<Usage>) -> bool,
     /// Whether whole frames hold the end.
     pub says_end: fn(&[u8]) -> bool,
-    /// The fields that frames show output in, each with what its value has beside, at least.
-    pub shows: &'static [(&'static [u8], u64)],
+    /// How many bytes of output frames show: no fewer than there are.
+    pub shows: fn(&[u8]) -> u64,
     /// Where in its stream an API is, all that has passed tells, and not just the last of it.
     pub keeps_all: bool,
     /// The usage in a whole reply, where it names one; an error when the body is no reply at all.
@@ -132,7 +134,7 @@ impl Tap {
     /// Passes whole frames.
     fn pass(&mut self, mut whole: Bytes, out: &mut Gather) {
         self.keep(whole.clone());
-        self.shown += shown(self.marks.shows, &whole);
+        self.shown += (self.marks.shows)(&whole);
         self.ended |= (self.marks.says_end)(&whole);
         if !(self.marks.names_usage)(&whole) {
             self.count += self.count_frames(&whole);
@@ -152,7 +154,10 @@ impl Tap {
 
     fn count_frames(&self, whole: &[u8]) -> u64 {
         match self.marks.framing {
-            Framing::Sse => memmem::find_iter(whole, b"data:").count() as u64,
+            Framing::Sse => {
+                static DATA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("data:"));
+                DATA.find_iter(whole).count() as u64
+            }
             Framing::Lines | Framing::Array => memchr::memchr_iter(b'\n', whole).count() as u64,
         }
     }
@@ -165,17 +170,20 @@ fn is_whole(framing: Framing, bytes: &[u8]) -> bool {
     })
 }
 
-/// How many bytes stand in the values of fields. What is no sound value counts to the end.
-fn shown(fields: &[(&[u8], u64)], frames: &[u8]) -> u64 {
-    let values = fields.iter().flat_map(|(name, beside)| {
-        memmem::find_iter(frames, name).map(move |at| {
-            let rest = frames.get(at + name.len()..).unwrap_or_default();
-            let value = skim::value_behind(rest).unwrap_or(rest).len() as u64;
-            value.saturating_sub(*beside)
-        })
+/// How many bytes stand in the values of a field, without those that each has `beside` the output at
+/// least. What is no sound value counts to the end.
+#[must_use]
+pub fn shown(frames: &[u8], field: &Finder<'_>, beside: &str) -> u64 {
+    let values = field.find_iter(frames).map(|at| {
+        let rest = frames.get(at + field.needle().len()..).unwrap_or_default();
+        skim::value_behind(rest).unwrap_or(rest).len().saturating_sub(beside.len()) as u64
     });
     values.sum()
 }
+
+/// The field in which all of OpenAI's streams and Anthropic's show output. To make a finder takes longer
+/// than to look through a frame.
+pub static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"delta\""));
 
 /// Whether `key` stands anywhere with a value that begins with `first`.
 #[must_use]

@@ -20,7 +20,7 @@ pub const MARKS: Marks = Marks {
     names_usage: |bytes| tap::names_value(bytes, b"\"usage\"", b'{'),
     read_usage,
     says_end,
-    shows: &[(b"\"delta\"", r#"{"type":"text_delta","text":""}"#.len() as u64)],
+    shows: |frames| tap::shown(frames, &tap::DELTA, r#"{"type":"text_delta","text":""}"#),
     keeps_all: false,
     usage_of_reply,
 };

@@ -109,7 +109,7 @@ fn printable(field: &[u8]) -> Box<str> {
 /// Passes the value of `field` and notes what it adds.
 pub fn pass(adds: Adds, field: &[u8], skim: &mut Skim<'_>, asked: &mut Asked) -> Option<()> {
     match adds {
-        Adds::Nothing => skim.value(),
+        Adds::Nothing => skim.text(),
         Adds::In(table) => each(table, skim, asked),
         Adds::Rendered => {
             asked.rendered += skim.raw()?.len() as u64;
@@ -173,7 +173,7 @@ pub fn each(table: Table, skim: &mut Skim<'_>, asked: &mut Asked) -> Option<()> 
     match skim.first() {
         b'{' => skim.object(|name, skim| pass(table(&name), &name, skim, asked)),
         b'[' => skim.array(|skim| each(table, skim, asked)),
-        _ => skim.value(),
+        _ => skim.text(),
     }
 }
 

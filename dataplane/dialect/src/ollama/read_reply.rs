@@ -1,8 +1,8 @@
 //! A provider's answers, whole and in lines; and what is looked for in lines that only pass.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -228,6 +228,15 @@ pub fn read_usage(line: &[u8], usage: &mut Option<Usage>) -> bool {
         *usage = Some(named);
     }
     false
+}
+
+/// A message holds its thinking; an answer of `/api/generate` has it beside.
+pub fn shows(lines: &[u8]) -> u64 {
+    static FIELDS: LazyLock<[(Finder<'static>, &str); 3]> = LazyLock::new(|| {
+        [("\"message\"", r#"{"content":""}"#), ("\"response\"", r#""""#), ("\"thinking\"", r#""""#)]
+            .map(|(field, beside)| (Finder::new(field), beside))
+    });
+    FIELDS.iter().map(|(field, beside)| tap::shown(lines, field, beside)).sum()
 }
 
 pub fn says_end(frames: &[u8]) -> bool {

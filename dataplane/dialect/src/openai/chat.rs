@@ -34,7 +34,7 @@ use crate::{
     reply::{Reply, Usage},
     skim,
     stop::Known,
-    tap::{Marks, names_value},
+    tap::{self, Marks, names_value},
 };
 
 /// `POST /v1/chat/completions`.
@@ -91,7 +91,7 @@ pub const CHAT_MARKS: Marks = Marks {
     names_usage,
     read_usage,
     says_end,
-    shows: &[(b"\"delta\"", r#"{"content":""}"#.len() as u64)],
+    shows: |frames| tap::shown(frames, &tap::DELTA, r#"{"content":""}"#),
     keeps_all: false,
     usage_of_reply,
 };
