@@ -12,7 +12,7 @@ use crate::{PoolReference, SecretKeyReference, schema};
 pub use scope::{BudgetScope, Dimension, MetadataMatch};
 pub use status::{
     BudgetAlert, BudgetCheckpoint, BudgetLimitStatus, BudgetPhase, BudgetStatus, BudgetSummary,
-    BudgetValueStatus, WebhookDelivery,
+    BudgetValueCheckpoint, BudgetValueStatus, WebhookDelivery,
 };
 
 /// What calls may spend.

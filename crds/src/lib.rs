@@ -19,9 +19,9 @@ mod schema;
 
 pub use budget::{
     AlertWebhook, Budget, BudgetAlert, BudgetAlerts, BudgetCheckpoint, BudgetEnforcement, BudgetLimit,
-    BudgetLimitStatus, BudgetPhase, BudgetScope, BudgetSpec, BudgetStatus, BudgetSummary, BudgetValueStatus,
-    BudgetWindow, Dimension, Downgrade, DowngradeBackend, ExceededAction, MetadataMatch, OnExceeded,
-    OnLedgerUnavailable, WebhookDelivery,
+    BudgetLimitStatus, BudgetPhase, BudgetScope, BudgetSpec, BudgetStatus, BudgetSummary,
+    BudgetValueCheckpoint, BudgetValueStatus, BudgetWindow, Dimension, Downgrade, DowngradeBackend,
+    ExceededAction, MetadataMatch, OnExceeded, OnLedgerUnavailable, WebhookDelivery,
 };
 pub use condition::{Condition, ConditionType, Reason, Verdict};
 pub use model::{Capability, Model, Operation, Pricing, Tier};

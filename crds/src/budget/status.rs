@@ -71,7 +71,7 @@ pub struct BudgetLimitStatus {
     pub reserved: String,
     /// The limit less both.
     pub remaining: String,
-    /// When nothing will be left at the pace of this window, if that is before its end.
+    /// When nothing will be left at the pace of the last hour, if that is before its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exhausted_at: Option<Time>,
     /// With `per`: how many values there are.
@@ -105,11 +105,30 @@ pub struct BudgetCheckpoint {
     pub epoch: i64,
     /// Which checkpoint of the limit it is; each later one has a higher number.
     pub revision: i64,
-    /// So much may be gone at most: in nano-USD, tokens or requests.
+    /// So much may be gone at most: in nano-USD, tokens or requests. With `per`: of each value that is not
+    /// listed.
     pub ceiling: i64,
-    /// With `per`: so much of each value.
+    /// Whether the ledger never grants more than that, as it was told.
+    pub strict: bool,
+    /// With `per`: how many values have accounts of their own, as it was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value_ceiling: Option<i64>,
+    pub max_values: Option<i64>,
+    /// With `per`: values that may have spent more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["value"]))]
+    pub values: Vec<BudgetValueCheckpoint>,
+}
+
+/// How much may be gone of a limit of one value of `per`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetValueCheckpoint {
+    /// The value.
+    pub value: String,
+    /// Which checkpoint it is; each later one has a higher number.
+    pub revision: i64,
+    /// So much may be gone at most.
+    pub ceiling: i64,
 }
 
 /// A threshold that was reached.
@@ -124,9 +143,18 @@ pub struct BudgetAlert {
     pub threshold: String,
     /// When the operator saw it.
     pub at: Time,
+    /// The limit, and what was spent of it then; in its unit.
+    pub amount: String,
+    pub spent: String,
+    /// With `per`: the first value that reached it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
     /// Whether the webhook took it. None: the Budget has no webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookDelivery>,
+    /// Why it has not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// Whether a webhook took an alert.
