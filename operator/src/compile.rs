@@ -10,7 +10,7 @@ pub mod claims;
 pub mod fleet;
 mod pool;
 mod route;
-mod secret;
+pub mod secret;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -70,6 +70,8 @@ pub struct PoolOutcome {
 pub struct BudgetOutcome {
     /// `Accepted` and `ResolvedRefs`.
     pub verdicts: Vec<Verdict>,
+    /// What proxies hold calls to, where it is accepted, whether there are any proxies or none.
+    pub accepted: Option<llm_config::Budget>,
     /// Pools that are shipped with it, as `namespace/name`.
     pub pools: BTreeSet<String>,
     /// Those whose documents hold it.
@@ -117,9 +119,10 @@ pub fn compile(observed: &Observed) -> Compiled {
     for object in &observed.budgets {
         let name = ObjectName::of(object.as_ref());
         let (mut outcome, budget) = budget::compile(&name, object, observed, &pools, &compiled.routes);
-        if let Some(budget) = budget {
-            ship_budget(&name, &budget, &mut outcome, observed, &pools, &mut compiled);
+        if let Some(budget) = &budget {
+            ship_budget(&name, budget, &mut outcome, observed, &pools, &mut compiled);
         }
+        outcome.accepted = budget;
         compiled.budgets.insert(name, outcome);
     }
     compiled

@@ -29,9 +29,19 @@
 //!
 //! Its proxy then opens a config stream as any other does.
 //!
+//! # Life of a budget
+//!
+//! ```text
+//!  compile ──accepted──► budgets ──open, begin, secure──► ledger ◄──statements── proxies
+//!                        twice a second ◄─totals────────  (Redis)
+//!                          │  ▲
+//!   Events, webhooks ◄─────┤  └─ what was stored last
+//!                          └──status: checkpoints, figures, alerts──► API server
+//! ```
+//!
 //! [`compile`] is pure and shared with the standalone command: it never sees a clock, a socket or an
 //! API server; so are [`preview`] and [`inject`]. Every replica observes, compiles, serves streams and admissions; the
-//! one that holds the [`lease`] writes status, raises Events, rotates [`certificates`] and keeps what
+//! one that holds the [`lease`] writes status, raises Events, keeps [`budgets`], rotates [`certificates`] and keeps what
 //! [`sidecars`] need.
 //!
 //! [`survey`] runs in none of them: it is what a person asks of all this from outside.
@@ -45,6 +55,7 @@ pub mod preview;
 pub mod publish;
 pub mod report;
 pub mod replicas;
+pub mod budgets;
 pub mod lease;
 pub mod certificates;
 pub mod inject;

@@ -5,12 +5,18 @@ use std::{error::Error, io::IsTerminal as _, net::SocketAddr, process::ExitCode,
 use clap::Parser as _;
 use futures::future::join_all;
 use kube::Client;
+use llm_config::Ledger;
+use llm_ledger_connection::Connection;
 use llm_operator::{
     admin,
     args::Args,
+    budgets::Keeper,
     certificates, controller, definitions, lease,
     metrics::Metrics,
-    observe::cluster::{self, Cluster},
+    observe::{
+        LedgerSettings,
+        cluster::{self, Cluster},
+    },
     publish::{
         Publisher,
         admit::Admission,
@@ -56,6 +62,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         ledger: args.ledger()?,
         namespace: namespace.clone(),
     };
+    let ledger = connection(&observing.ledger)?;
     let metrics = Arc::new(Metrics::default());
     let certificate = Arc::new(ServingCertificate::default());
     let (serve, admin) = (listen(args.serve).await?, listen(args.admin).await?);
@@ -118,6 +125,10 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let telling =
         replicas::tell(client.clone(), namespace, identity.clone(), attached.clone(), led.clone(), stopped);
     let telling = tokio::spawn(telling);
+    if let Some(ledger) = ledger {
+        let keeper = Keeper::new(client.clone(), &ledger, &identity, metrics.clone());
+        tokio::spawn(keeper.run(reported.clone(), led.clone()));
+    }
     let reporter = Reporter::new(client.clone(), attached, replicas, &identity, metrics.clone());
     tokio::spawn(reporter.run(reported, led.clone(), replicas_changed));
     tokio::spawn(show_leadership(led, metrics.clone()));
@@ -147,6 +158,16 @@ async fn client() -> Result<Client, Box<dyn Error>> {
     // keep from them for as long that the API server has too much to do, and then that it is back.
     config.default_retry = false;
     Ok(Client::try_from(config)?)
+}
+
+/// To the ledger of budgets, where there is one that proxies share.
+fn connection(settings: &LedgerSettings) -> Result<Option<Connection>, String> {
+    match settings {
+        LedgerSettings::Shared(Ledger::Redis(redis)) => {
+            Connection::redis(redis).map(Some).map_err(|error| format!("--ledger: {error}"))
+        }
+        LedgerSettings::Absent | LedgerSettings::Embedded => Ok(None),
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, String> {

@@ -26,6 +26,26 @@ pub struct OfKind {
     pub kind: String,
 }
 
+/// One limit of a Budget.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub struct OfLimit {
+    /// Its namespace and name.
+    pub budget: String,
+    /// Its window and unit, such as `daily-usd`.
+    pub limit: String,
+}
+
+/// A threshold of a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfThreshold {
+    pub budget: String,
+    pub limit: String,
+    pub threshold: String,
+}
+
+/// An amount of each limit.
+pub type BudgetFamily = Family<OfLimit, Gauge<f64, AtomicU64>>;
+
 /// A version of proxies, and where they stand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 pub struct Attachment {
@@ -64,12 +84,67 @@ pub struct Metrics {
     pub pods_without_sidecar: Gauge,
     /// What is wrong with the gateways' settings.
     pub gateway_problems: Gauge,
+    pub budget_limit: BudgetFamily,
+    pub budget_spent: BudgetFamily,
+    pub budget_reserved: BudgetFamily,
+    pub budget_remaining: BudgetFamily,
+    pub budget_exceeded: BudgetFamily,
+    pub budget_alerts: Family<OfThreshold, Counter>,
+    pub budget_webhooks_delivered: Counter,
+    pub budget_webhooks_failed: Counter,
+    /// Whether the ledger leaves the leader without an answer, and how often it did.
+    pub ledger_unreachable: Gauge,
+    pub ledger_errors: Counter,
     pub leader: Gauge,
     /// Whether the first compile is out.
     pub ready: Gauge,
 }
 
 impl Metrics {
+    /// Limit, spent, reserved, remaining and whether it is exceeded, in this order.
+    pub fn budget_families(&self) -> [&BudgetFamily; 5] {
+        let Self { budget_limit, budget_spent, budget_reserved, budget_remaining, budget_exceeded, .. } =
+            self;
+        [budget_limit, budget_spent, budget_reserved, budget_remaining, budget_exceeded]
+    }
+
+    fn register_budgets(&self, registry: &mut Registry) {
+        let amounts = [
+            (
+                "budget_limit",
+                "What may be spent of a limit of a Budget in its window of now; with per, of the value that has spent most. In USD, tokens or requests",
+            ),
+            ("budget_spent", "What is spent of it, as far as the proxies have told"),
+            ("budget_reserved", "What proxies hold of it for calls to come"),
+            ("budget_remaining", "What is left of it, but for what is reserved"),
+            ("budget_exceeded", "Whether nothing is left of it, or too little for any call"),
+        ];
+        for ((name, help), family) in amounts.into_iter().zip(self.budget_families()) {
+            registry.register(name, help, family.clone());
+        }
+        registry.register(
+            "budget_alerts",
+            "Thresholds of Budgets that were reached",
+            self.budget_alerts.clone(),
+        );
+        registry.register(
+            "budget_webhooks_delivered",
+            "Alerts that a Budget's webhook has taken",
+            self.budget_webhooks_delivered.clone(),
+        );
+        registry.register(
+            "budget_webhooks_failed",
+            "Calls of Budgets' webhooks that failed, to be made again",
+            self.budget_webhooks_failed.clone(),
+        );
+        registry.register(
+            "ledger_unreachable",
+            "Whether the ledger of Budgets does not answer the leader",
+            self.ledger_unreachable.clone(),
+        );
+        registry.register("ledger_errors", "Operations that it did not answer", self.ledger_errors.clone());
+    }
+
     /// The exposition in OpenMetrics text.
     ///
     /// # Errors
@@ -129,6 +204,7 @@ impl Metrics {
             "What is wrong with the gateways' settings: see the log",
             self.gateway_problems.clone(),
         );
+        self.register_budgets(&mut registry);
         registry.register("leader", "Whether this replica leads", self.leader.clone());
         registry.register("ready", "Whether the first compilation is published", self.ready.clone());
         let mut text = String::new();

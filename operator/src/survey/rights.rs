@@ -61,6 +61,7 @@ pub const RIGHTS: &[Right] = &[
     right(Scope::Cluster, "watch", "llmgateway.dev", "llmroutes", None),
     right(Scope::Cluster, "list", "llmgateway.dev", "providerpools", None),
     right(Scope::Cluster, "watch", "llmgateway.dev", "providerpools", None),
+    right(Scope::Cluster, "get", "llmgateway.dev", "budgets", None),
     right(Scope::Cluster, "list", "llmgateway.dev", "budgets", None),
     right(Scope::Cluster, "watch", "llmgateway.dev", "budgets", None),
     right(Scope::Cluster, "patch", "llmgateway.dev", "llmroutes/status", None),
