@@ -29,6 +29,7 @@ mod programs;
 mod proxy;
 mod python;
 mod raw_upstream;
+mod redis;
 mod scratch;
 mod serving_pair;
 
@@ -47,5 +48,6 @@ pub use programs::{program, tool, workspace};
 pub use proxy::Proxy;
 pub use python::{Ran, python};
 pub use raw_upstream::{RawUpstream, Step, answer, sse_end, sse_event, sse_head};
+pub use redis::Redis;
 pub use scratch::Scratch;
 pub use serving_pair::ServingPair;

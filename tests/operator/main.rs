@@ -29,5 +29,6 @@ mod restarts;
 mod schema;
 mod secrets;
 mod sidecars;
+mod spending;
 mod validation;
 mod verdicts;
