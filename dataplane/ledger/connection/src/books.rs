@@ -94,9 +94,9 @@ impl Books {
         answer
     }
 
-    pub(crate) fn open_root(&mut self, root: &Place, epoch: Epoch, kept: Millis) -> bool {
+    pub(crate) fn open_root(&mut self, root: &Place, epoch: Epoch, kept: Millis) -> Option<Millis> {
         let opened = self.accounts.open(root, epoch, kept, self.now);
-        self.changed(&root.root(), opened);
+        self.changed(&root.root(), opened.is_some());
         opened
     }
 
@@ -167,14 +167,19 @@ impl Books {
         let refused = |why: &str| Err(Unanswered::of(Kind::Refused, &name, why));
         match &mut self.store {
             None => Ok(()),
-            Some(_) if let Some((why, _)) = &self.broken => refused(why),
+            // What is on disk is read anew before anything else is done with it.
+            Some(_) if let Some((why, _)) = &self.broken => {
+                self.changed.clear();
+                (self.changed_at, self.urgent) = (None, false);
+                refused(why)
+            }
             Some(store) if due => {
                 let record = |place: Place| -> Change { (place.key(), self.accounts.record(&place)) };
                 let changes: Vec<_> = std::mem::take(&mut self.changed).into_iter().map(record).collect();
                 (self.changed_at, self.urgent) = (None, false);
                 let written = store.write(&changes);
                 written.or_else(|why| {
-                    tracing::error!("{name}: {why}: nothing is granted until the ledger can be kept");
+                    tracing::error!("{name}: {why}");
                     self.works.store(false, Relaxed);
                     let refused = refused(&why);
                     self.broken = Some((why, Instant::now()));

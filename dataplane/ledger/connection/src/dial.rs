@@ -61,7 +61,8 @@ impl Dialer {
         let name = ServerName::try_from(endpoint.host.clone())
             .map_err(|error| failed(format!("is not a name that a certificate can have: {error}")))?;
         let stream = step(endpoint, "finish the TLS handshake", tls.connect(name, stream))
-            .await?
+            .await
+            .map_err(|why| why.asking("does it speak TLS there?"))?
             .map_err(|error| failed(format!("TLS: {error}")))?;
         self.greet(stream, endpoint, login).await
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use llm_ledger::{
     Amount, Epoch, Millis,
@@ -26,7 +26,9 @@ type Order = Box<dyn FnOnce(&mut Books) -> Tell + Send>;
 type Tell = Box<dyn FnOnce(Result<(), Unanswered>) + Send>;
 
 pub(crate) struct Embedded {
-    orders: SyncSender<Order>,
+    /// None once it is dropped.
+    orders: Option<SyncSender<Order>>,
+    keeper: Option<JoinHandle<()>>,
     name: Arc<str>,
     works: Arc<AtomicBool>,
 }
@@ -35,11 +37,11 @@ impl Embedded {
     pub(crate) fn start(books: Books) -> Result<Self, String> {
         let (orders, received) = sync_channel(WAITING);
         let (name, works) = (books.name(), books.works());
-        thread::Builder::new()
+        let keeper = thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || keep(books, &received))
             .map_err(|error| format!("{name}: no thread to keep the ledger: {error}"))?;
-        Ok(Self { orders, name, works })
+        Ok(Self { orders: Some(orders), keeper: Some(keeper), name, works })
     }
 
     pub(crate) async fn state(
@@ -70,7 +72,7 @@ impl Embedded {
         epoch: Epoch,
         kept: Millis,
         deadline: Deadline,
-    ) -> Result<bool, Unanswered> {
+    ) -> Result<Option<Millis>, Unanswered> {
         let root = root.clone();
         self.order(deadline, move |books| books.open_root(&root, epoch, kept)).await
     }
@@ -140,7 +142,7 @@ impl Embedded {
             };
             Box::new(tell) as Tell
         };
-        if self.orders.try_send(Box::new(order)).is_err() {
+        if self.orders.as_ref().is_none_or(|orders| orders.try_send(Box::new(order)).is_err()) {
             let what = format!("has {WAITING} operations waiting for its disk");
             return Err(Unanswered::did(Kind::Timeout, &self.name, &what));
         }
@@ -149,6 +151,14 @@ impl Embedded {
             Ok(Err(_ended)) => Err(Unanswered::did(Kind::Disconnected, &self.name, "is kept no more")),
             Err(_elapsed) => Err(deadline.passed(&self.name)),
         }
+    }
+}
+
+/// The last who holds the ledger waits until it is on disk, and the directory is free.
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.orders = None;
+        let _ended = self.keeper.take().map(JoinHandle::join);
     }
 }
 

@@ -6,6 +6,18 @@
 //!     └────────► embedded ─► store                       in memory, and on disk before a grant is answered
 //! ```
 //!
+//! # What Redis must allow
+//! Redis 6 or later. A user of its own needs these rights, and no others, which [`RIGHTS`] has:
+//!
+//! ```text
+//! ACL SETUSER llm on >PASSWORD ~llm:* &llm:*:recall +evalsha +eval +info +psubscribe +publish +time +del +pexpire +pttl +hset +hget +hmget +hdel +hincrby +zadd +zrem +zcard +zscore +zrevrange
+//! ```
+//!
+//! In a cluster it needs `+cluster|slots +asking` besides, and a user of a sentinel `+sentinel|get-master-addr-by-name`.
+//! Without `+psubscribe`, `+publish` and the channel all works, but idle money comes back to calls that wait for it when
+//! its time has come, and not at once.
+//!
+//! # How it is reached
 //! A connection is made in the background and made again when it is lost, with a pause that grows. An operation ends
 //! within its timeout whatever the server does, and is never sent twice: each statement is all that a holder has, so
 //! that the next one mends what became of the last.
@@ -39,7 +51,7 @@ use llm_ledger::{
 use tokio::sync::broadcast;
 
 pub use operations::Operations;
-pub use unanswered::{Kind, Unanswered};
+pub use unanswered::{Kind, RIGHTS, Unanswered};
 
 use books::Books;
 use embedded::Embedded;
@@ -76,7 +88,11 @@ impl Connection {
     }
 
     /// A ledger of this process alone, in a directory where what is granted outlives the process; in memory where there
-    /// is none. Its accounts are begun as those in Redis are, and stay so.
+    /// is none.
+    ///
+    /// Its accounts are begun as those in Redis are, where one answers [`Answer::Closed`]; who begins one may tell of a
+    /// ceiling as high as the limit, for what is on disk is the checkpoint. They stay begun in the next life of the
+    /// process. What its earlier lives held and had not given back stays gone.
     ///
     /// # Errors
     /// The directory is another process's, of another version, or cannot be written.
@@ -120,11 +136,16 @@ impl Connection {
         answers.into_iter().map(|answer| self.counters.count(Verb::State, answer)).collect()
     }
 
-    /// Says by which epoch an account will be begun; whether it may.
+    /// Says by which epoch an account will be begun. Gives when it was opened, where it may be.
     ///
     /// # Errors
     /// Without an answer.
-    pub async fn open(&self, root: &Place, epoch: Epoch, kept: Duration) -> Result<bool, Unanswered> {
+    pub async fn open(
+        &self,
+        root: &Place,
+        epoch: Epoch,
+        kept: Duration,
+    ) -> Result<Option<Millis>, Unanswered> {
         let deadline = Deadline::within(self.timeout);
         let opened = match &*self.ledger {
             Ledger::Redis(remote) => remote.open(root, epoch, millis(kept), deadline).await,

@@ -59,7 +59,7 @@ pub(crate) struct Node {
     state: watch::Receiver<State>,
     doubt: Arc<Notify>,
     /// The last operation got its answer.
-    answers: AtomicBool,
+    answers: Arc<AtomicBool>,
     fields: &'static str,
     _keeper: JoinSet<()>,
 }
@@ -69,9 +69,10 @@ impl Node {
         let (sender, state) = watch::channel(State::Connecting(source.name()));
         let doubt = Arc::new(Notify::new());
         let fields = source.login.fields;
+        let answers = Arc::new(AtomicBool::new(true));
         let mut keeper = JoinSet::new();
-        keeper.spawn_on(keep(source, sender, doubt.clone()), runtime);
-        Self { state, doubt, answers: AtomicBool::new(true), fields, _keeper: keeper }
+        keeper.spawn_on(keep(source, sender, doubt.clone(), answers.clone()), runtime);
+        Self { state, doubt, answers, fields, _keeper: keeper }
     }
 
     pub(crate) fn is_reachable(&self) -> bool {
@@ -135,16 +136,17 @@ impl Node {
     }
 }
 
-async fn keep(source: Source, state: watch::Sender<State>, doubt: Arc<Notify>) {
+async fn keep(source: Source, state: watch::Sender<State>, doubt: Arc<Notify>, answers: Arc<AtomicBool>) {
     let mut failures = 0;
     loop {
         let why = match source.reach().await {
             Ok((endpoint, wire)) => {
                 let name: Arc<str> = endpoint.to_string().into();
                 tracing::info!("the ledger is connected: {name}");
+                answers.store(true, Relaxed);
                 state.send_replace(State::Up(name.clone(), wire.connection.clone()));
                 let since = Instant::now();
-                let why = lost(&source, &endpoint, wire, &doubt).await;
+                let why = lost(&source, &endpoint, wire, &doubt, &answers).await;
                 tracing::warn!("the ledger is connected no more: {why}");
                 if since.elapsed() >= STEADY {
                     failures = 0;
@@ -171,13 +173,19 @@ fn told(state: &watch::Sender<State>, why: &Unanswered) {
 }
 
 /// Why the connection is of no use any more.
-async fn lost(source: &Source, endpoint: &Endpoint, mut wire: Wire, doubt: &Notify) -> Unanswered {
+async fn lost(
+    source: &Source,
+    endpoint: &Endpoint,
+    mut wire: Wire,
+    doubt: &Notify,
+    answers: &AtomicBool,
+) -> Unanswered {
     let name = endpoint.to_string();
     let checks = async {
         loop {
             let _doubted_or_not = timeout(CHECK, doubt.notified()).await;
             match timeout(STEP, source.check(endpoint, &mut wire.connection)).await {
-                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Ok(()))) => answers.store(true, Relaxed),
                 Ok(Ok(Err(why))) => return why,
                 Ok(Err(error)) => return Unanswered::from_redis(&name, &error, source.login.fields),
                 Err(_elapsed) => {

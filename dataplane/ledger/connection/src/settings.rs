@@ -12,6 +12,7 @@ use crate::{
     node::Node,
     remote::Servers,
     source::{Source, Target},
+    unanswered::SENTINEL,
 };
 
 pub(crate) fn servers(settings: &Redis, recalls: broadcast::Sender<Arc<str>>) -> Result<Servers, String> {
@@ -48,7 +49,7 @@ pub(crate) fn servers(settings: &Redis, recalls: broadcast::Sender<Arc<str>>) ->
                 username: username.clone(),
                 password: password.clone(),
                 database: 0,
-                fields: "ledger.redis.mode.sentinel",
+                fields: SENTINEL,
             };
             login.check()?;
             Ok(one(Target::sentinels(endpoints, master.clone(), login)))

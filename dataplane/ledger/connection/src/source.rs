@@ -99,9 +99,11 @@ impl Source {
         let mut connection = wire.connection.clone();
         wire.asked(endpoint, self.login.fields, self.check(endpoint, &mut connection)).await??;
         let heard = wire.asked(endpoint, self.login.fields, connection.psubscribe(RECALLS)).await;
-        // Without, idle money goes back when its time has come, and not at once.
-        heard
-            .or_else(|why| if why.kind == Kind::Refused { Ok(tracing::warn!("{why}")) } else { Err(why) })?;
+        match heard {
+            // Without, idle money goes back when its time has come, and not at once.
+            Err(why) if why.kind == Kind::Refused => tracing::warn!("{why}"),
+            heard => heard?,
+        }
         Ok(wire)
     }
 

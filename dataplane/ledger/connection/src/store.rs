@@ -61,7 +61,7 @@ impl Store {
         if written.is_err() {
             self.database = None;
         }
-        written.map_err(|error| error.to_string())
+        written.map_err(|error| format!("{error}: nothing is granted until it can be written"))
     }
 
     /// Takes back the room of what has been removed.

@@ -4,6 +4,16 @@ use std::sync::Arc;
 
 use redis::ErrorKind;
 
+/// What a user of Redis must be allowed, and nothing else, as `ACL SETUSER NAME` takes it. In a cluster besides:
+/// `+cluster|slots +asking`.
+pub const RIGHTS: &str = "~llm:* &llm:*:recall +evalsha +eval +info +psubscribe +publish +time +del +pexpire \
+    +pttl +hset +hget +hmget +hdel +hincrby +zadd +zrem +zcard +zscore +zrevrange";
+
+/// What a user of a sentinel must be allowed.
+const SENTINEL_RIGHTS: &str = "+sentinel|get-master-addr-by-name";
+/// The fields of the settings that say who logs in to a sentinel.
+pub(crate) const SENTINEL: &str = "ledger.redis.mode.sentinel";
+
 /// No answer. The operation may have been applied all the same: what is stated next says all there is to say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{endpoint}{why}")]
@@ -32,6 +42,11 @@ impl Unanswered {
 
     pub(crate) fn of(kind: Kind, endpoint: &str, why: &str) -> Self {
         Self { kind, endpoint: endpoint.into(), why: format!(": {why}").into() }
+    }
+
+    /// With what may be the matter.
+    pub(crate) fn asking(self, what: &str) -> Self {
+        Self { why: format!("{}: {what}", self.why).into(), ..self }
     }
 
     /// None of several did.
@@ -71,7 +86,11 @@ impl Unanswered {
             "NOAUTH" => {
                 format!(": set {fields}.password, and {fields}.username if it is not the default user's")
             }
-            "NOPERM" => format!(": give the user of {fields}.username the rights that the ledger needs"),
+            // What a script may not do has no code of its own.
+            _ if code == "NOPERM" || detail.starts_with("The user executing the script can't") => {
+                let rights = if fields == SENTINEL { SENTINEL_RIGHTS } else { RIGHTS };
+                format!(": give the user of {fields}.username its rights: ACL SETUSER NAME {rights}")
+            }
             "READONLY" => ": it is a replica; name its master, or its sentinels".to_owned(),
             "LOADING" => ": it is reading its data, and answers when it has".to_owned(),
             "BUSY" => ": another client's script runs; SCRIPT KILL ends it".to_owned(),

@@ -51,8 +51,8 @@ impl Remote {
         epoch: Epoch,
         kept: Millis,
         deadline: Deadline,
-    ) -> Result<bool, Unanswered> {
-        self.one(root, Some(script::open(epoch, kept)), deadline, script::done).await
+    ) -> Result<Option<Millis>, Unanswered> {
+        self.one(root, Some(script::open(epoch, kept, None)), deadline, script::opened).await
     }
 
     pub(crate) async fn begin(

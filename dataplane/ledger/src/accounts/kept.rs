@@ -14,7 +14,7 @@ pub struct Record {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Kept {
-    Root { opening: Option<Epoch>, begun: Option<Begun>, kept_until: Millis },
+    Root { opening: Option<Epoch>, opened_at: Millis, begun: Option<Begun>, kept_until: Millis },
     Value(Account),
 }
 
@@ -25,9 +25,12 @@ impl Accounts {
         let root = self.roots.get(&place.root())?;
         let kept = match &place.value {
             Some(value) => Kept::Value(root.values.get(value)?.clone()),
-            None => {
-                Kept::Root { opening: root.opening, begun: root.begun.clone(), kept_until: root.kept_until }
-            }
+            None => Kept::Root {
+                opening: root.opening,
+                opened_at: root.opened_at,
+                begun: root.begun.clone(),
+                kept_until: root.kept_until,
+            },
         };
         Some(Record { place: place.clone(), kept })
     }
@@ -40,8 +43,9 @@ impl Accounts {
             let root = roots.entry(place.root()).or_default();
             match (kept, place.value) {
                 (Kept::Value(account), Some(value)) => _ = root.values.insert(value, account),
-                (Kept::Root { opening, begun, kept_until }, None) => {
-                    (root.opening, root.begun, root.kept_until) = (opening, begun, kept_until);
+                (Kept::Root { opening, opened_at, begun, kept_until }, None) => {
+                    (root.opening, root.opened_at) = (opening, opened_at);
+                    (root.begun, root.kept_until) = (begun, kept_until);
                 }
                 _ => {}
             }
