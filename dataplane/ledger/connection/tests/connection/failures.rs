@@ -77,8 +77,11 @@ async fn a_connection_that_is_dead_and_silent_is_given_up() {
     let ledger = Connection::redis(&at(format!("127.0.0.1:{}", relay.port))).unwrap();
     begin(&ledger, &place("a"), LIMIT).await;
     relay.silence();
+    let silent = Instant::now();
     assert_eq!(asks(&ledger).await.unwrap_err().kind, Kind::Timeout);
     answers(&ledger, &place("a")).await;
+    // Nobody waited for the check that comes anyway.
+    assert!(silent.elapsed() < Duration::from_secs(8), "{:?}", silent.elapsed());
     assert_eq!(relay.accepted.load(std::sync::atomic::Ordering::Relaxed), 2);
 }
 
