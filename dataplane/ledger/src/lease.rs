@@ -26,6 +26,8 @@ const LONGEST_PAUSE: Millis = 2_000;
 #[derive(Debug)]
 pub struct Lease {
     holder: Holder,
+    /// An answer that takes longer is not waited for.
+    timeout: Millis,
     purse: Arc<Purse>,
     epoch: Epoch,
     seq: u64,
@@ -44,6 +46,8 @@ pub struct Lease {
     used_at: Millis,
     /// A call waits for so much.
     need: Amount,
+    /// All calls that wait do for so much together.
+    crowd: Amount,
     recalled: bool,
     /// The ledger has not heard of the epoch that it has told.
     restate: bool,
@@ -58,6 +62,7 @@ impl Lease {
     pub fn new(holder: Holder, now: Millis) -> Self {
         Self {
             holder,
+            timeout: TIMEOUT,
             purse: Arc::default(),
             epoch: Epoch::default(),
             seq: 0,
@@ -71,12 +76,25 @@ impl Lease {
             measured: (0, now),
             used_at: now,
             need: 0,
+            crowd: 0,
             recalled: false,
             restate: false,
             not_before: now,
             scarce_until: now,
             failures: 0,
         }
+    }
+
+    /// The same for a ledger that may take longer, such as one that writes to a disk of this machine.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Millis) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Whether calls have waited long enough for the answer to what was said last.
+    #[must_use]
+    pub fn is_unanswered(&self, now: Millis) -> bool {
+        self.failures > 0 || self.asked.is_some_and(|(_, since)| now >= since + self.timeout)
     }
 
     /// Where calls reserve.
@@ -96,9 +114,14 @@ impl Lease {
         self.need = if self.need == 0 { amount } else { self.need.min(amount) };
     }
 
+    /// So much would serve all calls that wait: it is asked for at once, where there is so much.
+    pub fn crowds(&mut self, amount: Amount) {
+        self.crowd = amount;
+    }
+
     /// No call waits any more.
     pub fn wait_no_more(&mut self) {
-        self.need = 0;
+        (self.need, self.crowd) = (0, 0);
     }
 
     /// Others' calls wait for what this one does not use. One that waits itself is told so with its next answer, which
@@ -113,10 +136,17 @@ impl Lease {
         self.failures > 0
     }
 
+    /// Whether the ledger knows of all that was spent, and nothing is held besides.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let told = self.asked.is_none() && self.failures == 0 && self.told == self.purse.spent();
+        told && self.purse.available() == 0
+    }
+
     /// What to tell the ledger now, if anything.
     pub fn due(&mut self, now: Millis) -> Option<Statement> {
         if let Some((_, since)) = self.asked {
-            if now < since + TIMEOUT {
+            if now < since + self.timeout {
                 return None;
             }
             self.asked = None;
@@ -223,7 +253,8 @@ impl Lease {
 
     /// What it should have at hand: what its pace says, and one call at least.
     fn slice(&self) -> Amount {
-        (self.pace * SLICE as f64 / 1_000.0) as Amount + self.largest.max(self.purse.largest())
+        let slice = (self.pace * SLICE as f64 / 1_000.0) as Amount + self.largest.max(self.purse.largest());
+        slice.max(self.crowd)
     }
 }
 

@@ -43,6 +43,21 @@ pub enum CalendarError {
     Length,
 }
 
+impl fmt::Display for CalendarError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownZone(zone) => {
+                write!(f, "'{zone}' is no time zone: it must be a name such as Europe/Berlin or UTC")
+            }
+            Self::Length => {
+                f.write_str("a window must be a minute long at least, and a hundred years at most")
+            }
+        }
+    }
+}
+
+impl std::error::Error for CalendarError {}
+
 /// Shorter windows than slices live make no sense.
 const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 36_525);
