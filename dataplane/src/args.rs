@@ -45,6 +45,10 @@ pub struct Args {
     /// A compiled document (JSON) to run on, without an operator.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// A folder in which budgets are kept where the configuration names no ledger for them: what is spent is known
+    /// again after a restart. Without it they are kept in memory.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "operator")]
+    state_dir: Option<PathBuf>,
     /// Threads that serve. Default: the CPUs that this process may use.
     #[arg(long)]
     workers: Option<usize>,
@@ -161,6 +165,7 @@ impl Args {
                 body_timeout: Duration::from_secs(self.body_timeout_seconds),
                 write_timeout: Duration::from_secs(self.write_timeout_seconds),
             },
+            state: self.state_dir,
             drain_delay: Duration::from_secs(self.drain_delay_seconds),
             drain_timeout: Duration::from_secs(self.drain_timeout_seconds),
         };

@@ -2,10 +2,15 @@
 //! another try, which status, and what the client may read (its `Display`, which therefore never
 //! holds a secret or an internal address beyond the provider's name).
 
+mod figures;
+
 use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 use llm_dialect::{Fault, FaultKind, Invalid, limits::Inexpressible};
+
+pub use figures::Figures;
+use figures::anew;
 
 /// Why a call was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +66,19 @@ pub enum Error {
     WishNotAllowed { wish: String, route: String, needs: String },
     #[error("The wish '{wish}' can't be met for the model '{model}': {reason}.")]
     WishUnmet { wish: String, model: String, reason: String },
+    /// A limit is spent, or so nearly that the call may pass it.
+    #[error("{figures} {}", anew(*.resets_in))]
+    BudgetExceeded { figures: Box<Figures>, resets_in: Option<Duration> },
+    /// What is not spent is reserved by other calls, which may give some of it back.
+    #[error("{figures} Other calls have reserved the rest: try again in 1 s.")]
+    BudgetHeld { figures: Box<Figures> },
+    #[error("Budget {budget} can't be asked for money now: its ledger does not answer. Try again in 1 s.")]
+    LedgerUnavailable { budget: String },
+    /// A strict budget applies, and nobody can say how much the call may cost.
+    #[error(
+        "Budget {budget} is strict, and '{field}' keeps the gateway from knowing how much this call may cost: leave it out, or have the contextWindow of the model '{model}' set in its ProviderPool."
+    )]
+    Unbounded { budget: String, field: String, model: String },
     /// Every candidate has failed so often that none is asked now.
     #[error("Every provider of the model '{model}' is left alone for a while because it failed{}. Try again in {} s.", said(.last), seconds(*.retry_after))]
     Resting { model: String, last: Option<String>, retry_after: Duration },
@@ -144,13 +162,17 @@ impl Error {
             | Self::Invalid(_)
             | Self::Inexpressible(_)
             | Self::WrongOperation { .. }
+            | Self::Unbounded { .. }
             | Self::Wish { .. }
             | Self::WishUnmet { .. } => StatusCode::BAD_REQUEST,
             Self::WishNotAllowed { .. } => StatusCode::FORBIDDEN,
-            Self::Saturated { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotReady | Self::Busy | Self::NoProvider { .. } | Self::Resting { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::BudgetExceeded { .. } => StatusCode::PAYMENT_REQUIRED,
+            Self::Saturated { .. } | Self::BudgetHeld { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::LedgerUnavailable { .. }
+            | Self::NotReady
+            | Self::Busy
+            | Self::NoProvider { .. }
+            | Self::Resting { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout { .. }
             | Self::TooLate { .. }
             | Self::FirstToken { .. }
@@ -190,6 +212,10 @@ impl Error {
             Self::Wish { .. } => "invalid_wish",
             Self::WishNotAllowed { .. } => "wish_not_allowed",
             Self::WishUnmet { .. } => "wish_unmet",
+            Self::BudgetExceeded { .. } => "budget_exceeded",
+            Self::BudgetHeld { .. } => "budget_held",
+            Self::LedgerUnavailable { .. } => "budget_ledger_unavailable",
+            Self::Unbounded { .. } => "cost_unbounded",
             Self::UnknownModel { .. }
             | Self::NoRuleMatches { .. }
             | Self::NoRoutes { .. }
@@ -220,6 +246,7 @@ impl Error {
         match self {
             Self::Invalid(invalid) => invalid.param(),
             Self::Inexpressible(wish) => Some(&wish.field),
+            Self::Unbounded { field, .. } => Some(field),
             Self::Wish { wish, .. } => Some(wish),
             Self::WishNotAllowed { wish, .. } | Self::WishUnmet { wish, .. } => Some(wish),
             Self::UnknownModel { .. }
@@ -249,12 +276,38 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::NotReady | Self::Busy | Self::NoProvider { .. } => Some(1),
+            Self::NotReady
+            | Self::Busy
+            | Self::NoProvider { .. }
+            | Self::BudgetHeld { .. }
+            | Self::LedgerUnavailable { .. } => Some(1),
+            Self::BudgetExceeded { resets_in, .. } => resets_in.map(seconds),
             Self::Resting { retry_after, .. } | Self::Saturated { retry_after, .. } => {
                 Some(seconds(*retry_after))
             }
             _ => None,
         }
+    }
+
+    /// What a log tells besides the code: the figures of a budget, which change.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        matches!(self, Self::BudgetExceeded { .. } | Self::BudgetHeld { .. } | Self::LedgerUnavailable { .. })
+            .then(|| self.to_string())
+    }
+
+    /// Whether the provider may bill an attempt that ended so: it may have read the call.
+    #[must_use]
+    pub fn may_be_billed(&self) -> bool {
+        matches!(
+            self,
+            Self::Closed { .. }
+                | Self::Timeout { .. }
+                | Self::FirstToken { .. }
+                | Self::Attempt { .. }
+                | Self::Garbage { .. }
+                | Self::Busy
+        )
     }
 
     /// Whether it is the provider that failed: another one, or another try, may do better.

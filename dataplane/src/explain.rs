@@ -98,8 +98,14 @@ impl Planner {
     pub fn new(document: Document, request: &Request) -> Result<Self, Unexplained> {
         let parts = parts(request)?;
         // Nobody is called: there are no workers.
-        let snapshot = Snapshot::build(document, &Arc::default(), &Clients::new(0), &Healths::default())
-            .map_err(Unexplained::Document)?;
+        let snapshot = Snapshot::build(
+            document,
+            &Arc::default(),
+            &Clients::new(0),
+            &Healths::default(),
+            &Arc::default(),
+        )
+        .map_err(Unexplained::Document)?;
         let limits = Limits::default();
         let dialect = dialect(&parts);
         let Endpoint::Call { api, model } = identify(&parts, dialect, &limits)? else {

@@ -35,6 +35,7 @@ mod listen;
 mod shared;
 mod clock;
 mod money;
+mod budget;
 mod buffer;
 mod pipeline;
 mod stage;

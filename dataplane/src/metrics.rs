@@ -2,6 +2,7 @@
 //! request, so that their number is bounded; each combination is one [`Series`], found once when a
 //! snapshot is built and then counted on with atomics alone.
 
+mod budgets;
 mod callers;
 mod providers;
 mod tls;
@@ -26,8 +27,9 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{clock, upstream::health::Healths};
+use crate::{budget::Purses, clock, upstream::health::Healths};
 
+use budgets::Budgets;
 use callers::Callers;
 pub use callers::{CallerLabels, CallerSeries};
 use providers::Providers;
@@ -128,6 +130,7 @@ impl Series {
 #[derive(Debug, Default)]
 pub struct Metrics {
     healths: Arc<Healths>,
+    purses: Arc<Purses>,
     series: Mutex<BTreeMap<Labels, Arc<Series>>>,
     callers: Callers,
     pub config_updates: Counter,
@@ -143,8 +146,8 @@ struct ErrorLabels {
 }
 
 impl Metrics {
-    pub fn new(healths: Arc<Healths>) -> Self {
-        Self { healths, ..Self::default() }
+    pub fn new(healths: Arc<Healths>, purses: Arc<Purses>) -> Self {
+        Self { healths, purses, ..Self::default() }
     }
 
     /// Counts a call that ended in an error; its code is one of a fixed set.
@@ -178,6 +181,7 @@ impl Metrics {
         registry.register_collector(Box::new(SeriesCollector(self.clone())));
         registry.register_collector(Box::new(self.callers.clone()));
         registry.register_collector(Box::new(Providers(self.healths.clone())));
+        registry.register_collector(Box::new(Budgets(self.purses.clone())));
         registry.register(
             "llm_gateway_config_updates",
             "Configuration updates put in force",

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     models, respond,
     shared::Shared,
-    snapshot::{Snapshot, router::Asking},
+    snapshot::{Snapshot, budgets::Spender, router::Asking},
     stage::{
         authenticate::authenticate,
         decode::{decode, read},
@@ -17,6 +17,7 @@ use crate::{
         identify::{Caller, Endpoint, dialect, identify},
         relay::{ReplyBody, Terms, relay},
         report::{Explanation, Trace},
+        reserve::reserve,
         route::route,
         settle::{Settlement, Taken},
         wish::Wishes,
@@ -36,7 +37,7 @@ pub async fn answer(
     match walk(shared, worker, &caller, dialect, &parts, body, &mut settlement).await {
         Ok(response) => response,
         Err(error) => {
-            let report = settlement.finish(error.status(), Taken::Nothing, Some(&error));
+            let report = settlement.finish(respond::status(&error, dialect), Taken::Nothing, Some(&error));
             respond::failure(&error, dialect, report)
         }
     }
@@ -68,7 +69,7 @@ async fn walk(
         }
     };
     let body = read(body, &shared.limits, &shared.buffers).await?;
-    let call = decode(api, model, body, &mut wishes)?;
+    let mut call = decode(api, model, body, &mut wishes)?;
     settlement.asks(&call, &wishes);
     let asking =
         Asking { headers: &parts.headers, dialect, path: parts.uri.path(), caller: identity.as_deref() };
@@ -77,6 +78,9 @@ async fn walk(
         let decision = plan.decision.take();
         settlement.explain(Explanation { decision, trace: Trace::of(&parts.headers) });
     }
+    settlement.is_downgraded_by(plan.downgraded_by);
+    let spender = Spender { route: &plan.rule.route, caller: identity.as_deref(), wishes: &wishes };
+    settlement.has_reserved(reserve(&mut call, &plan, spender).await?);
     let timeouts = plan.rule.timeouts;
     let deadline = settlement.started() + timeouts.request();
     let allowed = wishes.max_latency.map_or(timeouts.request(), |most| most.min(timeouts.request()));

@@ -59,6 +59,8 @@ pub struct Record {
     pub total: Duration,
     pub attempts: u8,
     pub error: Option<&'static str>,
+    /// What a person should know of it besides.
+    pub reason: Option<String>,
 }
 
 /// Who called and what for, as the request said.
@@ -198,6 +200,8 @@ struct Line<'a> {
     attempts: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -238,6 +242,7 @@ fn json(record: &Record, line: &mut String) {
         duration_ms: millis(record.total),
         attempts: record.attempts,
         error: record.error,
+        reason: record.reason.as_deref(),
     };
     // Strings and numbers only: it can't fail.
     line.push_str(&serde_json::to_string(&shown).unwrap_or_default());
@@ -274,6 +279,9 @@ fn text(record: &Record, line: &mut String) {
     );
     if let Some(error) = record.error {
         let _infallible = write!(line, "  {error}");
+    }
+    if let Some(reason) = &record.reason {
+        let _infallible = write!(line, "  {reason}");
     }
     if record.attempts > 1 {
         let _infallible = write!(line, "  {} attempts", record.attempts);

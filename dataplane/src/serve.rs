@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     admin,
+    budget::keeper,
     listen::Ports,
     request_log::{Format, Writer},
     shared::{Handle, Limits, Shared},
@@ -39,6 +40,8 @@ pub struct Settings {
     pub workers: usize,
     pub request_log: Format,
     pub limits: Limits,
+    /// Where budgets are kept that no ledger outside keeps; `None`: in memory.
+    pub state: Option<PathBuf>,
     /// How long, at the end, calls are still taken: until those who send them have heard that it ends.
     pub drain_delay: Duration,
     /// How long calls in flight may take to finish behind that.
@@ -87,7 +90,8 @@ impl Proxy {
             Ok::<_, io::Error>(listener)
         };
         let (plain, admin) = (settings.listen.map(bind).transpose()?, bind(settings.admin)?);
-        let (shared, writer) = Shared::new(settings.workers, settings.limits, settings.request_log);
+        let (shared, writer) =
+            Shared::new(settings.workers, settings.limits, settings.request_log, settings.state.clone());
         let (mut tls, mut pair) = (None, None);
         if let Some(TlsSettings { listen, certificate, key }) = &settings.tls {
             let files = Files { certificate: certificate.clone(), key: key.clone() };
@@ -140,6 +144,7 @@ impl Proxy {
         let admin =
             tokio::spawn(admin::serve(tokio::net::TcpListener::from_std(self.admin)?, self.shared.clone()));
         let checks = tokio::spawn(check::run(self.shared.clone(), self.settings.workers));
+        let keeper = tokio::spawn(keeper::run(self.shared.purses.clone()));
         let pair = self.pair.map(|pair| tokio::spawn(pair.keep(self.shared.metrics.tls.clone())));
         shutdown.await;
         checks.abort();
@@ -149,6 +154,8 @@ impl Proxy {
         for ended in workers {
             ended.await.map_err(io::Error::other)??;
         }
+        keeper::finish(&self.shared.purses).await;
+        keeper.abort();
         pair.inspect(JoinHandle::abort);
         admin.abort();
         self.writer.finish();

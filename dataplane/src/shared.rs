@@ -2,6 +2,7 @@
 //! in force, and what is counted.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -10,6 +11,7 @@ use arc_swap::ArcSwapOption;
 use llm_config::Document;
 
 use crate::{
+    budget::Purses,
     buffer::Buffers,
     metrics::{Labels, Metrics, Series},
     request_log::{Format, RequestLog, Writer},
@@ -52,6 +54,7 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub clients: Clients,
     pub healths: Arc<Healths>,
+    pub purses: Arc<Purses>,
     pub limits: Limits,
     pub buffers: Buffers,
     pub log: RequestLog,
@@ -62,15 +65,22 @@ pub struct Shared {
 
 impl Shared {
     /// Without any configuration yet; the writer of the log is to be finished at the end.
-    pub fn new(workers: usize, limits: Limits, request_log: Format) -> (Arc<Self>, Writer) {
+    pub fn new(
+        workers: usize,
+        limits: Limits,
+        request_log: Format,
+        state: Option<PathBuf>,
+    ) -> (Arc<Self>, Writer) {
         let healths = Arc::new(Healths::default());
-        let metrics = Arc::new(Metrics::new(healths.clone()));
+        let purses = Arc::new(Purses::new(state));
+        let metrics = Arc::new(Metrics::new(healths.clone(), purses.clone()));
         let (log, writer) = RequestLog::start(request_log, metrics.clone());
         let shared = Self {
             snapshot: ArcSwapOption::empty(),
             unrouted: metrics.series(&Labels::default()),
             metrics,
             healths,
+            purses,
             // One set is for checks.
             clients: Clients::new(workers + 1),
             buffers: Buffers::new(limits.max_buffered_bytes),
@@ -97,13 +107,20 @@ impl Handle {
     /// Every problem of the document; the one in force stays.
     pub fn install(&self, document: Document) -> Result<(), Vec<String>> {
         let shared = &self.0;
-        match Snapshot::build(document, &shared.metrics, &shared.clients, &shared.healths) {
+        let built =
+            Snapshot::build(document, &shared.metrics, &shared.clients, &shared.healths, &shared.purses);
+        let built = built.and_then(|snapshot| {
+            shared.purses.connect(&snapshot.document).map_err(|problem| vec![problem])?;
+            Ok(snapshot)
+        });
+        match built {
             Ok(snapshot) => {
                 drop(shared.snapshot.swap(Some(Arc::new(snapshot))));
                 shared.metrics.config_updates.inc();
                 shared.metrics.forget_unused();
                 shared.healths.forget_unused();
                 shared.clients.forget_unused();
+                shared.purses.forget_unused();
                 Ok(())
             }
             Err(problems) => {

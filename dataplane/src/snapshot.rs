@@ -1,6 +1,7 @@
 //! A document as the request path wants it: every name resolved, every header and URL made, every
 //! counter in hand. Built whole, swapped whole, never changed.
 
+pub mod budgets;
 pub mod callers;
 pub mod router;
 pub mod served;
@@ -20,6 +21,7 @@ use llm_dialect::{
 use llm_routing::breaker;
 
 use crate::{
+    budget::Purses,
     metrics::{Labels, Metrics, Series},
     upstream::{
         check::Check,
@@ -31,6 +33,7 @@ use crate::{
     },
 };
 
+use budgets::Budgets;
 use callers::Callers;
 use router::Router;
 use served::{Builder, Pools, ReadyPool, Served};
@@ -152,6 +155,7 @@ impl Snapshot {
         metrics: &Arc<Metrics>,
         clients: &Clients,
         healths: &Healths,
+        purses: &Arc<Purses>,
     ) -> Result<Self, Vec<String>> {
         let problems = document.check();
         if !problems.is_empty() {
@@ -173,7 +177,8 @@ impl Snapshot {
             return Err(problems);
         }
         let checked = checked(&pools);
-        let router = Router::build(&document, &mut Builder::new(pools, metrics, healths));
+        let budgets = Budgets::new(&document, purses)?;
+        let router = Router::build(&document, &mut Builder::new(pools, metrics, healths), &budgets);
         let listed = listed(&router);
         let callers = Callers::new(document.callers.as_ref(), clients.workers(), metrics);
         let callers = callers.map_err(|problem| vec![format!("callers.certificates: {problem}")])?;

@@ -5,6 +5,7 @@ pub mod authenticate;
 pub mod wish;
 pub mod decode;
 pub mod route;
+pub mod reserve;
 pub mod dispatch;
 pub mod relay;
 pub mod settle;

@@ -72,7 +72,8 @@ impl<'a> Wire<'a> {
     pub fn request_body(&self) -> Result<Bytes, Error> {
         let Self { call, target, out } = self;
         if self.passes() {
-            return Ok(call.envelope.upstream_body(&call.body.bytes, &target.upstream_model));
+            let model = &target.upstream_model;
+            return Ok(call.envelope.upstream_body_capped(&call.body.bytes, model, call.cap));
         }
         let model =
             ProviderModel { name: &target.upstream_model, max_output_tokens: target.max_output_tokens };

@@ -84,10 +84,10 @@ async fn a_document_that_can_not_be_run_is_refused_with_every_problem() {
     bad["routes"]["ai/chat"]["rules"][0]["backends"][0]["pool"] = json!("ai/lost");
     bad["pools"]["ai/pool"]["providers"][0]["weight"] = json!(0);
     let mut unknown = document(&["http://127.0.0.1:1"]);
-    unknown["budgets"] = json!({});
+    unknown["quotas"] = json!({});
     for (document, wanted) in [
         (bad.to_string(), &["no pool `ai/lost`", "weight: must be above 0"][..]),
-        (unknown.to_string(), &["unknown field `budgets`"][..]),
+        (unknown.to_string(), &["unknown field `quotas`"][..]),
         ("{".to_owned(), &["config.json", "EOF"][..]),
     ] {
         let file = scratch.write("config.json", document);

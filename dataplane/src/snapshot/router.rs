@@ -8,6 +8,7 @@ use llm_dialect::Dialect;
 use llm_routing::pattern;
 
 use super::{
+    budgets::Budgets,
     callers::Identity,
     served::{Builder, Rule, Served},
 };
@@ -41,12 +42,12 @@ pub enum Found<'a> {
 }
 
 impl Router {
-    pub fn build(document: &Document, builder: &mut Builder<'_>) -> Self {
+    pub fn build(document: &Document, builder: &mut Builder<'_>, budgets: &Budgets) -> Self {
         let mut all = Vec::new();
         for (key, route) in &document.routes {
             let name: Arc<str> = key.as_str().into();
             for (place, rule) in route.rules.iter().enumerate() {
-                let made = Arc::new(Rule::new(name.clone(), place, rule));
+                let made = Arc::new(Rule::new(name.clone(), place, rule, budgets));
                 all.extend(rule.models.iter().map(|model| (model, rule, made.clone())));
             }
         }

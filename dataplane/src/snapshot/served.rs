@@ -8,7 +8,8 @@ use std::{
 };
 
 use llm_config::{
-    self as config, Complexity, Conditions, Operation, Override, QueuePriority, Sticky, Timeouts, pool,
+    self as config, Complexity, Conditions, Operation, Override, QueuePriority, Sticky, Timeouts,
+    budget::OnExceeded, pool,
 };
 use llm_routing::{
     breaker,
@@ -17,6 +18,7 @@ use llm_routing::{
 
 use super::{
     Provider, Target, Told,
+    budgets::{Budget, Budgets, Spender},
     router::{Asking, holds},
 };
 use crate::{
@@ -43,6 +45,8 @@ pub struct Rule {
     pub queue_priority: QueuePriority,
     pub hedging: Option<Hedging>,
     pub timeouts: Timeouts,
+    /// What its calls may count for.
+    pub budgets: Box<[Arc<Budget>]>,
 }
 
 /// When another candidate is asked too.
@@ -54,8 +58,9 @@ pub enum Hedging {
 }
 
 impl Rule {
-    pub fn new(route: Arc<str>, place: usize, rule: &config::Rule) -> Self {
+    pub fn new(route: Arc<str>, place: usize, rule: &config::Rule, budgets: &Budgets) -> Self {
         Self {
+            budgets: budgets.of_route(&route),
             route,
             place,
             when: rule.when.clone(),
@@ -97,6 +102,16 @@ pub struct Served {
     pub rule: Arc<Rule>,
     /// In the order of the manifests.
     pub candidates: Vec<Candidate>,
+    /// What answers instead while a budget runs out.
+    downgrades: Vec<(Arc<Budget>, Served)>,
+}
+
+impl Served {
+    /// What answers now, and the budget that wants something cheaper than usual.
+    pub fn now(&self, spender: Spender<'_>) -> (&Self, Option<&Arc<Budget>>) {
+        let wanted = self.downgrades.iter().find(|(budget, _)| budget.downgrades(spender));
+        wanted.map_or((self, None), |(budget, cheaper)| (cheaper, Some(budget)))
+    }
 }
 
 /// A target in its place within a rule.
@@ -140,9 +155,22 @@ impl<'a> Builder<'a> {
     /// What answers for a name. Who serves it, does so; others only stand in where the rule says so:
     /// by a list of models of their own, or all of them behind an alias, a name that none serves.
     pub fn serve(&mut self, rule: Arc<Rule>, spec: &config::Rule, name: &str) -> Served {
-        let alias = !spec.backends.iter().any(|backend| backend.models.iter().any(|model| model == name));
+        let candidates = self.all_candidates(&rule, &spec.backends, name);
+        let mut downgrades = Vec::new();
+        for budget in &rule.budgets {
+            if let OnExceeded::Downgrade { backends, .. } = &budget.on_exceeded {
+                let candidates = self.all_candidates(&rule, backends, name);
+                let cheaper = Served { rule: rule.clone(), candidates, downgrades: Vec::new() };
+                downgrades.push((budget.clone(), cheaper));
+            }
+        }
+        Served { rule, candidates, downgrades }
+    }
+
+    fn all_candidates(&mut self, rule: &Rule, backends: &[config::Backend], name: &str) -> Vec<Candidate> {
+        let alias = !backends.iter().any(|backend| backend.models.iter().any(|model| model == name));
         let mut candidates = Vec::new();
-        for (place, backend) in (0..).zip(&spec.backends).filter(|(_, backend)| backend.weight > 0) {
+        for (place, backend) in (0..).zip(backends).filter(|(_, backend)| backend.weight > 0) {
             let named = backend.models.iter().filter(|model| *model == name);
             let others = backend.models.iter().filter(|model| (alias || backend.stands_in) && *model != name);
             for (model_place, model) in (0..).zip(named.chain(others)) {
@@ -153,13 +181,13 @@ impl<'a> Builder<'a> {
                     named: model == name,
                     ..Facts::default()
                 };
-                self.candidates(&rule, backend, model, facts, &mut candidates);
+                self.candidates(rule, backend, model, facts, &mut candidates);
             }
         }
         for (place, candidate) in (0..).zip(&mut candidates) {
             candidate.facts.place = place;
         }
-        Served { rule, candidates }
+        candidates
     }
 
     fn candidates(

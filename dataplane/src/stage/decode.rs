@@ -28,6 +28,8 @@ pub struct Call {
     pub envelope: Envelope,
     /// It holds proofs of another kind of provider, which this dialect's own would refuse.
     pub foreign_seals: bool,
+    /// The most tokens of its answer, where it says nothing of that and somebody must.
+    pub cap: Option<u64>,
     meaning: OnceLock<Result<Meaning, Invalid>>,
 }
 
@@ -36,6 +38,14 @@ pub struct Call {
 pub enum Meaning {
     Chat(Box<chat::Request>),
     Embed(embedding::Request),
+}
+
+impl Meaning {
+    fn cap_output(&mut self, tokens: u64) {
+        if let Self::Chat(request) = self {
+            request.max_tokens.get_or_insert(tokens);
+        }
+    }
 }
 
 /// Reads a body whole.
@@ -67,7 +77,7 @@ pub fn decode(api: Api, model: Option<Box<str>>, body: Held, wishes: &mut Wishes
     let stream = api.streams().unwrap_or(envelope.stream);
     let model = model.unwrap_or_else(|| envelope.model.clone());
     let foreign_seals = api.dialect().keeps_foreign_seals(&body.bytes);
-    Ok(Call { api, model, stream, body, envelope, foreign_seals, meaning: OnceLock::new() })
+    Ok(Call { api, model, stream, body, envelope, foreign_seals, cap: None, meaning: OnceLock::new() })
 }
 
 impl Call {
@@ -79,6 +89,14 @@ impl Call {
         self.meaning.get_or_init(|| self.read_meaning()).as_ref()
     }
 
+    /// Says how many tokens its answer may have, where it says nothing of that.
+    pub fn cap_output(&mut self, tokens: u64) {
+        self.cap = Some(tokens);
+        if let Some(Ok(meaning)) = self.meaning.get_mut() {
+            meaning.cap_output(tokens);
+        }
+    }
+
     /// Whether more than the outside has been read.
     #[cfg(test)]
     pub fn was_read(&self) -> bool {
@@ -87,13 +105,17 @@ impl Call {
 
     fn read_meaning(&self) -> Result<Meaning, Invalid> {
         let body = &self.body.bytes;
-        match self.api.caller() {
-            CallerSide::Embed(api) => api.read_request(body).map(Meaning::Embed),
+        let mut meaning = match self.api.caller() {
+            CallerSide::Embed(api) => Meaning::Embed(api.read_request(body)?),
             CallerSide::Chat(api) => {
                 let mut request = self.api.read_chat(api, body)?;
                 request.stream = self.stream;
-                Ok(Meaning::Chat(Box::new(request)))
+                Meaning::Chat(Box::new(request))
             }
+        };
+        if let Some(tokens) = self.cap {
+            meaning.cap_output(tokens);
         }
+        Ok(meaning)
     }
 }

@@ -9,7 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{money::Usd, snapshot::Target, stage::route::Decision};
+use crate::{
+    money::{Cost, Usd},
+    snapshot::{Target, budgets::Budget},
+    stage::route::Decision,
+};
 
 const PROVIDER: HeaderName = HeaderName::from_static("x-llm-provider");
 const MODEL: HeaderName = HeaderName::from_static("x-llm-model");
@@ -17,6 +21,7 @@ const COST: HeaderName = HeaderName::from_static("x-llm-cost-usd");
 const LATENCY: HeaderName = HeaderName::from_static("x-llm-latency-ms");
 const RETRIES: HeaderName = HeaderName::from_static("x-llm-retries");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-llm-request-id");
+const DOWNGRADED_BY: HeaderName = HeaderName::from_static("x-llm-downgraded-by");
 const ROUTING: HeaderName = HeaderName::from_static("x-llm-routing");
 /// The names of the trailers, for the head of a stream that has them.
 pub const TRAILERS: HeaderValue = HeaderValue::from_static("x-llm-cost-usd, x-llm-latency-ms");
@@ -32,15 +37,8 @@ pub struct Report {
     /// At the end.
     pub cost: Option<Cost>,
     pub explanation: Option<Box<Explanation>>,
-}
-
-/// What a call cost, in nano-USD.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cost {
-    pub input: u64,
-    pub output: u64,
-    /// Rounded up once, not twice.
-    pub total: u64,
+    /// The budget because of which something cheaper answers than the route has.
+    pub downgraded_by: Option<Arc<Budget>>,
 }
 
 /// What is told only to who asks.
@@ -73,6 +71,9 @@ impl Report {
     pub fn head(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, digits(&hex(self.request_id)));
         headers.insert(LATENCY, millis(self.took).into());
+        if let Some(budget) = &self.downgraded_by {
+            headers.insert(DOWNGRADED_BY, text(budget.name.to_string()));
+        }
         let Some(target) = &self.target else { return };
         headers.insert(PROVIDER, target.told.provider.clone());
         headers.insert(MODEL, target.told.model.clone());
@@ -230,6 +231,7 @@ mod tests {
             took: Duration::from_micros(1_999),
             cost: Some(Cost { input: 1, output: 2_000_000_000, total: 2_000_000_001 }),
             explanation: Some(Box::default()),
+            downgraded_by: None,
         }
     }
 

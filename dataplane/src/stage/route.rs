@@ -4,7 +4,10 @@ mod decision;
 mod fitness;
 mod weigh;
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::{
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
+};
 
 use llm_dialect::surface::Task;
 use llm_routing::{
@@ -17,6 +20,7 @@ use crate::{
     error::Error,
     snapshot::{
         Snapshot,
+        budgets::{Budget, Spender},
         router::{Asking, Found},
         served::{Candidate, Rule, Served, ranking},
     },
@@ -42,6 +46,8 @@ pub struct Plan<'a> {
     pub fallback: bool,
     /// Why it is so, for a call that asks.
     pub decision: Option<Box<Decision>>,
+    /// The budget that runs out, and wants something cheaper than the rule has.
+    pub downgraded_by: Option<&'a Arc<Budget>>,
     /// At least one, the first choice first.
     candidates: SmallVec<[&'a Candidate; 16]>,
 }
@@ -75,6 +81,7 @@ pub fn route<'a>(
         Found::Unknown => return Err(unknown(snapshot, &call.model)),
     };
     let rule = &*served.rule;
+    let (served, downgraded_by) = served.now(Spender { route: &rule.route, caller: asking.caller, wishes });
     wishes.check_allowed(rule)?;
     let fallback = wishes.fallback.unwrap_or(rule.fallback);
     let strategy = wishes.strategy.unwrap_or(rule.strategy);
@@ -103,7 +110,7 @@ pub fn route<'a>(
         Box::new(Decision::new(asked, (&fit, &facts, &order), &excluded))
     });
     let candidates = order.iter().filter_map(|ranked| fit.get(ranked.index).copied()).collect();
-    Ok(Plan { rule, fallback, decision, candidates })
+    Ok(Plan { rule, fallback, decision, downgraded_by, candidates })
 }
 
 /// How hard a call is, where its rule wants to know: one that names its model gets that.

@@ -8,20 +8,21 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use llm_config::Price;
 use llm_dialect::{reply::Usage, surface::Task};
 use tokio::time::Instant;
 
 use crate::{
     error::Error,
     metrics::{Metrics, Series},
+    money::{Cost, cost},
     request_log::{Labels, Record, RequestLog},
     shared::Shared,
-    snapshot::{Target, callers::Identity},
+    snapshot::{Target, budgets::Budget, callers::Identity},
     stage::{
         decode::Call,
         identify::excerpt,
-        report::{Cost, Explanation, Report},
+        report::{Explanation, Report},
+        reserve::reserved::{Outcome, Reserved},
         wish::Wishes,
     },
 };
@@ -84,6 +85,9 @@ struct Open {
     /// Events that have come back, for when the client hangs up.
     seen: Taken,
     explanation: Option<Box<Explanation>>,
+    /// What budgets have given for it.
+    reserved: Option<Box<Reserved>>,
+    downgraded_by: Option<Arc<Budget>>,
 }
 
 impl Settlement {
@@ -108,6 +112,8 @@ impl Settlement {
             first_byte: None,
             seen: Taken::Nothing,
             explanation: None,
+            reserved: None,
+            downgraded_by: None,
         };
         Self { open: Some(open) }
     }
@@ -156,6 +162,38 @@ impl Settlement {
         }
     }
 
+    /// Budgets have given money for it.
+    pub fn has_reserved(&mut self, reserved: Option<Box<Reserved>>) {
+        if let Some(open) = &mut self.open {
+            open.reserved = reserved;
+        }
+    }
+
+    /// A budget runs out, and the call goes to something cheaper.
+    pub fn is_downgraded_by(&mut self, budget: Option<&Arc<Budget>>) {
+        if let Some(open) = &mut self.open {
+            open.downgraded_by = budget.cloned();
+        }
+    }
+
+    fn reserved(&mut self) -> Option<&mut Reserved> {
+        self.open.as_mut()?.reserved.as_deref_mut()
+    }
+
+    /// Whether budgets have money for one more attempt.
+    pub fn covers_another(&mut self) -> bool {
+        self.reserved().is_none_or(Reserved::covers_another)
+    }
+
+    /// An attempt has failed; it may be billed all the same.
+    pub fn has_failed(&mut self, billed: bool) {
+        match self.reserved() {
+            Some(reserved) if billed => reserved.loses(),
+            Some(reserved) => reserved.costs_nothing(),
+            None => {}
+        }
+    }
+
     /// Adds to the head of its reply what is known so far.
     pub fn head(&mut self, headers: &mut HeaderMap) {
         let Some(open) = &mut self.open else { return };
@@ -166,6 +204,7 @@ impl Settlement {
             took: open.started.elapsed(),
             cost: None,
             explanation: open.explanation.take(),
+            downgraded_by: open.downgraded_by.clone(),
         };
         report.head(headers);
         open.explanation = report.explanation;
@@ -176,6 +215,9 @@ impl Settlement {
         if let Some(open) = &mut self.open {
             open.target = Some(target.clone());
             open.attempts += 1;
+            if let Some(reserved) = &mut open.reserved {
+                reserved.asks();
+            }
             if !open.free {
                 open.seen = Taken::Seen { usage: None, events: 0 };
             }
@@ -217,7 +259,8 @@ impl Settlement {
 
     /// It is over. What is known of it is for its reply; `None` where it has been handed over.
     pub fn finish(mut self, status: StatusCode, taken: Taken, error: Option<&Error>) -> Option<Report> {
-        self.open.take().map(|open| open.settle(status, taken, error.map(Error::code)))
+        let (code, reason) = (error.map(Error::code), error.and_then(Error::reason));
+        self.open.take().map(|open| open.settle(status, taken, code, reason))
     }
 }
 
@@ -226,13 +269,19 @@ impl Drop for Settlement {
         if let Some(open) = self.open.take() {
             let status = StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST);
             let seen = open.seen;
-            let _unread = open.settle(status, seen, Some("client_closed"));
+            let _unread = open.settle(status, seen, Some("client_closed"), None);
         }
     }
 }
 
 impl Open {
-    fn settle(self, status: StatusCode, taken: Taken, error: Option<&'static str>) -> Report {
+    fn settle(
+        self,
+        status: StatusCode,
+        taken: Taken,
+        error: Option<&'static str>,
+        reason: Option<String>,
+    ) -> Report {
         let total = self.started.elapsed();
         let (usage, estimated) = match taken {
             Taken::Reported(usage) => (usage, false),
@@ -244,6 +293,14 @@ impl Open {
             }
             Taken::Nothing => (Usage::default(), false),
         };
+        if let Some(reserved) = self.reserved {
+            let outcome = match taken {
+                Taken::Reported(_) => Outcome::Reported(usage),
+                Taken::Seen { .. } => Outcome::Seen(usage),
+                Taken::Nothing => Outcome::Nothing,
+            };
+            reserved.settle(self.target.as_deref(), outcome);
+        }
         let mut cost = self.target.as_ref().map_or_else(Cost::default, |target| cost(target.price, usage));
         let series = self.target.as_ref().map_or(&self.unrouted, |target| &target.series);
         series.call(status, total);
@@ -263,6 +320,7 @@ impl Open {
             took: total,
             cost: Some(cost),
             explanation: self.explanation,
+            downgraded_by: self.downgraded_by,
         };
         if !self.log.is_on() {
             return report;
@@ -285,40 +343,8 @@ impl Open {
             total,
             attempts: self.attempts,
             error,
+            reason,
         });
         report
-    }
-}
-
-/// Nano-USD, rounded up: never less than what is owed.
-fn cost(price: Price, usage: Usage) -> Cost {
-    let fresh = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
-    let part = |tokens: u64, per_million: u64| u128::from(tokens) * u128::from(per_million);
-    let nano = |millionths: u128| u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    let input = part(fresh, price.input)
-        + part(usage.cached_input, price.cached_input)
-        + part(usage.cache_write, price.cache_write);
-    let output = part(usage.output, price.output);
-    Cost { input: nano(input), output: nano(output), total: nano(input + output) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cost_is_exact_and_rounds_up() {
-        let price = Price {
-            input: 2_500_000_000,
-            cached_input: 1_250_000_000,
-            cache_write: 3_000_000_000,
-            output: 10_000_000_000,
-        };
-        let usage = Usage { input: 1_000, cached_input: 400, cache_write: 100, output: 10, reasoning: 4 };
-        assert_eq!(cost(price, usage).total, 500 * 2_500 + 400 * 1_250 + 100 * 3_000 + 10 * 10_000);
-        let odd = Price { input: 1, ..Price::default() };
-        assert_eq!(cost(odd, Usage { input: 1, ..Usage::default() }).total, 1);
-        let most = Usage { input: u64::MAX, output: u64::MAX, ..Usage::default() };
-        assert_eq!(cost(price, most).total, u64::MAX);
     }
 }

@@ -68,7 +68,7 @@ const NAMES: [(&str, &str); 12] = [
 ];
 
 /// What gateways add to replies: one behind another gateway may be sent them back.
-const OF_REPLIES: [&str; 9] = [
+const OF_REPLIES: [&str; 10] = [
     "x-llm-provider",
     "x-llm-model",
     "x-llm-cost-usd",
@@ -78,6 +78,7 @@ const OF_REPLIES: [&str; 9] = [
     "x-llm-routing",
     "x-llm-left-out",
     "x-llm-tokens",
+    "x-llm-downgraded-by",
 ];
 
 impl Wishes {

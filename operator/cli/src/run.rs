@@ -39,6 +39,10 @@ pub struct RunArgs {
     /// Where applications call.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// A folder in which budgets are kept: what is spent is known again after a restart. Default: in the folder for
+    /// state of this user. Only one process may use it.
+    #[arg(long, value_name = "FOLDER")]
+    state_dir: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsArgs,
     /// Where /metrics, /livez, /readyz, /debug/config and /debug/providers are.
@@ -83,14 +87,17 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
         workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         request_log: format,
         limits: Limits::default(),
+        state: args.state_dir.clone().or_else(state_folder),
         drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(30),
     })
     .map_err(|error| RunError::Refused(refused(&error)))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let within = runtime.enter();
     install(&proxy.handle(), &loaded).map_err(RunError::Refused)?;
+    drop(within);
     eprint!("{}", greeting::text(&loaded, &args.paths, &proxy.addresses()?));
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::spawn(reload(args.paths.clone(), proxy.handle(), loaded.compiled, changed));
         let (drain, draining) = oneshot::channel();
@@ -100,6 +107,13 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
         proxy.run(shutdown).await?;
         Ok(())
     })
+}
+
+/// Where programs of this user keep what must outlast them.
+fn state_folder() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+    state.map(|state| state.join("llm-gateway"))
 }
 
 fn refused(error: &io::Error) -> String {

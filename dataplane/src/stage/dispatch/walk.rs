@@ -156,6 +156,11 @@ impl<'c, 'p> Walk<'c, 'p> {
     /// Past the limits and the breaker of a candidate, or past it.
     fn enter(&mut self, place: usize) -> Option<Begun<'p>> {
         let target = &self.plan.get(place)?.target;
+        // What was lost on the way is billed besides.
+        if !self.settlement.covers_another() {
+            self.attempts.leave_out(place);
+            return None;
+        }
         // Since the call was planned, another may have been told to come back later.
         let rests = target.health.rests_for(clock::now());
         if !rests.is_zero() {
@@ -309,6 +314,11 @@ impl<'c, 'p> Walk<'c, 'p> {
     /// The answer, or what it takes for the next one to be asked.
     fn judge(&mut self, begun: Begun<'p>, outcome: Result<Reply, Error>) -> Option<Outcome> {
         let Begun { place, target, trial, fair } = begun;
+        match &outcome {
+            Ok(reply) if reply.refused.is_none() => {}
+            Ok(_) => self.settlement.has_failed(false),
+            Err(error) => self.settlement.has_failed(error.may_be_billed()),
+        }
         match judge(outcome, trial, fair) {
             Judgement::Final(outcome) => Some(outcome),
             Judgement::Elsewhere { outcome, failure } => {

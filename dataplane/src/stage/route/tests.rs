@@ -34,7 +34,8 @@ fn snapshot(backends: &[(u32, &[Value])]) -> Snapshot {
         json!({"models": ["m"], "backends": backends, "timeouts": {"requestMs": 1000, "idleMs": 1000}});
     let document = json!({"routes": {"ai/chat": {"rules": [rule]}}, "pools": pools});
     let document = serde_json::from_value(document).unwrap();
-    Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap()
+    Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default(), &Arc::default())
+        .unwrap()
 }
 
 fn provider(name: &str, kind: &str, priority: u32) -> Value {

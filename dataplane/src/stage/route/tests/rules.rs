@@ -18,7 +18,8 @@ fn routed(rules: &Value, models: &[&str]) -> Snapshot {
     let document =
         json!({"routes": {"ai/chat": {"rules": rules}}, "pools": {"ai/pool": {"providers": [provider]}}});
     let document = serde_json::from_value(document).unwrap();
-    Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap()
+    Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default(), &Arc::default())
+        .unwrap()
 }
 
 /// The model that answers a call, or the code of the refusal.
@@ -88,8 +89,14 @@ fn a_rule_for_certain_callers_goes_before_one_with_headers_and_takes_no_others()
             "pod": {"namespace": namespace, "serviceAccount": account, "pod": "p", "labels": labels},
         });
         let document = serde_json::from_value(document).unwrap();
-        let snapshot =
-            Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap();
+        let snapshot = Snapshot::build(
+            document,
+            &Arc::default(),
+            &Clients::new(1),
+            &Healths::default(),
+            &Arc::default(),
+        )
+        .unwrap();
         let caller = snapshot.callers.identify(0, || None, None).unwrap();
         let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-a"), "1".parse().unwrap())]);
         let call = call(Api::ChatCompletions, &asked(&json!({})));
@@ -131,7 +138,9 @@ fn a_name_that_a_pattern_takes_is_answered_by_its_own_model_where_a_pool_has_it(
             .unwrap();
     document["routes"]["ai/chat"]["rules"][0]["backends"][0]["models"] = json!(["a", "b"]);
     let document = serde_json::from_value(document).unwrap();
-    let snapshot = Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap();
+    let snapshot =
+        Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default(), &Arc::default())
+            .unwrap();
     for (asked, answered) in [("a", "a"), ("b", "b"), ("c", "a")] {
         assert_eq!(answers(&snapshot, asked, &[], Api::ChatCompletions, "/"), answered);
     }
@@ -147,7 +156,9 @@ fn who_is_sticky_keeps_a_choice_and_others_are_shared() {
     .unwrap();
     document["routes"]["ai/chat"]["rules"][0]["sticky"] = json!("User");
     let document = serde_json::from_value(document).unwrap();
-    let snapshot = Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap();
+    let snapshot =
+        Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default(), &Arc::default())
+            .unwrap();
     let call = call(Api::ChatCompletions, &asked(&json!({})));
     let mut first_of = BTreeMap::new();
     for (draw, user) in (0..400).zip((0..40).cycle()) {
@@ -184,7 +195,9 @@ fn nobody_is_given_another_model_by_accident() {
         "pools": {"ai/a": pool(&["a1", "a2", "both"]), "ai/b": pool(&["b1", "both"])},
     });
     let document = serde_json::from_value(document).unwrap();
-    let snapshot = Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap();
+    let snapshot =
+        Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default(), &Arc::default())
+            .unwrap();
     for (name, expected) in [
         ("a1", vec!["a/a1", "b/b1", "b/both"]),
         ("both", vec!["a/both", "b/both", "b/b1"]),

@@ -32,7 +32,8 @@ fn market(rule: &Value) -> Snapshot {
     let document =
         json!({"routes": {"ai/chat": {"rules": [whole]}}, "pools": {"ai/pool": {"providers": providers}}});
     let document = serde_json::from_value(document).unwrap();
-    Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default()).unwrap()
+    Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default(), &Arc::default())
+        .unwrap()
 }
 
 fn all() -> Value {

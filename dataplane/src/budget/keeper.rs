@@ -1,0 +1,181 @@
+//! The task that speaks to the ledger: it tells what calls have spent, asks for what they will, and gives back what
+//! they do not need. No call ever waits for its turn: who finds its purse empty rings.
+
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use llm_ledger::account::{Answer, Beginning, Statement};
+use llm_ledger_connection::Connection;
+use tokio::sync::{
+    Notify,
+    broadcast::{Receiver, error::RecvError},
+};
+
+use super::{
+    Connected, Purses,
+    line::{self, Line},
+    unix_now,
+};
+
+/// How often it looks whether a purse runs low.
+const TURN: Duration = Duration::from_millis(50);
+/// How often, at the end, what is held is given back: an answer may say that it was told to another ledger.
+const FAREWELLS: usize = 5;
+/// How often, in turns, it looks for lines that nobody needs any more.
+const SWEEP: u32 = 20;
+/// Milliseconds after the end of a window in which a call may still look at it.
+const GRACE: i64 = 10_000;
+/// How long a ledger within this process keeps an account behind its window.
+const KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// Of one that has no end.
+const FOREVER: Duration = Duration::from_secs(100 * 366 * 24 * 3_600);
+
+/// Runs for as long as the proxy does.
+pub async fn run(purses: Arc<Purses>) {
+    let mut recalls: Option<(Arc<Connected>, Receiver<Arc<str>>)> = None;
+    for turn in 0_u32.. {
+        let connected = purses.connection.load_full();
+        let known = recalls.as_ref().map(|(connected, _)| connected);
+        if connected.as_ref().map(Arc::as_ptr) != known.map(Arc::as_ptr) {
+            recalls = connected.clone().map(|connected| {
+                let recalls = connected.connection.recalls();
+                (connected, recalls)
+            });
+        }
+        if let Some(connected) = &connected {
+            look(&purses, connected, turn % SWEEP == 0);
+        }
+        tokio::select! {
+            () = purses.bell.notified() => {}
+            _later = tokio::time::sleep(TURN) => {}
+            wanted = wanted(&mut recalls) => recall(&purses, wanted.as_deref()),
+        }
+    }
+}
+
+/// At the end, with no call in flight: gives back all that is held, and tells what was spent. A ledger that does not
+/// answer has heard of most of it, and the rest stays gone.
+pub async fn finish(purses: &Purses) {
+    let Some(connected) = purses.connection.load_full() else { return };
+    for _ in 0..FAREWELLS {
+        let open: Vec<_> = lines(purses).into_iter().filter(|line| !line.is_settled()).collect();
+        if open.is_empty() {
+            return;
+        }
+        let due = open.into_iter().filter_map(|line| {
+            let statement = {
+                let mut lease = line.lease();
+                lease.recall();
+                lease.due(line::now())
+            };
+            statement.map(|statement| (line, statement))
+        });
+        say(due.collect(), connected.connection.clone(), purses.bell.clone()).await;
+    }
+}
+
+/// The key of a place whose idle money others want; `None` where some were missed.
+async fn wanted(recalls: &mut Option<(Arc<Connected>, Receiver<Arc<str>>)>) -> Option<Arc<str>> {
+    let Some((_, recalls)) = recalls else { return std::future::pending().await };
+    match recalls.recv().await {
+        Ok(key) => Some(key),
+        Err(RecvError::Lagged(_)) => None,
+        Err(RecvError::Closed) => std::future::pending().await,
+    }
+}
+
+fn recall(purses: &Purses, wanted: Option<&str>) {
+    for line in lines(purses) {
+        if wanted.is_none_or(|wanted| line.place.key() == wanted) {
+            line.lease().recall();
+        }
+    }
+}
+
+fn lines(purses: &Purses) -> Vec<Arc<Line>> {
+    purses.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Says what is due, all of it in one go, and waits for no answer.
+fn look(purses: &Purses, connected: &Connected, sweep: bool) {
+    let (connection, embedded) = (&connected.connection, connected.settings.is_none());
+    let now = line::now();
+    let mut due = Vec::new();
+    for line in lines(purses) {
+        if embedded && !agrees(&line) {
+            if !line.agreeing.swap(true, Relaxed) {
+                tokio::spawn(begin(line, connection.clone(), purses.bell.clone()));
+            }
+            continue;
+        }
+        let statement = line.lease().due(now);
+        if let Some(statement) = statement {
+            due.push((line, statement));
+        }
+    }
+    if !due.is_empty() {
+        tokio::spawn(say(due, connection.clone(), purses.bell.clone()));
+    }
+    if sweep {
+        forget(purses);
+    }
+}
+
+async fn say(due: Vec<(Arc<Line>, Statement)>, connection: Connection, bell: Arc<Notify>) {
+    let said: Vec<_> = due.iter().map(|(line, statement)| (line.place.clone(), *statement)).collect();
+    let answers = connection.states(&said).await;
+    for ((line, _), answer) in due.iter().zip(answers) {
+        match answer {
+            Ok(answer) => {
+                line.answered(&answer);
+                // All that is held is to be stated again, at once.
+                if matches!(answer, Answer::Moved(_)) {
+                    bell.notify_one();
+                }
+            }
+            Err(unanswered) => {
+                tracing::debug!(place = line.place.key(), %unanswered, "the ledger has not answered");
+            }
+        }
+    }
+}
+
+fn agrees(line: &Line) -> bool {
+    let Some(slot) = line.slot.upgrade() else { return true };
+    slot.revision() == line.agreed.load(Relaxed)
+}
+
+/// Nobody else begins the accounts of a ledger within this process, or tells it what has become of the limit.
+async fn begin(line: Arc<Line>, connection: Connection, bell: Arc<Notify>) {
+    let Some(slot) = line.slot.upgrade() else { return };
+    let (beginning, checkpoint) = slot.beginning();
+    let root = line.place.root();
+    let kept = line.ends_in(unix_now()).map_or(FOREVER, |left| left.saturating_add(KEPT));
+    let kept_by = async {
+        // It is no news that it was begun before: what was granted then is known.
+        if let Some(opened_at) = connection.open(&root, beginning.epoch, kept).await? {
+            connection.begin(&root, &Beginning { opened_at, ..beginning }, kept).await?;
+        }
+        connection.secure(&root, &checkpoint).await
+    };
+    match kept_by.await {
+        Ok(_ceiling) => line.agreed.store(checkpoint.revision, Relaxed),
+        Err(unanswered) => tracing::warn!(budget = %slot.name, %unanswered, "the ledger can't be kept"),
+    }
+    line.agreeing.store(false, Relaxed);
+    bell.notify_one();
+}
+
+/// Lets go of lines that have nothing more to say: of windows that are over, and of values that nobody uses now.
+fn forget(purses: &Purses) {
+    let unix_now = unix_now();
+    let mut lines = purses.lines.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.retain(|line| {
+        let over = !line.is_open(unix_now - GRACE);
+        let settled =
+            (over || line.place.value.is_some() || line.slot.strong_count() == 0) && line.is_settled();
+        !(settled && line.slot.upgrade().is_none_or(|slot| slot.lets_go(line, over)))
+    });
+}

@@ -1,0 +1,83 @@
+//! Why a call gets no money, in words and figures.
+
+use std::{sync::Arc, time::Duration};
+
+use llm_dialect::bound::Unbounded;
+use llm_ledger::{Amount, place::Unit};
+
+use crate::{
+    budget::{
+        line::{Line, Shortage},
+        slot::Slot,
+        unix_now,
+    },
+    error::{Error, Figures},
+    snapshot::{Target, budgets::Budget},
+};
+
+/// Why there is none.
+#[derive(Debug)]
+pub enum Refusal {
+    /// A limit has too little.
+    Short(Box<Short>),
+    /// Nobody can say how much the call may cost.
+    Unbounded { budget: Arc<str>, field: String, model: Arc<str> },
+}
+
+/// A limit with too little.
+#[derive(Debug)]
+pub struct Short {
+    budget: Arc<str>,
+    value: Option<Arc<str>>,
+    slot: Arc<Slot>,
+    shortage: Shortage,
+    needs: Amount,
+    /// The limit, and what is spent of it.
+    of: Option<(Amount, Amount)>,
+    resets_in: Option<Duration>,
+}
+
+impl Refusal {
+    pub fn unbounded(budget: &Budget, unbounded: &Unbounded, target: &Target) -> Self {
+        let field = unbounded.field().to_owned();
+        Self::Unbounded { budget: budget.name.clone(), field, model: target.labels.model.clone() }
+    }
+
+    pub fn short(budget: &Budget, slot: &Arc<Slot>, line: &Line, needs: Amount, shortage: Shortage) -> Self {
+        Self::Short(Box::new(Short {
+            budget: budget.name.clone(),
+            value: line.place.value.clone(),
+            slot: slot.clone(),
+            shortage,
+            needs,
+            of: line.left().map(|left| (left.limit, left.spent)),
+            resets_in: line.ends_in(unix_now()),
+        }))
+    }
+
+    /// Whether a shorter answer could do.
+    pub fn is_of_output(&self) -> bool {
+        matches!(self, Self::Short(short) if short.shortage != Shortage::Unavailable && short.slot.limit.unit != Unit::Requests)
+    }
+
+    /// What the caller is told; counted as that.
+    pub fn error(self) -> Error {
+        let short = match self {
+            Self::Short(short) => short,
+            Self::Unbounded { budget, field, model } => {
+                return Error::Unbounded { budget: budget.to_string(), field, model: model.to_string() };
+            }
+        };
+        let Short { budget, value, slot, shortage, needs, of, resets_in } = *short;
+        slot.counts.refused(shortage);
+        if shortage == Shortage::Unavailable {
+            return Error::LedgerUnavailable { budget: budget.to_string() };
+        }
+        let (whole, spent) = of.unwrap_or_default();
+        let figures = Figures { budget, value, limit: slot.limit, whole, spent, needs };
+        match shortage {
+            Shortage::Held => Error::BudgetHeld { figures: Box::new(figures) },
+            _ => Error::BudgetExceeded { figures: Box::new(figures), resets_in },
+        }
+    }
+}
