@@ -1,0 +1,136 @@
+//! One dollar among eight proxies and five hundred clients: whatever hangs up, is killed or stalls, the provider bills
+//! no more than that; and where nothing is killed, nearly all of it can be spent.
+//!
+//! `RUNS=20` runs each that often; the figures go to `target/budgets.md`.
+
+use crate::crowd::{Crowd, Tally};
+use crate::scene::{Proxies, Scene};
+use harness::{eventually, markdown, workspace};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+const LIMIT: u64 = 1_000_000_000;
+const PROXIES: usize = 8;
+const CLIENTS: usize = 500;
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// What becomes of proxies, clients and Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    None,
+    All,
+}
+
+struct Run {
+    trouble: Trouble,
+    billed: u64,
+    charged: u64,
+    tally: Arc<Tally>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_dollar_is_never_more_than_one_dollar() {
+    let count: u64 = std::env::var("RUNS").map_or(1, |runs| runs.parse().unwrap());
+    let mut runs = Vec::new();
+    for seed in 0..count {
+        for trouble in [Trouble::None, Trouble::All] {
+            runs.push(run(seed, trouble).await);
+        }
+    }
+    let table = report(&runs);
+    println!("{table}");
+    std::fs::write(workspace().join("target/budgets.md"), &table).unwrap();
+    for run in &runs {
+        assert!(run.billed <= LIMIT, "{:?}: billed {}", run.trouble, run.billed);
+        assert!(run.charged <= LIMIT, "{:?}: charged {}", run.trouble, run.charged);
+        if run.trouble == Trouble::None {
+            assert!(run.charged >= LIMIT / 100 * 97, "charged {}", run.charged);
+        }
+    }
+}
+
+async fn run(seed: u64, trouble: Trouble) -> Run {
+    let scene = Arc::new(Scene::start(&format!("proof-{seed}"), LIMIT).await);
+    let proxies = Arc::<Proxies>::default();
+    for place in 0..PROXIES {
+        proxies.put(place, Some(scene.proxy().await));
+    }
+    let left = {
+        let scene = scene.clone();
+        move || LIMIT.saturating_sub(scene.provider.billed())
+    };
+    let crowd = Crowd::start(CLIENTS, trouble == Trouble::All, seed, &proxies, left);
+    if trouble == Trouble::All {
+        make_trouble(&scene, &proxies).await;
+    }
+    // Until nobody gets anything any more: all is spent, or in the hands of those that were killed.
+    let mut answered = (0, tokio::time::Instant::now());
+    eventually("the limit is reached", WITHIN, async || {
+        let now = crowd.tally.answered.load(Relaxed);
+        if now != answered.0 {
+            answered = (now, tokio::time::Instant::now());
+        }
+        let refused: u64 = crowd.tally.refused.lock().unwrap().values().sum();
+        if refused > 100 && answered.1.elapsed() > Duration::from_secs(5) {
+            Ok(())
+        } else {
+            Err(format!("{:?}, billed {}, {:?}", crowd.tally, scene.provider.billed(), scene.totals().await))
+        }
+    })
+    .await;
+    let tally = crowd.stop().await;
+    let mut charged = (0, tokio::time::Instant::now());
+    let charged = eventually("all is told", WITHIN, async || {
+        let spent = scene.totals().await.spent;
+        if spent != charged.0 {
+            charged = (spent, tokio::time::Instant::now());
+        }
+        if charged.1.elapsed() > Duration::from_secs(2) { Ok(spent) } else { Err(format!("{spent}")) }
+    })
+    .await;
+    Run { trouble, billed: scene.provider.billed(), charged, tally }
+}
+
+/// Kills proxies and starts others in their place; stops Redis for five seconds.
+async fn make_trouble(scene: &Arc<Scene>, proxies: &Arc<Proxies>) {
+    let a_tenth = |billed: u64| billed > LIMIT / 10;
+    eventually("clients spend", WITHIN, async || {
+        if a_tenth(scene.provider.billed()) { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    for place in [0, 3] {
+        let killed = proxies.put(place, None).unwrap();
+        killed.process.kill();
+        proxies.put(place, Some(scene.proxy().await));
+    }
+    scene.redis.pause();
+    // What is tried is a ledger that is away for so long.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    scene.redis.resume();
+    let killed = proxies.put(5, None).unwrap();
+    killed.process.kill();
+    proxies.put(5, Some(scene.proxy().await));
+}
+
+fn report(runs: &[Run]) -> String {
+    let usd = |nano: u64| format!("{:.6}", nano as f64 / 1e9);
+    let rows = runs.iter().map(|run| {
+        let Tally { answered, hung_up, broken, refused, falsely, .. } = run.tally.as_ref();
+        let refused = refused.lock().unwrap();
+        vec![
+            format!("{:?}", run.trouble),
+            usd(run.billed),
+            usd(run.charged),
+            answered.load(Relaxed).to_string(),
+            hung_up.load(Relaxed).to_string(),
+            broken.load(Relaxed).to_string(),
+            refused.iter().map(|(code, count)| format!("{code} {count}")).collect::<Vec<_>>().join(", "),
+            falsely.load(Relaxed).to_string(),
+        ]
+    });
+    let head =
+        ["trouble", "billed USD", "charged USD", "answered", "hung up", "broken", "refused", "falsely"];
+    let head = head.map(str::to_owned).to_vec();
+    markdown(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+}

@@ -1,0 +1,97 @@
+//! Proxies that share a Redis, and the one who keeps its accounts: here the test does what the operator does.
+
+use crate::billing::{self, Provider};
+use harness::{Proxy, Redis};
+use llm_ledger::account::{Beginning, Checkpoint, Totals};
+use llm_ledger::place::{LimitId, Place, Unit};
+use llm_ledger::window::Period;
+use llm_ledger::{Amount, Epoch};
+use llm_ledger_connection::Connection;
+use serde_json::{Value, json};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+const KEPT: Duration = Duration::from_secs(3_600);
+
+/// Proxies that clients may call.
+#[derive(Default)]
+pub struct Proxies(RwLock<Vec<Option<Arc<Proxy>>>>);
+
+impl Proxies {
+    pub fn any(&self, chance: &mut fastrand::Rng) -> String {
+        let proxies = self.0.read().unwrap();
+        let there: Vec<&Arc<Proxy>> = proxies.iter().flatten().collect();
+        there[chance.usize(..there.len())].chat_url()
+    }
+
+    pub fn put(&self, place: usize, proxy: Option<Proxy>) -> Option<Arc<Proxy>> {
+        let mut proxies = self.0.write().unwrap();
+        if proxies.len() <= place {
+            proxies.resize_with(place + 1, || None);
+        }
+        std::mem::replace(&mut proxies[place], proxy.map(Arc::new))
+    }
+}
+
+/// A Redis with one account, of one Budget.
+pub struct Scene {
+    pub provider: Provider,
+    pub redis: Redis,
+    pub document: Value,
+    ledger: Connection,
+    place: Place,
+}
+
+impl Scene {
+    /// With a limit of so many nano-USD.
+    pub async fn start(uid: &str, limit: Amount) -> Self {
+        let (provider, redis) = (Provider::start().await, Redis::start().await);
+        let settings = json!({"redis": {"endpoints": [redis.endpoint()]}});
+        let ledger = connection(&settings);
+        let limit_id = LimitId { period: Period::Total, unit: Unit::Usd };
+        let place = Place { budget: uid.into(), limit: limit_id, start: 0, value: None };
+        let epoch = Epoch(1);
+        let opened_at = ledger.open(&place, epoch, KEPT).await.unwrap().unwrap();
+        let beginning =
+            Beginning { epoch, opened_at, limit, revision: 1, strict: true, gone: 0, values: None };
+        assert!(ledger.begin(&place, &beginning, KEPT).await.unwrap());
+        let checkpoint = Checkpoint { epoch, revision: 2, limit, strict: true, ceiling: limit, values: None };
+        ledger.secure(&place, &checkpoint).await.unwrap();
+        let document = document(&provider.url, uid, limit, &settings);
+        Self { provider, redis, document, ledger, place }
+    }
+
+    pub async fn proxy(&self) -> Proxy {
+        Proxy::start(&self.document, &["--workers", "1", "--request-log", "off"]).await
+    }
+
+    pub async fn totals(&self) -> Totals {
+        self.ledger.totals(std::slice::from_ref(&self.place)).await.remove(0).unwrap().unwrap()
+    }
+}
+
+fn connection(settings: &Value) -> Connection {
+    let redis = serde_json::from_value(settings["redis"].clone()).unwrap();
+    Connection::redis(&redis).unwrap().with_timeout(Duration::from_secs(5))
+}
+
+fn document(provider: &str, uid: &str, limit: Amount, ledger: &Value) -> Value {
+    let (input, output) = (billing::INPUT * 1_000_000, billing::OUTPUT * 1_000_000);
+    let price = json!({"input": input, "cachedInput": input, "cacheWrite": input, "output": output});
+    let model = json!({"name": "m", "upstreamName": "m", "maxOutputTokens": 100, "price": price});
+    let upstream = json!({"kind": "OpenAI", "endpoint": format!("{provider}/v1")});
+    let provider = json!({"name": "p", "priority": 0, "weight": 1, "upstream": upstream, "models": [model]});
+    json!({
+        "routes": {"ai/chat": {"rules": [{
+            "models": ["m"],
+            "backends": [{"pool": "ai/pool", "models": ["m"], "weight": 1}],
+            "timeouts": {"requestMs": 60_000, "idleMs": 60_000},
+        }]}},
+        "pools": {"ai/pool": {"providers": [provider]}},
+        "budgets": {"ai/proof": {
+            "uid": uid, "timeZone": "UTC",
+            "limits": [{"window": "total", "unit": "usd", "amount": limit}],
+        }},
+        "ledger": ledger,
+    })
+}
