@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body::Body as _;
+use http_body::Body;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A body up to this is not counted: the bound on connections bounds these.
@@ -60,7 +59,10 @@ impl Buffers {
 
     /// Reads a body of at most `limit` bytes. Waits for its bytes, never for memory: bodies that are
     /// half here would wait for each other.
-    pub async fn collect(&self, mut body: Incoming, limit: usize) -> Result<Held, Unheld> {
+    pub async fn collect<B>(&self, mut body: B, limit: usize) -> Result<Held, Unheld>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         let Some(first) = frame(&mut body).await? else { return Ok(Held::default()) };
         if body.is_end_stream() && first.len() <= limit {
             // Most bodies are one frame: no copy then.
@@ -97,7 +99,7 @@ impl Buffers {
     }
 }
 
-async fn frame(body: &mut Incoming) -> Result<Option<Bytes>, Unheld> {
+async fn frame(body: &mut (impl Body<Data = Bytes> + Unpin)) -> Result<Option<Bytes>, Unheld> {
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(|_| Unheld::Broken)?.into_data() {
             return Ok(Some(data));

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue};
 use llm_config::{Capability, Document, Limits, Price, Tier, pool};
 use llm_dialect::{
     api::ListedModel,
@@ -25,9 +25,10 @@ use crate::{
     metrics::{Labels, Metrics, Series},
     upstream::{
         check::Check,
-        client::{Clients, HttpClient},
+        client::Clients,
         gate::Gate,
         health::{Health, Healths},
+        origin::{Origin, Place},
         remote,
         simulated::Simulated,
     },
@@ -71,7 +72,7 @@ pub struct Target {
     pub tier: Option<Tier>,
     pub capabilities: Vec<Capability>,
     /// Where each API of the provider is called for this model.
-    pub uris: Vec<(Api, Uri)>,
+    pub places: Vec<(Api, Place)>,
     pub price: Price,
     pub labels: Labels,
     /// The same as replies tell it.
@@ -130,7 +131,7 @@ pub struct Provider {
 /// How it is called.
 #[derive(Debug)]
 pub enum Upstream {
-    Remote(Remote),
+    Remote(Box<Remote>),
     Simulated(Simulated),
 }
 
@@ -140,9 +141,9 @@ pub struct Remote {
     /// What each call carries: the key, the API's version, and what the manifest adds.
     pub headers: HeaderMap,
     /// What is asked to see whether it is there.
-    pub check: Uri,
-    /// One for each worker, and one more for checks.
-    pub clients: Arc<[HttpClient]>,
+    pub check: Place,
+    /// Its connections: one set for each worker, and one more for checks.
+    pub origins: Arc<[Arc<Origin>]>,
 }
 
 impl Snapshot {
@@ -233,19 +234,20 @@ fn ready(
     healths: &Healths,
 ) -> Result<Provider, String> {
     let kind = remote::kind(&provider.upstream);
+    let server = |remote| {
+        let check = remote::check_uri(kind, remote)?;
+        Ok::<_, String>(Remote {
+            headers: remote::headers(kind, remote)?,
+            origins: clients.get(remote::trust(remote), &check)?,
+            check: check.into(),
+        })
+    };
     let (upstream, responses) = match &provider.upstream {
         pool::Upstream::Simulated(simulated) => (Upstream::Simulated(Simulated::new(simulated)), false),
         pool::Upstream::OpenAI(remote)
         | pool::Upstream::Anthropic(remote)
         | pool::Upstream::Gemini(remote)
-        | pool::Upstream::Ollama(remote) => (
-            Upstream::Remote(Remote {
-                headers: remote::headers(kind, remote)?,
-                check: remote::check_uri(kind, remote)?,
-                clients: clients.get(remote::trust(remote))?,
-            }),
-            remote.responses,
-        ),
+        | pool::Upstream::Ollama(remote) => (Upstream::Remote(Box::new(server(remote)?)), remote.responses),
     };
     let name: Arc<str> = format!("{pool}/{}", provider.name).into();
     let gate = healths.gate(&name);

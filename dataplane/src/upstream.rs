@@ -2,6 +2,8 @@
 //! what is known of their health, and the room that limits leave.
 
 pub mod client;
+pub mod origin;
+mod driven;
 pub mod remote;
 pub mod count;
 pub mod gate;

@@ -234,7 +234,8 @@ impl<'a> Builder<'a> {
         };
         let (metrics, healths) = (self.metrics, self.healths);
         let make = || {
-            let uris = spec.upstream.remote().map(|to| remote::uris(provider.kind, to, &model.upstream_name));
+            let places =
+                spec.upstream.remote().map(|to| remote::places(provider.kind, to, &model.upstream_name));
             Arc::new(Target {
                 series: metrics.series(&labels),
                 health: healths.of(&provider.name, &labels.model, breaker),
@@ -246,7 +247,7 @@ impl<'a> Builder<'a> {
                 context_window: model.context_window,
                 tier: model.tier,
                 capabilities: model.capabilities.clone(),
-                uris: uris.unwrap_or_default(),
+                places: places.unwrap_or_default(),
                 price: model.price,
                 told: Told::new(&labels),
                 labels: labels.clone(),

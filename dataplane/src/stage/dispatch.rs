@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::{HeaderMap, StatusCode};
-use hyper::body::Incoming;
 use llm_dialect::{Context, FaultKind, Garbled, reply::Usage, surface::CallerSide, translation::Through};
 use tokio::time::{Instant, timeout_at};
 
@@ -20,7 +19,7 @@ use crate::{
     error::Error,
     snapshot::{Target, Upstream},
     stage::{decode::Call, route::Plan, settle::Settlement},
-    upstream::{count, health::Trial},
+    upstream::{count, health::Trial, origin::Received},
     wire::Wire,
 };
 
@@ -62,7 +61,7 @@ pub enum ReplyStart {
 
 /// Where a stream comes from.
 pub enum Source {
-    Http(Incoming),
+    Http(Received),
     Simulated(BoxStream<'static, Bytes>),
 }
 

@@ -6,14 +6,14 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::Full;
 use tokio::{
     task::JoinSet,
     time::{Instant, interval, timeout},
 };
 
-use super::health::Health;
+use super::{health::Health, origin::Failure};
 use crate::{
     shared::Shared,
     snapshot::{Provider, Remote, Snapshot, Upstream},
@@ -70,12 +70,10 @@ async fn one(snapshot: Arc<Snapshot>, provider: Arc<Provider>, client: usize) {
 
 /// Any answer of a server that works will do, but that it does not know the key.
 async fn ask(remote: &Remote, client: usize) -> Result<(), String> {
-    let client = remote.clients.get(client).ok_or("there is no client")?;
+    let origin = remote.origins.get(client).ok_or("there is no client")?;
     let mut request = Request::new(Full::<Bytes>::default());
-    *request.method_mut() = Method::GET;
-    *request.uri_mut() = remote.check.clone();
     *request.headers_mut() = remote.headers.clone();
-    match client.request(request).await {
+    match origin.send(&remote.check, request).await {
         Ok(response) if response.status().is_server_error() => {
             Err(format!("it answered a check with status {}", response.status().as_u16()))
         }
@@ -83,7 +81,7 @@ async fn ask(remote: &Remote, client: usize) -> Result<(), String> {
             Err("it refuses its key (status 401)".to_owned())
         }
         Ok(_) => Ok(()),
-        Err(error) if error.is_connect() => Err("it can't be reached".to_owned()),
-        Err(_) => Err("it closed the connection".to_owned()),
+        Err(Failure::Unreachable) => Err("it can't be reached".to_owned()),
+        Err(Failure::Closed) => Err("it closed the connection".to_owned()),
     }
 }

@@ -1,5 +1,5 @@
-//! Pooled HTTP clients, one for each worker and each set of roots to trust. They outlive snapshots:
-//! a change of configuration costs no connection.
+//! The servers that are called, one [`Origin`] for each worker and each set of roots to trust. They
+//! outlive snapshots: a change of configuration costs no connection.
 
 use std::{
     collections::HashMap,
@@ -7,25 +7,22 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
 
+use super::origin::Origin;
 use crate::tls;
 
 /// A provider that does not take a connection within this is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Idle connections are given up before most servers and load balancers do the same.
-const POOL_IDLE: Duration = Duration::from_secs(55);
-const POOL_MAX_IDLE: usize = 256;
 
-/// A client of one worker.
-pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+/// What connects.
+pub type Connector = HttpsConnector<HttpConnector>;
+/// What it connects by.
+pub type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// Whom to trust.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,16 +35,23 @@ pub enum Trust {
     Private(Arc<str>),
 }
 
-/// All clients.
+/// All servers.
 #[derive(Debug)]
 pub struct Clients {
     workers: usize,
-    by_trust: Mutex<HashMap<Trust, Arc<[HttpClient]>>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    connectors: HashMap<Trust, Connector>,
+    /// By whom to trust, scheme and authority.
+    origins: HashMap<(Trust, String), Arc<[Arc<Origin>]>>,
 }
 
 impl Clients {
     pub fn new(workers: usize) -> Self {
-        Self { workers, by_trust: Mutex::default() }
+        Self { workers, known: Mutex::default() }
     }
 
     /// How many may ask.
@@ -55,48 +59,53 @@ impl Clients {
         self.workers
     }
 
-    /// The clients that trust these roots, the same each time, one for each worker.
-    pub fn get(&self, trust: Trust) -> Result<Arc<[HttpClient]>, String> {
-        let mut by_trust = self.by_trust.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(clients) = by_trust.get(&trust) {
-            return Ok(clients.clone());
+    /// The server at a URL, the same each time, once for each worker.
+    pub fn get(&self, trust: Trust, at: &Uri) -> Result<Arc<[Arc<Origin>]>, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known { connectors, origins } = &mut *known;
+        let (Some(scheme), Some(authority)) = (at.scheme_str(), at.authority()) else {
+            return Err("endpoint: it must be a URL with a host".to_owned());
+        };
+        let address = format!("{scheme}://{authority}/");
+        let key = (trust, address.to_ascii_lowercase());
+        if let Some(found) = origins.get(&key) {
+            return Ok(found.clone());
         }
         // Without workers nobody is called, and there may be nobody to trust.
         if self.workers == 0 {
             return Ok(Arc::default());
         }
-        let config = tls_config(&trust)?;
-        let clients: Arc<[HttpClient]> = (0..self.workers).map(|_| client(config.clone())).collect();
-        by_trust.insert(trust, clients.clone());
-        Ok(clients)
+        let connector = match connectors.get(&key.0) {
+            Some(connector) => connector.clone(),
+            None => connectors.entry(key.0.clone()).or_insert(connector(tls_config(&key.0)?)).clone(),
+        };
+        let address: Uri = address.parse().map_err(|error| format!("endpoint: {error}"))?;
+        let origin = || Arc::new(Origin::new(connector.clone(), address.clone()));
+        let made: Arc<[Arc<Origin>]> = (0..self.workers).map(|_| origin()).collect();
+        origins.insert(key, made.clone());
+        Ok(made)
     }
 
-    /// Closes the clients that no snapshot holds.
+    /// Closes the connections that no snapshot has a use for.
     pub fn forget_unused(&self) {
-        let mut by_trust = self.by_trust.lock().unwrap_or_else(PoisonError::into_inner);
-        by_trust.retain(|_, clients| Arc::strong_count(clients) > 1);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known { connectors, origins } = &mut *known;
+        origins.retain(|_, origin| Arc::strong_count(origin) > 1);
+        connectors.retain(|trust, _| origins.keys().any(|(used, _)| used == trust));
     }
 }
 
-fn client(config: ClientConfig) -> HttpClient {
+fn connector(config: ClientConfig) -> Connector {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT_TIMEOUT));
     http.set_keepalive(Some(Duration::from_secs(60)));
-    let connector = HttpsConnectorBuilder::new()
+    HttpsConnectorBuilder::new()
         .with_tls_config(config)
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(http);
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(POOL_MAX_IDLE)
-        .http2_keep_alive_interval(Duration::from_secs(30))
-        .http2_adaptive_window(true)
-        .build(connector)
+        .wrap_connector(http)
 }
 
 fn tls_config(trust: &Trust) -> Result<ClientConfig, String> {

@@ -7,7 +7,7 @@ use llm_dialect::{
     surface::{Api, Kind},
 };
 
-use super::client::Trust;
+use super::{client::Trust, origin::Place};
 
 /// The version of Anthropic's API that is spoken where the caller names none.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -60,7 +60,7 @@ pub fn headers(kind: Kind, remote: &Remote) -> Result<HeaderMap, String> {
 }
 
 /// Where each API that the provider answers by is, for one model.
-pub fn uris(kind: Kind, remote: &Remote, model: &str) -> Vec<(Api, Uri)> {
+pub fn places(kind: Kind, remote: &Remote, model: &str) -> Vec<(Api, Place)> {
     let apis: &[Api] = match kind {
         Kind::OpenAI if remote.responses => &[Api::ChatCompletions, Api::Responses, Api::Embeddings],
         Kind::OpenAI | Kind::Simulated => &[Api::ChatCompletions, Api::Embeddings],
@@ -76,7 +76,8 @@ pub fn uris(kind: Kind, remote: &Remote, model: &str) -> Vec<(Api, Uri)> {
     };
     let base = remote.endpoint.trim_end_matches('/');
     // The endpoint was checked, and the path is encoded: there is nothing left to refuse.
-    apis.iter().filter_map(|api| Some((*api, format!("{base}{}", api.path(model)).parse().ok()?))).collect()
+    let place = |api: &Api| format!("{base}{}", api.path(model)).parse::<Uri>().ok().map(Place::from);
+    apis.iter().filter_map(|api| Some((*api, place(api)?))).collect()
 }
 
 /// What is asked to see whether it is there: it costs no tokens.

@@ -1,23 +1,22 @@
 //! One attempt at one provider: what is sent, and what of the reply can be used.
 
-use bytes::Bytes;
-use futures::StreamExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
-use http_body::Body as _;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-
 use super::{Refused, Reply, ReplyStart, Sending, Source, context, garbled};
 use crate::{
     buffer::{Held, Unheld},
     error::Error,
     snapshot::Remote,
     upstream::{
+        origin::{Failure, Received},
         remote,
         simulated::{Answer, Simulated},
     },
     wire::{Refusal, Wire},
 };
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full};
 
 /// A whole reply is held in memory up to this size; so is what a provider says of an error.
 const MAX_REPLY_BYTES: usize = 32 * 1024 * 1024;
@@ -45,15 +44,15 @@ impl Exchange<'_> {
     /// Sends to a server.
     pub async fn remote(&self, to: &Remote, body: Bytes) -> Result<Reply, Error> {
         let Wire { target, out, call } = self.wire;
-        let client = to.clients.get(self.sending.worker).ok_or_else(|| self.closed())?;
-        let uri = target.uris.iter().find(|(api, _)| *api == out).ok_or_else(|| self.closed())?;
+        let origin = to.origins.get(self.sending.worker).ok_or_else(|| self.closed())?;
+        let (_, place) = target.places.iter().find(|(api, _)| *api == out).ok_or_else(|| self.closed())?;
         let same = (out.dialect() == call.api.dialect()).then_some(out.dialect());
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.1.clone();
         *request.headers_mut() = remote::request_headers(&to.headers, self.sending.headers, same);
-        let response = client.request(request).await.map_err(|error| {
-            if error.is_connect() { Error::Unreachable { provider: self.provider() } } else { self.closed() }
+        let response = origin.send(place, request).await.map_err(|failure| match failure {
+            Failure::Unreachable => Error::Unreachable { provider: self.provider() },
+            Failure::Closed => self.closed(),
         })?;
         let (parts, body) = response.into_parts();
         let mut headers = remote::reply_headers(parts.headers, out.dialect(), call.api.dialect());
@@ -102,7 +101,7 @@ impl Exchange<'_> {
         Error::Garbage { provider: self.provider(), reason: reason.into() }
     }
 
-    async fn collect(&self, body: Incoming) -> Result<Held, Error> {
+    async fn collect(&self, body: Received) -> Result<Held, Error> {
         self.sending.buffers.collect(body, MAX_REPLY_BYTES).await.map_err(|unheld| match unheld {
             Unheld::TooLarge => self.garbage("it is over 32 MiB"),
             Unheld::Full => Error::Busy,
@@ -110,7 +109,7 @@ impl Exchange<'_> {
         })
     }
 
-    async fn refusal(&self, status: StatusCode, headers: HeaderMap, body: Incoming) -> Result<Reply, Error> {
+    async fn refusal(&self, status: StatusCode, headers: HeaderMap, body: Received) -> Result<Reply, Error> {
         let body = self.collect(body).await?;
         if !status.is_client_error() && !status.is_server_error() {
             return Err(self.garbage("its status is neither success nor error"));
@@ -140,7 +139,7 @@ impl Exchange<'_> {
     }
 
     /// Waits for the first bytes: until they are here, another provider can take over.
-    async fn stream(&self, headers: &HeaderMap, mut body: Incoming) -> Result<ReplyStart, Error> {
+    async fn stream(&self, headers: &HeaderMap, mut body: Received) -> Result<ReplyStart, Error> {
         let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let expected = self.wire.streams_as();
         if !content_type.starts_with(expected.as_bytes()) {
