@@ -3,7 +3,6 @@
 //! counted: a log never holds up a call.
 
 use std::{
-    fmt::Write as _,
     io::{self, Write as _},
     net::IpAddr,
     sync::{
@@ -18,7 +17,7 @@ use clap::ValueEnum;
 use llm_dialect::reply::Usage;
 use serde::Serialize;
 
-use crate::{metrics::Metrics, money::Usd, snapshot::callers::Identity};
+use crate::{metrics::Metrics, money::Usd, snapshot::callers::Identity, stage::report::hex};
 
 /// Records that may wait to be written.
 const WAITING: usize = 8192;
@@ -130,7 +129,7 @@ fn write(records: &Receiver<Option<Record>>, format: Format) -> io::Result<()> {
         out.write_all(header().as_bytes())?;
         out.flush()?;
     }
-    let mut line = String::new();
+    let (mut line, mut stamp) = (Vec::new(), Stamp::default());
     while let Ok(Some(first)) = records.recv() {
         std::thread::sleep(GATHER);
         let mut next = Some(first);
@@ -138,11 +137,11 @@ fn write(records: &Receiver<Option<Record>>, format: Format) -> io::Result<()> {
         while let Some(record) = next {
             line.clear();
             match format {
-                Format::Json => json(&record, &mut line),
+                Format::Json => json(&record, &mut stamp, &mut line),
                 Format::Text | Format::Off => text(&record, &mut line),
             }
-            line.push('\n');
-            out.write_all(line.as_bytes())?;
+            line.push(b'\n');
+            out.write_all(&line)?;
             next = match records.try_recv() {
                 Ok(Some(record)) => Some(record),
                 Ok(None) => return out.flush(),
@@ -154,98 +153,87 @@ fn write(records: &Receiver<Option<Record>>, format: Format) -> io::Result<()> {
     Ok(())
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    request_id: String,
-    caller: IpAddr,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caller_namespace: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caller_service_account: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caller_pod: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caller_key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caller_certificate: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    project: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    feature: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<&'a str>,
-    status: u16,
-    input_tokens: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    cached_input_tokens: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    cache_write_tokens: u64,
-    output_tokens: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    reasoning_tokens: u64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    estimated: bool,
-    #[serde(serialize_with = "as_text")]
-    cost_usd: Usd,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_byte_ms: Option<f64>,
-    duration_ms: f64,
-    attempts: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+/// Writes an object, field by field: to have serde do it for a struct costs a call as much as to route it.
+struct Object<'a>(&'a mut Vec<u8>);
+
+impl Object<'_> {
+    /// `name` is one of ours, and needs no escapes.
+    fn field(&mut self, name: &'static str, value: impl Serialize) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+        // Strings and numbers only, into memory: it can't fail.
+        let _infallible = serde_json::to_writer(&mut *self.0, &value);
+    }
+
+    fn some(&mut self, name: &'static str, value: Option<impl Serialize>) {
+        if let Some(value) = value {
+            self.field(name, value);
+        }
+    }
+
+    fn count(&mut self, name: &'static str, count: u64) {
+        self.some(name, (count > 0).then_some(count));
+    }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+/// Seconds since 1970, and how a line that ends in them begins.
+#[derive(Default)]
+struct Stamp {
+    second: u64,
+    text: String,
 }
 
-fn as_text<S: serde::Serializer>(usd: &Usd, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(usd)
+impl Stamp {
+    /// The beginning of a line: many are of the same second.
+    fn begin(&mut self, at: SystemTime, line: &mut Vec<u8>) {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if self.second != since.as_secs() || self.text.is_empty() {
+            self.second = since.as_secs();
+            let whole = jiff::Timestamp::from_second(i64::try_from(self.second).unwrap_or_default());
+            let whole = whole.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S");
+            self.text = format!("{{\"time\":\"{whole}");
+        }
+        line.extend_from_slice(self.text.as_bytes());
+        let millis = since.subsec_millis();
+        let digit = |tens: u32| b'0' + (millis / tens % 10) as u8;
+        line.extend_from_slice(&[b'.', digit(100), digit(10), digit(1), b'Z', b'"']);
+    }
 }
 
-fn json(record: &Record, line: &mut String) {
-    let identity = record.identity.as_deref();
-    let shown = Line {
-        time: format!("{:.3}", jiff::Timestamp::try_from(record.at).unwrap_or_default()),
-        request_id: format!("{:016x}", record.id),
-        caller: record.caller,
-        caller_namespace: identity.and_then(|caller| caller.namespace.as_deref()),
-        caller_service_account: identity.and_then(|caller| caller.service_account.as_deref()),
-        caller_pod: identity.and_then(|caller| caller.pod.as_deref()),
-        caller_key: identity.and_then(|caller| caller.key.as_deref()),
-        caller_certificate: identity.and_then(|caller| caller.certificate.as_deref()),
-        route: record.route.as_deref(),
-        model: record.model.as_deref(),
-        user: record.labels.user.as_deref(),
-        project: record.labels.project.as_deref(),
-        feature: record.labels.feature.as_deref(),
-        provider: record.provider.as_deref(),
-        status: record.status,
-        input_tokens: record.usage.input,
-        cached_input_tokens: record.usage.cached_input,
-        cache_write_tokens: record.usage.cache_write,
-        output_tokens: record.usage.output,
-        reasoning_tokens: record.usage.reasoning,
-        estimated: record.estimated,
-        cost_usd: Usd(record.cost_nano_usd),
-        first_byte_ms: record.first_byte.map(millis),
-        duration_ms: millis(record.total),
-        attempts: record.attempts,
-        error: record.error,
-        reason: record.reason.as_deref(),
-    };
-    // Strings and numbers only: it can't fail.
-    line.push_str(&serde_json::to_string(&shown).unwrap_or_default());
+fn json(record: &Record, stamp: &mut Stamp, line: &mut Vec<u8>) {
+    stamp.begin(record.at, line);
+    let Record { identity, labels, usage, .. } = record;
+    let identity = identity.as_deref();
+    let mut object = Object(line);
+    object.field("request_id", std::str::from_utf8(&hex(record.id)).unwrap_or_default());
+    object.field("caller", record.caller);
+    object.some("caller_namespace", identity.and_then(|caller| caller.namespace.as_deref()));
+    object.some("caller_service_account", identity.and_then(|caller| caller.service_account.as_deref()));
+    object.some("caller_pod", identity.and_then(|caller| caller.pod.as_deref()));
+    object.some("caller_key", identity.and_then(|caller| caller.key.as_deref()));
+    object.some("caller_certificate", identity.and_then(|caller| caller.certificate.as_deref()));
+    object.some("route", record.route.as_deref());
+    object.some("model", record.model.as_deref());
+    object.some("user", labels.user.as_deref());
+    object.some("project", labels.project.as_deref());
+    object.some("feature", labels.feature.as_deref());
+    object.some("provider", record.provider.as_deref());
+    object.field("status", record.status);
+    object.field("input_tokens", usage.input);
+    object.count("cached_input_tokens", usage.cached_input);
+    object.count("cache_write_tokens", usage.cache_write);
+    object.field("output_tokens", usage.output);
+    object.count("reasoning_tokens", usage.reasoning);
+    object.some("estimated", record.estimated.then_some(true));
+    Usd(record.cost_nano_usd)
+        .with_text(|text| object.field("cost_usd", std::str::from_utf8(text).unwrap_or_default()));
+    object.some("first_byte_ms", record.first_byte.map(millis));
+    object.field("duration_ms", millis(record.total));
+    object.field("attempts", record.attempts);
+    object.some("error", record.error);
+    object.some("reason", record.reason.as_deref());
+    line.push(b'}');
 }
 
 fn header() -> String {
@@ -255,7 +243,7 @@ fn header() -> String {
     )
 }
 
-fn text(record: &Record, line: &mut String) {
+fn text(record: &Record, line: &mut Vec<u8>) {
     let time = jiff::Timestamp::try_from(record.at).unwrap_or_default().strftime("%H:%M:%S");
     let first = record.first_byte.map_or_else(|| "-".to_owned(), |first| format!("{:.1}", millis(first)));
     let mark = if record.estimated { "~" } else { "" };
@@ -264,7 +252,7 @@ fn text(record: &Record, line: &mut String) {
         record.cost_nano_usd / 1_000_000_000,
         record.cost_nano_usd % 1_000_000_000 / 1_000
     );
-    // Writing to a string can't fail.
+    // Writing to memory can't fail.
     let _infallible = write!(
         line,
         "{time:<8} {:<15} {:<20} {:<20} {:<28} {:>6} {:>7} {:>7} {cost:>12} {first:>9} {:>9.1}",

@@ -215,7 +215,7 @@ fn digits(value: &[u8]) -> HeaderValue {
 }
 
 /// Sixteen digits. Every reply has them: the formatter of the library costs several times as much.
-fn hex(number: u64) -> [u8; 16] {
+pub fn hex(number: u64) -> [u8; 16] {
     std::array::from_fn(|i| b"0123456789abcdef"[(number >> (60 - 4 * i) & 15) as usize])
 }
 
