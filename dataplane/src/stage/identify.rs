@@ -163,6 +163,9 @@ fn content_length(headers: &HeaderMap, limit: usize) -> Result<(), Error> {
 /// characters that move a cursor or begin a line.
 pub fn excerpt(text: &str) -> String {
     const LONGEST: usize = 128;
+    if text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let (shown, more) = match text.char_indices().nth(LONGEST) {
         Some((end, _)) => (&text[..end], "…"),
         None => (text, ""),

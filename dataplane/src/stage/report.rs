@@ -77,7 +77,7 @@ impl Report {
         let Some(target) = &self.target else { return };
         headers.insert(PROVIDER, target.told.provider.clone());
         headers.insert(MODEL, target.told.model.clone());
-        headers.insert(RETRIES, u64::from(self.attempts.saturating_sub(1)).into());
+        headers.insert(RETRIES, retries(self.attempts));
         if let Some(cost) = self.cost {
             headers.insert(COST, Usd(cost.total).with_text(digits));
         }
@@ -212,6 +212,14 @@ fn text(value: String) -> HeaderValue {
 
 fn digits(value: &[u8]) -> HeaderValue {
     HeaderValue::from_bytes(value).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+/// Most calls have none, and their headers need no room of their own.
+fn retries(attempts: u8) -> HeaderValue {
+    match attempts.saturating_sub(1) {
+        0 => HeaderValue::from_static("0"),
+        retries => u64::from(retries).into(),
+    }
 }
 
 /// Sixteen digits. Every reply has them: the formatter of the library costs several times as much.

@@ -6,6 +6,7 @@ use llm_dialect::{
     Dialect,
     surface::{Api, Kind},
 };
+use smallvec::SmallVec;
 
 use super::{client::Trust, origin::Place};
 
@@ -92,6 +93,9 @@ pub fn check_uri(kind: Kind, remote: &Remote) -> Result<Uri, String> {
     format!("{base}{path}").parse().map_err(|error| format!("endpoint: {error}"))
 }
 
+/// As many as a reply has at least: what the gateway says of itself among them.
+const REPLY_HEADERS: usize = 8;
+
 /// Headers of the caller that any provider may see. An allow list: a header that the gateway does not
 /// know may be a secret of the platform.
 const PASSED: [HeaderName; 4] = [
@@ -106,7 +110,8 @@ const ANTHROPIC: [HeaderName; 2] =
 
 /// The headers of one call: the provider's own, and what the caller may add.
 pub fn request_headers(own: &HeaderMap, from_caller: &HeaderMap, same: Option<Dialect>) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(own.len() + 4);
+    // The map goes round: hyper makes the reply's head in it, and that becomes the caller's.
+    let mut headers = HeaderMap::with_capacity(own.len().max(REPLY_HEADERS) + 4);
     let vendors = if same == Some(Dialect::Anthropic) { &ANTHROPIC[..] } else { &[] };
     // What a translated call accepts is not what its caller accepts.
     let common = if same.is_some() { &PASSED[..] } else { &PASSED[1..] };
@@ -128,18 +133,23 @@ pub fn request_headers(own: &HeaderMap, from_caller: &HeaderMap, same: Option<Di
 }
 
 /// Headers of the provider that the caller may see: what its SDK reads, and nothing of the hop.
-pub fn reply_headers(from_provider: HeaderMap, provider: Dialect, caller: Dialect) -> HeaderMap {
-    // With room for what the gateway adds.
-    let mut headers = HeaderMap::with_capacity(16);
-    let mut last = None;
-    for (name, value) in from_provider {
+pub fn reply_headers(mut headers: HeaderMap, provider: Dialect, caller: Dialect) -> HeaderMap {
+    let (mut last, mut request_id) = (None, None);
+    let mut passed = SmallVec::<[(HeaderName, HeaderValue); 4]>::new();
+    for (name, value) in headers.drain() {
         last = name.or(last);
         let Some(name) = &last else { continue };
         if matches!(name.as_str(), "request-id" | "x-request-id") {
-            headers.insert(HeaderName::from_static(caller.request_id_header()), value);
+            request_id = Some(value);
         } else if passes(name.as_str()) || (provider == caller && passes_at_home(name.as_str())) {
-            headers.append(name.clone(), value);
+            passed.push((name.clone(), value));
         }
+    }
+    for (name, value) in passed {
+        headers.append(name, value);
+    }
+    if let Some(value) = request_id {
+        headers.insert(HeaderName::from_static(caller.request_id_header()), value);
     }
     headers
 }
