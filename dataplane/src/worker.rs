@@ -2,6 +2,7 @@
 //! workers share, serves them, and at the end finishes what is in flight.
 
 use std::{
+    future::{Future as _, poll_fn},
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
@@ -9,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -25,7 +27,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
 
@@ -166,10 +168,15 @@ impl Connection {
         // The server's own timer starts when it knows the version of HTTP: a client that sends
         // nothing, or the beginning of a preface, would stay for good. A connection that breaks
         // is the client's affair; its calls have been settled.
-        let first = timeout(header_timeout, &mut connection).await;
-        if first.is_err() && spoken.load(Relaxed) {
-            let _broken = connection.await;
-        }
+        let mut silent = pin!(sleep(header_timeout));
+        let _broken = poll_fn(|cx| {
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            // One that has spoken costs no more looks at a clock.
+            if spoken.load(Relaxed) { Poll::Pending } else { silent.as_mut().poll(cx) }
+        })
+        .await;
         drop(permit);
     }
 }
