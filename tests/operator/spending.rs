@@ -291,6 +291,9 @@ async fn a_limit_that_is_edited_holds_at_once() {
 
     budgets.edit("team", json!({"limits": usd("0.5")})).await;
     budgets.shows("team", WITHIN, ["$0.50 in all", "$0.6000", "$0.0000", "Exceeded", "never"]).await;
+    // What a proxy holds already can be spent still; it gives back what it does not use.
+    let idle = |status: &BudgetStatus| status.limits.iter().all(|limit| limit.reserved == "0.00");
+    budgets.stands("team", WITHIN, "held by nobody", idle).await;
     spender.is_refused(CENT).await;
     assert_eq!(budgets.events().await.len(), 4);
 

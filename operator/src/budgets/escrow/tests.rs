@@ -118,6 +118,8 @@ async fn an_edit_of_the_limit_or_of_how_it_is_held_is_told() {
     assert_eq!(granted(&ledger, &larger.place, 2, 900, 1).await, 0);
     let raised = kept(&escrow, &larger, Some(&lowered)).await;
     assert_eq!(granted(&ledger, &larger.place, 3, 900, 900).await, 900);
+    let raised = kept(&escrow, &larger, Some(&raised)).await;
+    assert_eq!(kept(&escrow, &larger, Some(&raised)).await, raised, "nothing is left to tell");
     escrow.terms.strict = false;
     let looser = kept(&escrow, &larger, Some(&raised)).await;
     assert!(!looser.strict && looser.revision > raised.revision);
@@ -130,6 +132,7 @@ async fn values_that_spend_much_have_ceilings_of_their_own_that_outlive_the_ledg
     let stored = kept(&escrow(&first, Some(10)), &account, None).await;
     assert_eq!((stored.ceiling, stored.values.len()), (1_000, 0));
     assert_eq!(granted(&first, &of("much"), 1, 0, 900).await, 900);
+    assert_eq!(granted(&first, &of("much"), 2, 900, 50).await, 50);
     assert_eq!(granted(&first, &of("little"), 1, 0, 100).await, 100);
     assert_eq!(granted(&first, &of("little"), 2, 100, 1).await, 1);
     let listed = kept(&escrow(&first, Some(10)), &account, Some(&stored)).await;
@@ -137,18 +140,18 @@ async fn values_that_spend_much_have_ceilings_of_their_own_that_outlive_the_ledg
         stored.values.iter().map(|one| (one.value.clone(), one.ceiling)).collect::<Vec<_>>()
     };
     assert_eq!(listed.ceiling, 1_000);
-    assert_eq!(of_listed(&listed), [("much".to_owned(), 1_900)]);
-    assert_eq!(granted(&first, &of("much"), 2, 900, 1_000).await, 1_000);
+    assert_eq!(of_listed(&listed), [("much".to_owned(), 1_950)]);
+    assert_eq!(granted(&first, &of("much"), 3, 950, 1_000).await, 1_000);
     let standing = look(&escrow(&first, Some(10)), &account, Some(&listed)).await;
-    assert_eq!((standing.spent, standing.reserved), (900, 1_000));
-    assert_eq!(standing.values.unwrap(), (2, vec![("much".to_owned(), 900), ("little".to_owned(), 100)]));
+    assert_eq!((standing.spent, standing.reserved), (950, 1_000));
+    assert_eq!(standing.values.unwrap(), (2, vec![("much".to_owned(), 950), ("little".to_owned(), 100)]));
 
     let second = ledger();
     let again = kept(&escrow(&second, Some(10)), &account, Some(&listed)).await;
     assert_eq!((again.ceiling, of_listed(&again)), (2_000, of_listed(&listed)));
     // Of one that is listed its own ceiling is gone, of another what all have in common.
-    assert_eq!(granted(&second, &of("much"), 1, 0, 101).await, 0);
-    assert_eq!(granted(&second, &of("much"), 2, 0, 100).await, 100);
+    assert_eq!(granted(&second, &of("much"), 1, 0, 51).await, 0);
+    assert_eq!(granted(&second, &of("much"), 2, 0, 50).await, 50);
     assert_eq!(granted(&second, &of("another"), 1, 0, 1_001).await, 0);
     assert_eq!(granted(&second, &of("another"), 2, 0, 1_000).await, 1_000);
 }
