@@ -6,12 +6,12 @@
 //! before it made, so that skipping one does not compile:
 //!
 //! ```text
-//!  connection ─► identify ─► authenticate ─► wish, decode ─► route ─► dispatch ─► relay ─► settle ─► report
-//!   (serve)      Endpoint      Identity      Wishes, Call    Plan      Reply      bytes   metrics,   headers
-//!                                                                      │ ▲                log
-//!                                                         provider ◄───┘ └─ another candidate, or the same
-//!                                                                       again, until a byte has reached
-//!                                                                       the client
+//!  connection ─► identify ─► authenticate ─► wish, decode ─► route ─► reserve ─► dispatch ─► relay ─► settle ─► report
+//!   (serve)      Endpoint      Identity      Wishes, Call    Plan     Reserved    Reply      bytes   metrics,   headers
+//!                                                                       ▲         │ ▲                log, purses
+//!                                                         purses ───────┘         │ └─ another candidate, or the same
+//!                                                           ▲         provider ◄──┘    again, until a byte has reached
+//!                                                         keeper ◄─► ledger            the client
 //! ```
 //!
 //! Four vendors' APIs come in and four go out: [`llm_dialect`] knows them, and [`wire`] says for one
@@ -22,11 +22,14 @@
 //! the caller's dialect. What the stages decide on is a [`Snapshot`](snapshot::Snapshot): the
 //! document in force, swapped whole, never changed.
 //!
+//! What budgets give lies in purses of this process ([`budget`](mod@budget)), which outlive every snapshot; a task fills
+//! them from the ledger and no call waits for its turn.
+//!
 //! Two things need no call: [`explain`](fn@explain) tells what would become of one, and [`fleet`] what
 //! running proxies know of their providers.
 //!
 //! Each worker is a thread with a runtime of its own and its own connections to the providers:
-//! nothing on the path of a request is shared but atomics.
+//! nothing on the path of a request is shared but atomics, and the map of a budget's values.
 
 pub mod args;
 pub mod serve;
