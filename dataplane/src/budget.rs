@@ -20,7 +20,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use llm_config::{self as config, Document, Ledger};
 use llm_ledger::{lease, window::CalendarError};
-use llm_ledger_connection::Connection;
+use llm_ledger_connection::{Connection, Operations};
 use tokio::sync::Notify;
 
 use line::Line;
@@ -65,15 +65,11 @@ impl Purses {
     ) -> Result<Arc<Slot>, CalendarError> {
         let key = SlotKey::of(budget, limit);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = match slots.get(&key).and_then(Weak::upgrade) {
-            Some(slot) => slot,
-            None => {
-                let slot = Slot::new(name.clone(), &key, self)?;
-                slots.insert(key, Arc::downgrade(&slot));
-                slot
-            }
-        };
-        slot.agree(budget, limit);
+        if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
+            return Ok(slot);
+        }
+        let slot = Slot::new(name.clone(), &key, self)?;
+        slots.insert(key, Arc::downgrade(&slot));
         Ok(slot)
     }
 
@@ -99,6 +95,11 @@ impl Purses {
         self.connection.store(Some(Arc::new(Connected { settings, connection })));
         self.bell.notify_one();
         Ok(())
+    }
+
+    /// What was asked of the ledger that is in use.
+    pub fn operations(&self) -> Option<Operations> {
+        self.connection.load().as_ref().map(|connected| connected.connection.operations())
     }
 
     /// How long an answer of the ledger is waited for.

@@ -7,7 +7,7 @@ mod figures;
 use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
-use llm_dialect::{Fault, FaultKind, Invalid, limits::Inexpressible};
+use llm_dialect::{Fault, FaultKind, Invalid, bound::Unbounded, limits::Inexpressible};
 
 pub use figures::Figures;
 use figures::anew;
@@ -76,9 +76,9 @@ pub enum Error {
     LedgerUnavailable { budget: String },
     /// A strict budget applies, and nobody can say how much the call may cost.
     #[error(
-        "Budget {budget} is strict, and '{field}' keeps the gateway from knowing how much this call may cost: leave it out, or have the contextWindow of the model '{model}' set in its ProviderPool."
+        "Budget {budget} is strict, and nobody knows how much this call of the model '{model}' may cost: {unbounded}."
     )]
-    Unbounded { budget: String, field: String, model: String },
+    Unbounded { budget: String, model: String, unbounded: Unbounded },
     /// Every candidate has failed so often that none is asked now.
     #[error("Every provider of the model '{model}' is left alone for a while because it failed{}. Try again in {} s.", said(.last), seconds(*.retry_after))]
     Resting { model: String, last: Option<String>, retry_after: Duration },
@@ -246,7 +246,7 @@ impl Error {
         match self {
             Self::Invalid(invalid) => invalid.param(),
             Self::Inexpressible(wish) => Some(&wish.field),
-            Self::Unbounded { field, .. } => Some(field),
+            Self::Unbounded { unbounded, .. } => Some(unbounded.field()),
             Self::Wish { wish, .. } => Some(wish),
             Self::WishNotAllowed { wish, .. } | Self::WishUnmet { wish, .. } => Some(wish),
             Self::UnknownModel { .. }
@@ -292,8 +292,14 @@ impl Error {
     /// What a log tells besides the code: the figures of a budget, which change.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
-        matches!(self, Self::BudgetExceeded { .. } | Self::BudgetHeld { .. } | Self::LedgerUnavailable { .. })
-            .then(|| self.to_string())
+        matches!(
+            self,
+            Self::BudgetExceeded { .. }
+                | Self::BudgetHeld { .. }
+                | Self::LedgerUnavailable { .. }
+                | Self::Unbounded { .. }
+        )
+        .then(|| self.to_string())
     }
 
     /// Whether the provider may bill an attempt that ended so: it may have read the call.

@@ -154,8 +154,8 @@ impl Proxy {
         for ended in workers {
             ended.await.map_err(io::Error::other)??;
         }
-        keeper::finish(&self.shared.purses).await;
         keeper.abort();
+        keeper::finish(&self.shared.purses).await;
         pair.inspect(JoinHandle::abort);
         admin.abort();
         self.writer.finish();

@@ -51,6 +51,7 @@ pub struct Snapshot {
     /// When it came into force.
     pub since: SystemTime,
     pub callers: Callers,
+    pub budgets: Budgets,
     pub router: Router,
     /// Providers that are checked beside the calls.
     pub checked: Vec<Check>,
@@ -183,7 +184,7 @@ impl Snapshot {
         let listed = listed(&router);
         let callers = Callers::new(document.callers.as_ref(), clients.workers(), metrics);
         let callers = callers.map_err(|problem| vec![format!("callers.certificates: {problem}")])?;
-        Ok(Self { document, since: SystemTime::now(), callers, router, checked, listed })
+        Ok(Self { document, since: SystemTime::now(), callers, budgets, router, checked, listed })
     }
 
     /// What a provider answers for: each of its models once.

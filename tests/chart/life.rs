@@ -114,5 +114,5 @@ async fn removed(release: &Release) {
     let theirs = ["-n", "team", "get", "llmroutes,providerpools", "-o", "name"];
     assert_eq!(release.machine.cluster().kubectl(&theirs).await.lines().count(), 2);
     let definitions = release.kubectl(&["get", "crds", "-o", "name"]).await;
-    assert_eq!(definitions.matches("llmgateway.dev").count(), 2, "{definitions}");
+    assert_eq!(definitions.matches("llmgateway.dev").count(), 3, "{definitions}");
 }

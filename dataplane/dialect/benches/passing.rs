@@ -108,7 +108,7 @@ fn cases() -> Vec<Case> {
 fn most(body: &Bytes) -> Option<(u64, Option<u64>)> {
     let envelope = Envelope::read(shape(), body).ok()?;
     let input = bound::input(Api::ChatCompletions, &envelope, body, Kind::OpenAI, MODEL);
-    let output = bound::output(Api::ChatCompletions, &envelope, Api::ChatCompletions);
+    let output = bound::output(Api::ChatCompletions, &envelope, Api::ChatCompletions, false);
     Some((input.most(Some(128_000)).ok()?, output.most(None).ok()?))
 }
 

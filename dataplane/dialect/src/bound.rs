@@ -152,8 +152,8 @@ enum Raised {
 }
 
 impl Output<'_> {
-    /// With the most that the model gives or that it is told to give, where that is known; `None` where
-    /// nothing limits the answer.
+    /// With the most that the model is told to give where the call names none; `None` where nothing limits
+    /// the answer.
     ///
     /// # Errors
     /// Names the field that nothing bounds.
@@ -161,11 +161,8 @@ impl Output<'_> {
         if let Some(field) = self.unbounded {
             return Err(Unbounded::Field { field: field.into() });
         }
-        let limit = match (self.named, of_model) {
-            (Some(named), Some(of_model)) => named.min(of_model),
-            (Some(limit), None) | (None, Some(limit)) => limit,
-            (None, None) => return Ok(None),
-        };
+        // What the model is said to give at most tells no server anything.
+        let Some(limit) = self.named.or(of_model) else { return Ok(None) };
         let each = match self.raised {
             Raised::To(least) => limit.max(least),
             Raised::By(least) if limit <= least => limit + least,
@@ -175,9 +172,10 @@ impl Output<'_> {
     }
 }
 
-/// The most that a call of `api` may be answered with by a provider that answers by `out`.
+/// The most that a call of `api` may be answered with by a provider that answers by `out`. `rewritten`: it is written
+/// anew though the API is the same.
 #[must_use]
-pub fn output(api: Api, envelope: &Envelope, out: Api) -> Output<'_> {
+pub fn output(api: Api, envelope: &Envelope, out: Api, rewritten: bool) -> Output<'_> {
     let asked = &envelope.asked;
     let wanted = &asked.output;
     let silent = api.task() != Task::Chat;
@@ -187,7 +185,7 @@ pub fn output(api: Api, envelope: &Envelope, out: Api) -> Output<'_> {
         beside: wanted.predicted,
         unbounded: asked.loops.as_deref().filter(|_| api.task() != Task::Count),
         raised: match out {
-            _ if silent || out == api => Raised::No,
+            _ if silent || (out == api && !rewritten) => Raised::No,
             Api::Responses => Raised::To(MIN_OUTPUT_TOKENS),
             Api::Messages => Raised::By(MIN_BUDGET),
             _ => Raised::No,

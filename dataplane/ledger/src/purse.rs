@@ -37,9 +37,9 @@ impl Purse {
             self.largest.fetch_max(amount, Relaxed);
         }
         let wanted = i64::try_from(amount).ok()?;
-        self.available
-            .fetch_update(AcqRel, Acquire, |available| (available >= wanted).then(|| available - wanted))
-            .ok()?;
+        // Nothing can be had from a purse that owes, too.
+        let enough = |available: i64| (wanted == 0 || available >= wanted).then(|| available - wanted);
+        self.available.fetch_update(AcqRel, Acquire, enough).ok()?;
         Some(Reservation { purse: self.clone(), amount })
     }
 

@@ -8,9 +8,12 @@ use std::{
 
 use llm_ledger::account::{Answer, Beginning, Statement};
 use llm_ledger_connection::Connection;
-use tokio::sync::{
-    Notify,
-    broadcast::{Receiver, error::RecvError},
+use tokio::{
+    sync::{
+        Notify,
+        broadcast::{Receiver, error::RecvError},
+    },
+    time::Instant,
 };
 
 use super::{
@@ -21,14 +24,20 @@ use super::{
 
 /// How often it looks whether a purse runs low.
 const TURN: Duration = Duration::from_millis(50);
-/// How often, at the end, what is held is given back: an answer may say that it was told to another ledger.
-const FAREWELLS: usize = 5;
+/// How long, at the end, what is held is given back.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How often, in turns, it looks for lines that nobody needs any more.
 const SWEEP: u32 = 20;
 /// Milliseconds after the end of a window in which a call may still look at it.
 const GRACE: i64 = 10_000;
+/// The same after which nobody listens any more to what was spent in it.
+const LOST: i64 = 3_600_000;
+/// A value that nobody has used for so long: another life of its line costs the ledger another entry.
+const UNUSED: Duration = Duration::from_secs(15 * 60);
 /// How long a ledger within this process keeps an account behind its window.
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// Until it is tried again, where it can't be written.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Of one that has no end.
 const FOREVER: Duration = Duration::from_secs(100 * 366 * 24 * 3_600);
 
@@ -59,7 +68,8 @@ pub async fn run(purses: Arc<Purses>) {
 /// answer has heard of most of it, and the rest stays gone.
 pub async fn finish(purses: &Purses) {
     let Some(connected) = purses.connection.load_full() else { return };
-    for _ in 0..FAREWELLS {
+    let until = Instant::now() + FAREWELL;
+    while Instant::now() < until {
         let open: Vec<_> = lines(purses).into_iter().filter(|line| !line.is_settled()).collect();
         if open.is_empty() {
             return;
@@ -72,7 +82,12 @@ pub async fn finish(purses: &Purses) {
             };
             statement.map(|statement| (line, statement))
         });
-        say(due.collect(), connected.connection.clone(), purses.bell.clone()).await;
+        let due: Vec<_> = due.collect();
+        if due.is_empty() {
+            // One is under way, or the ledger is not to be asked before long.
+            tokio::time::sleep(TURN / 5).await;
+        }
+        say(due, connected.connection.clone(), purses.bell.clone()).await;
     }
 }
 
@@ -161,21 +176,31 @@ async fn begin(line: Arc<Line>, connection: Connection, bell: Arc<Notify>) {
         connection.secure(&root, &checkpoint).await
     };
     match kept_by.await {
-        Ok(_ceiling) => line.agreed.store(checkpoint.revision, Relaxed),
-        Err(unanswered) => tracing::warn!(budget = %slot.name, %unanswered, "the ledger can't be kept"),
+        Ok(Some(_ceiling)) => line.agreed.store(checkpoint.revision, Relaxed),
+        // An earlier process had a clock that was ahead of this one's.
+        Ok(None) => {
+            let totals = connection.totals(std::slice::from_ref(&root)).await.pop();
+            slot.revise(totals.and_then(Result::ok).flatten().map_or(0, |totals| totals.revision));
+        }
+        Err(unanswered) => {
+            tracing::warn!(budget = %slot.name, %unanswered, "the ledger can't be kept");
+            tokio::time::sleep(AGAIN).await;
+        }
     }
     line.agreeing.store(false, Relaxed);
     bell.notify_one();
 }
 
-/// Lets go of lines that have nothing more to say: of windows that are over, and of values that nobody uses now.
+/// Lets go of lines that have nothing more to say: of windows that are over, of limits that no configuration has, and of
+/// values that nobody has used for long. One whose account will never be again has nobody to say it to.
 fn forget(purses: &Purses) {
     let unix_now = unix_now();
     let mut lines = purses.lines.lock().unwrap_or_else(PoisonError::into_inner);
     lines.retain(|line| {
-        let over = !line.is_open(unix_now - GRACE);
-        let settled =
-            (over || line.place.value.is_some() || line.slot.strong_count() == 0) && line.is_settled();
-        !(settled && line.slot.upgrade().is_none_or(|slot| slot.lets_go(line, over)))
+        let over = line.is_over(unix_now - GRACE);
+        let unused = line.place.value.is_some() && line.rests_for(UNUSED);
+        let Some(slot) = line.slot.upgrade() else { return !line.is_settled() };
+        let lost = line.is_over(unix_now - LOST) && Arc::strong_count(line) <= 1;
+        !(lost || ((over || unused) && slot.lets_go(line)))
     });
 }

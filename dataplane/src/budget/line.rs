@@ -4,7 +4,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{
-            AtomicBool, AtomicU32, AtomicU64,
+            AtomicBool, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -28,6 +28,8 @@ use crate::clock;
 
 /// What the ledger said lately is taken for true for so long.
 const FRESH: Millis = 1_000;
+/// Milliseconds by which a clock may be set back without another look at the calendar.
+const SET_BACK: i64 = 5_000;
 /// How often a call that waits looks whether the ledger has left its lease without an answer.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -44,8 +46,7 @@ pub struct Line {
     /// Rung with each answer of the ledger.
     heard: Notify,
     told: Told,
-    /// Calls that wait, and what they would reserve together.
-    waiting: AtomicU32,
+    /// What calls that wait would reserve together.
     wanted: AtomicU64,
     /// The ledger keeps no account of this value's own.
     full: AtomicBool,
@@ -98,7 +99,6 @@ impl Line {
             lease: Mutex::new(lease),
             heard: Notify::new(),
             told: Told::default(),
-            waiting: AtomicU32::new(0),
             wanted: AtomicU64::new(0),
             full: AtomicBool::new(false),
             bell,
@@ -107,9 +107,19 @@ impl Line {
         }
     }
 
-    /// Whether the window is not over.
+    /// Whether this is the window of that moment. A clock that was ahead and is set back must not spend from the next one.
     pub fn is_open(&self, unix_now: i64) -> bool {
-        self.ends.is_none_or(|ends| unix_now < ends)
+        unix_now >= self.place.start.saturating_mul(1_000) - SET_BACK && !self.is_over(unix_now)
+    }
+
+    pub fn is_over(&self, unix_now: i64) -> bool {
+        self.ends.is_some_and(|ends| unix_now >= ends)
+    }
+
+    /// Whether the ledger has not been spoken to for so long.
+    pub fn rests_for(&self, how_long: Duration) -> bool {
+        let since = now().saturating_sub(self.told.at.load(Acquire));
+        u128::from(since) >= how_long.as_millis()
     }
 
     /// How long until it is over.
@@ -223,7 +233,7 @@ impl Line {
     }
 }
 
-/// A call that waits; when none does any more, the lease asks for none.
+/// A call that waits; what it waits for is asked for no longer than it does.
 struct Waiting<'a> {
     line: &'a Line,
     amount: Amount,
@@ -231,7 +241,6 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     fn begin(line: &'a Line, amount: Amount) -> Self {
-        line.waiting.fetch_add(1, Relaxed);
         line.wanted.fetch_add(amount, Relaxed);
         Self { line, amount }
     }
@@ -240,9 +249,8 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.line.wanted.fetch_sub(self.amount, Relaxed);
-        if self.line.waiting.fetch_sub(1, Relaxed) == 1 {
-            self.line.lease().wait_no_more();
-        }
+        // What others wait for they say again: the lease knows the least that anybody did.
+        self.line.lease().wait_no_more();
     }
 }
 

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
 };
 
@@ -138,11 +141,16 @@ impl Slot {
         let changed = self.amount.swap(limit.amount, Relaxed) != limit.amount;
         let changed = self.strict.swap(strict, Relaxed) != strict || changed;
         let changed = self.most_values.swap(most, Relaxed) != most || changed;
-        if changed || self.revision.load(Relaxed) == 0 {
-            // Later than any before, those of an earlier process among them.
-            let revision = u64::try_from(unix_now()).unwrap_or(1);
-            self.revision.fetch_max(revision, Relaxed);
+        if changed || self.revision() == 0 {
+            self.revise(0);
         }
+    }
+
+    /// What it says has a later revision now than any before, and than `known`: those of earlier processes among them.
+    pub fn revise(&self, known: u64) {
+        let now = u64::try_from(unix_now()).unwrap_or(0);
+        let later = now.max(known.saturating_add(1)).max(self.revision() + 1);
+        self.revision.store(later, Release);
     }
 
     /// The line of a value, or the one that all share.
@@ -169,7 +177,8 @@ impl Slot {
             None => self.shared.load_full(),
             Some(value) => self.value(value),
         };
-        line.filter(|line| line.is_open(unix_now())).and_then(|line| line.left())
+        let line = line.filter(|line| line.is_open(unix_now()))?;
+        if line.is_full() { self.left(Some(OTHERS)) } else { line.left() }
     }
 
     fn value(&self, value: &str) -> Option<Arc<Line>> {
@@ -226,32 +235,33 @@ impl Slot {
         self.shared.load_full().into_iter().chain(values.values().cloned()).collect()
     }
 
-    /// Lets go of a line, where no call has it in hand; whether it did.
-    pub fn lets_go(&self, line: &Arc<Line>, over: bool) -> bool {
-        // The keeper's, and the one in the map: who takes one from there has to wait for this.
-        const KEPT: usize = 2;
-        let Some(value) = &line.place.value else { return over };
+    /// Lets go of a line that nobody misses, where no call has it in hand; whether it did.
+    pub fn lets_go(&self, line: &Arc<Line>) -> bool {
+        // The keeper has one; so has this, where the line is the one in use.
+        let Some(value) = &line.place.value else {
+            let used = self.shared.load().as_ref().is_some_and(|shared| Arc::ptr_eq(shared, line));
+            return Arc::strong_count(line) <= 1 + usize::from(used) && line.is_settled();
+        };
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
-        if !values.get(&**value).is_some_and(|found| Arc::ptr_eq(found, line)) {
-            return true;
-        }
-        let unused = Arc::strong_count(line) <= KEPT;
-        if unused {
+        let used = values.get(&**value).is_some_and(|used| Arc::ptr_eq(used, line));
+        let let_go = Arc::strong_count(line) <= 1 + usize::from(used) && line.is_settled();
+        if let_go && used {
             values.remove(&**value);
         }
-        unused
+        let_go
     }
 
     /// Of what the configuration says last.
     pub fn revision(&self) -> u64 {
-        self.revision.load(Relaxed)
+        self.revision.load(Acquire)
     }
 
     /// How its accounts begin, and what holds for them now, where the ledger is kept in this process. All of the limit
     /// may be gone by what is stored: that is the ledger itself.
     pub fn beginning(&self) -> (Beginning, Checkpoint) {
-        let limit: Amount = self.amount.load(Relaxed);
-        let (epoch, revision, strict) = (Epoch(1), self.revision(), self.strict.load(Relaxed));
+        // First the revision: what changes meanwhile has a later one.
+        let (epoch, revision) = (Epoch(1), self.revision());
+        let (limit, strict): (Amount, bool) = (self.amount.load(Relaxed), self.strict.load(Relaxed));
         let most = u64::from(self.most_values.load(Relaxed));
         let values = (most > 0).then_some(Values { ceiling: limit, gone: 0, most });
         let beginning =

@@ -7,13 +7,14 @@ use std::{
 };
 
 use llm_ledger::place::Unit;
+use llm_ledger_connection::Operations;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet},
     metrics::{MetricType, exemplar::Exemplar},
 };
 
-use crate::budget::{Purses, line::Line, slot::Slot};
+use crate::budget::{Purses, line::Line, slot::Slot, unix_now};
 
 #[derive(Debug)]
 pub struct Budgets(pub Arc<Purses>);
@@ -58,11 +59,12 @@ const GAUGES: [(&str, &str, Gauge); 4] = [
 
 impl Collector for Budgets {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let slots = self.0.slots();
+        let (slots, now) = (self.0.slots(), unix_now());
         for (name, help, gauge) in GAUGES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for slot in &slots {
-                if let Some(amount) = gauge(&slot.lines()) {
+                let lines: Vec<_> = slot.lines().into_iter().filter(|line| line.is_open(now)).collect();
+                if let Some(amount) = gauge(&lines) {
                     family.encode_family(&labels(slot))?.encode_gauge(&shown(slot, amount))?;
                 }
             }
@@ -95,8 +97,39 @@ impl Collector for Budgets {
             let count = slot.counts.unreserved.load(Relaxed);
             family.encode_family(&labels(slot))?.encode_counter(&count, NoExemplar::None)?;
         }
-        Ok(())
+        match self.0.operations() {
+            Some(operations) => ledger(&mut encoder, &operations),
+            None => Ok(()),
+        }
     }
+}
+
+/// What was asked of the ledger, and what became of it.
+fn ledger(encoder: &mut DescriptorEncoder<'_>, operations: &Operations) -> fmt::Result {
+    let Operations { state, open, begin, secure, totals, values, timeout, disconnected, refused } =
+        *operations;
+    let mut family = encoder.encode_descriptor(
+        "llm_gateway_budget_ledger_operations",
+        "What this proxy has asked of the ledger",
+        None,
+        MetricType::Counter,
+    )?;
+    let verbs = [("state", state), ("open", open), ("begin", begin), ("secure", secure)];
+    for (operation, count) in verbs.into_iter().chain([("totals", totals), ("values", values)]) {
+        let labels = [("operation", operation)];
+        family.encode_family(&labels)?.encode_counter(&count, NoExemplar::None)?;
+    }
+    let mut family = encoder.encode_descriptor(
+        "llm_gateway_budget_ledger_errors",
+        "Of these, those that had no answer, by the reason",
+        None,
+        MetricType::Counter,
+    )?;
+    for (reason, count) in [("timeout", timeout), ("disconnected", disconnected), ("refused", refused)] {
+        let labels = [("reason", reason)];
+        family.encode_family(&labels)?.encode_counter(&count, NoExemplar::None)?;
+    }
+    Ok(())
 }
 
 fn labels(slot: &Slot) -> Labels {

@@ -58,6 +58,16 @@ impl Budgets {
         if problems.is_empty() { Ok(Self { all }) } else { Err(problems) }
     }
 
+    /// The limits hold as the document says: it is in force.
+    pub fn agree(&self, document: &Document) {
+        for budget in &self.all {
+            let Some(spec) = document.budgets.get(&*budget.name) else { continue };
+            for (slot, limit) in budget.limits.iter().zip(&spec.limits) {
+                slot.agree(spec, *limit);
+            }
+        }
+    }
+
     /// Those that calls through a route may count for: what else they ask is told when a call is there.
     pub fn of_route(&self, route: &str) -> Box<[Arc<Budget>]> {
         self.all

@@ -29,8 +29,6 @@ use reserved::{Held, Reserved};
 
 /// A call waits no longer than this for money that is in the hands of others.
 const RETURNS: Duration = Duration::from_millis(500);
-/// Fewer tokens are no answer: a call is not cut shorter than this for want of money.
-const FEWEST_TOKENS: u64 = 64;
 
 /// Reserves what the call may cost. One that names no most of its output gets one, where a budget is strict: what its
 /// models give at most, or what there is money for.
@@ -58,7 +56,7 @@ pub async fn reserve(
     let held = loop {
         match take(&budgets, &most, spender, until).await {
             Ok(held) => break held,
-            Err(refusal) if refusal.is_of_output() && most.halves(FEWEST_TOKENS) => {}
+            Err(refusal) if refusal.is_of_output() && most.halves() => {}
             Err(refusal) => return Err(refusal.error()),
         }
     };
@@ -77,22 +75,26 @@ async fn take(
     until: Instant,
 ) -> Result<SmallVec<[Held; 2]>, Refusal> {
     let now = unix_now();
-    let mut held: SmallVec<[Held; 2]> = SmallVec::new();
+    let mut taking = Taking::default();
     for budget in budgets {
         let value = budget.value(spender);
         for slot in &budget.limits {
             let line = slot.line(value.as_deref(), now);
             let each = most.of_limit(budget, slot.limit.unit)?;
-            match from_line(budget, slot, line, each, until).await {
-                Ok(one) => held.push(one),
-                Err(refusal) => {
-                    held.into_iter().for_each(Held::release);
-                    return Err(refusal);
-                }
-            }
+            taking.0.push(from_line(budget, slot, line, each, until).await?);
         }
     }
-    Ok(held)
+    Ok(std::mem::take(&mut taking.0))
+}
+
+/// What has been taken for a call that may not be sent after all: it is given back.
+#[derive(Default)]
+struct Taking(SmallVec<[Held; 2]>);
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Held::release);
+    }
 }
 
 async fn from_line(

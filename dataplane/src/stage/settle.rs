@@ -181,15 +181,15 @@ impl Settlement {
     }
 
     /// Whether budgets have money for one more attempt.
-    pub fn covers_another(&mut self) -> bool {
-        self.reserved().is_none_or(Reserved::covers_another)
+    pub fn covers_another(&mut self, target: &Target) -> bool {
+        self.reserved().is_none_or(|reserved| reserved.covers_another(target))
     }
 
     /// An attempt has failed; it may be billed all the same.
-    pub fn has_failed(&mut self, billed: bool) {
+    pub fn has_failed(&mut self, target: &Target, billed: bool) {
         match self.reserved() {
-            Some(reserved) if billed => reserved.loses(),
-            Some(reserved) => reserved.costs_nothing(),
+            Some(reserved) if billed => reserved.loses(target),
+            Some(reserved) => reserved.costs_nothing(target),
             None => {}
         }
     }
@@ -216,7 +216,7 @@ impl Settlement {
             open.target = Some(target.clone());
             open.attempts += 1;
             if let Some(reserved) = &mut open.reserved {
-                reserved.asks();
+                reserved.asks(target);
             }
             if !open.free {
                 open.seen = Taken::Seen { usage: None, events: 0 };

@@ -298,7 +298,9 @@ fn listing(spenders: &Spenders, listed: &[BudgetValueCheckpoint], common: Amount
         }
     }
     let mut names: Vec<(Arc<str>, Amount)> = spent.into_iter().collect();
-    names.sort_by_key(|(_, spent)| std::cmp::Reverse(*spent));
+    // Calls that are refused for the ceiling's sake go first: nothing else lets them pass.
+    let is_short = |name: &Arc<str>| spenders.short.iter().any(|(short, _)| short == name);
+    names.sort_by_cached_key(|(name, spent)| std::cmp::Reverse((is_short(name), *spent)));
     names.into_iter().take(LISTED).map(|(value, _)| value).collect()
 }
 

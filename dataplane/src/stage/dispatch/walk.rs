@@ -156,11 +156,6 @@ impl<'c, 'p> Walk<'c, 'p> {
     /// Past the limits and the breaker of a candidate, or past it.
     fn enter(&mut self, place: usize) -> Option<Begun<'p>> {
         let target = &self.plan.get(place)?.target;
-        // What was lost on the way is billed besides.
-        if !self.settlement.covers_another() {
-            self.attempts.leave_out(place);
-            return None;
-        }
         // Since the call was planned, another may have been told to come back later.
         let rests = target.health.rests_for(clock::now());
         if !rests.is_zero() {
@@ -184,6 +179,12 @@ impl<'c, 'p> Walk<'c, 'p> {
 
     fn begin(&mut self, place: usize, inside: Inside) -> Option<Begun<'p>> {
         let target = &self.plan.get(place)?.target;
+        // What was lost on the way is billed besides.
+        if !self.settlement.covers_another(target) {
+            inside.unused();
+            self.attempts.leave_out(place);
+            return None;
+        }
         match Trial::begin(target, inside) {
             Ok(trial) => {
                 self.granted = None;
@@ -316,8 +317,8 @@ impl<'c, 'p> Walk<'c, 'p> {
         let Begun { place, target, trial, fair } = begun;
         match &outcome {
             Ok(reply) if reply.refused.is_none() => {}
-            Ok(_) => self.settlement.has_failed(false),
-            Err(error) => self.settlement.has_failed(error.may_be_billed()),
+            Ok(_) => self.settlement.has_failed(target, false),
+            Err(error) => self.settlement.has_failed(target, error.may_be_billed()),
         }
         match judge(outcome, trial, fair) {
             Judgement::Final(outcome) => Some(outcome),

@@ -1,7 +1,5 @@
 //! How much one attempt of a call may take: the most where a budget is strict, else what is expected.
 
-use std::sync::Arc;
-
 use llm_config::budget::Enforcement;
 use llm_dialect::bound::{self, Unbounded};
 use llm_ledger::{Amount, place::Unit};
@@ -15,6 +13,8 @@ use crate::{
 
 /// The most tokens of an answer where neither the call nor its model names any.
 const OUTPUT_TOKENS: u64 = 4_096;
+/// Fewer tokens are no answer: a call is not cut shorter than this for want of money.
+const FEWEST_TOKENS: u64 = 64;
 
 /// What is known of it.
 pub struct Most<'c, 'p> {
@@ -27,26 +27,49 @@ pub struct Most<'c, 'p> {
 impl<'c, 'p> Most<'c, 'p> {
     /// `strict`: the answer must have a most.
     pub fn of(call: &'c Call, plan: &'c Plan<'p>, strict: bool) -> Self {
-        let is_named = |target: &Target| {
-            let out = target.answers_by(call.api, call.stream);
-            out.is_none_or(|out| bound::output(call.api, &call.envelope, out).named.is_some())
-        };
-        let targets = || plan.candidates().map(|candidate| &candidate.target);
-        let most = |target: &Arc<Target>| {
-            target.max_output_tokens.or(target.context_window).unwrap_or(OUTPUT_TOKENS)
-        };
-        let unnamed = strict && !targets().all(|target| is_named(target));
-        let cap = targets().map(most).min().filter(|_| unnamed);
-        Self { call, plan, cap }
+        let mut most = Self { call, plan, cap: None };
+        if strict {
+            let targets = plan.candidates().map(|candidate| &candidate.target);
+            most.cap = targets.filter(|target| !most.is_named(target)).map(|target| most.usual(target)).min();
+        }
+        most
+    }
+
+    /// Whether the call names the most of its answer, or has none.
+    fn is_named(&self, target: &Target) -> bool {
+        self.output(target).is_none_or(|output| output.named.is_some())
+    }
+
+    /// The most of an answer where the call names none: what the model gives, or what is left of its window.
+    fn usual(&self, target: &Target) -> u64 {
+        if let Some(most) = target.max_output_tokens {
+            return most;
+        }
+        let Some(window) = target.context_window else { return OUTPUT_TOKENS };
+        let input = self.input(target).unwrap_or(window / 2);
+        window.saturating_sub(input).clamp(FEWEST_TOKENS, OUTPUT_TOKENS)
+    }
+
+    fn input(&self, target: &Target) -> Result<u64, Unbounded> {
+        let Call { api, envelope, body, .. } = self.call;
+        let input = bound::input(*api, envelope, &body.bytes, target.kind(), &target.upstream_model);
+        input.most(target.context_window)
+    }
+
+    /// `None` where no provider is asked.
+    fn output(&self, target: &Target) -> Option<bound::Output<'c>> {
+        let Call { api, envelope, stream, foreign_seals, .. } = self.call;
+        let out = target.answers_by(*api, *stream)?;
+        Some(bound::output(*api, envelope, out, *foreign_seals))
     }
 
     pub fn cap(&self) -> Option<u64> {
         self.cap
     }
 
-    /// Halves the answer, where it is the gateway's to say and has so many tokens left then; whether it did.
-    pub fn halves(&mut self, least: u64) -> bool {
-        let half = self.cap.map(|cap| cap / 2).filter(|half| *half >= least);
+    /// Halves the answer, where it is the gateway's to say and is still an answer then; whether it did.
+    pub fn halves(&mut self) -> bool {
+        let half = self.cap.map(|cap| cap / 2).filter(|half| *half >= FEWEST_TOKENS);
         self.cap = half.or(self.cap);
         half.is_some()
     }
@@ -66,7 +89,7 @@ impl<'c, 'p> Most<'c, 'p> {
                 continue;
             }
             let (input, output) = if budget.enforcement == Enforcement::Strict {
-                self.most(target).map_err(|unbounded| Refusal::unbounded(budget, &unbounded, target))?
+                self.most(target).map_err(|unbounded| Refusal::unbounded(budget, unbounded, target))?
             } else {
                 self.expected(target)
             };
@@ -79,22 +102,14 @@ impl<'c, 'p> Most<'c, 'p> {
     }
 
     fn most(&self, target: &Target) -> Result<(u64, u64), Unbounded> {
-        let Call { api, envelope, body, .. } = self.call;
-        let Some(out) = target.answers_by(*api, self.call.stream) else { return Ok((0, 0)) };
-        let input = bound::input(*api, envelope, &body.bytes, target.kind(), &target.upstream_model);
-        let input = input.most(target.context_window)?;
-        let of_model = match (target.max_output_tokens, self.cap) {
-            (Some(most), Some(cap)) => Some(most.min(cap)),
-            (most, cap) => most.or(cap),
-        };
-        let output = bound::output(*api, envelope, out).most(of_model)?;
-        Ok((input, output.unwrap_or(OUTPUT_TOKENS)))
+        let Some(output) = self.output(target) else { return Ok((0, 0)) };
+        let output = output.most(self.cap.or(target.max_output_tokens))?;
+        Ok((self.input(target)?, output.unwrap_or(OUTPUT_TOKENS)))
     }
 
     fn expected(&self, target: &Target) -> (u64, u64) {
         let (input, output) = target.expected_tokens(self.call.body.bytes.len());
-        let out = target.answers_by(self.call.api, self.call.stream);
-        let named = out.and_then(|out| bound::output(self.call.api, &self.call.envelope, out).named);
+        let named = self.output(target).and_then(|output| output.named);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an expectation")]
         let (input, output) = (input as u64, output as u64);
         (input, named.map_or(output, |named| named.min(output)))

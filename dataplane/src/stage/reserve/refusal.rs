@@ -21,7 +21,7 @@ pub enum Refusal {
     /// A limit has too little.
     Short(Box<Short>),
     /// Nobody can say how much the call may cost.
-    Unbounded { budget: Arc<str>, field: String, model: Arc<str> },
+    Unbounded { budget: Arc<str>, unbounded: Unbounded, model: Arc<str> },
 }
 
 /// A limit with too little.
@@ -38,9 +38,8 @@ pub struct Short {
 }
 
 impl Refusal {
-    pub fn unbounded(budget: &Budget, unbounded: &Unbounded, target: &Target) -> Self {
-        let field = unbounded.field().to_owned();
-        Self::Unbounded { budget: budget.name.clone(), field, model: target.labels.model.clone() }
+    pub fn unbounded(budget: &Budget, unbounded: Unbounded, target: &Target) -> Self {
+        Self::Unbounded { budget: budget.name.clone(), unbounded, model: target.labels.model.clone() }
     }
 
     pub fn short(budget: &Budget, slot: &Arc<Slot>, line: &Line, needs: Amount, shortage: Shortage) -> Self {
@@ -64,16 +63,16 @@ impl Refusal {
     pub fn error(self) -> Error {
         let short = match self {
             Self::Short(short) => short,
-            Self::Unbounded { budget, field, model } => {
-                return Error::Unbounded { budget: budget.to_string(), field, model: model.to_string() };
+            Self::Unbounded { budget, unbounded, model } => {
+                let (budget, model) = (budget.to_string(), model.to_string());
+                return Error::Unbounded { budget, model, unbounded };
             }
         };
         let Short { budget, value, slot, shortage, needs, of, resets_in } = *short;
         slot.counts.refused(shortage);
-        if shortage == Shortage::Unavailable {
+        let (Some((whole, spent)), true) = (of, shortage != Shortage::Unavailable) else {
             return Error::LedgerUnavailable { budget: budget.to_string() };
-        }
-        let (whole, spent) = of.unwrap_or_default();
+        };
         let figures = Figures { budget, value, limit: slot.limit, whole, spent, needs };
         match shortage {
             Shortage::Held => Error::BudgetHeld { figures: Box::new(figures) },

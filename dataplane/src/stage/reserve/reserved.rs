@@ -18,10 +18,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Reserved {
     held: SmallVec<[Held; 2]>,
-    /// Attempts that have not ended.
-    flying: u32,
-    /// Attempts that may be billed, and whose answer never came.
-    lost: u32,
 }
 
 /// Of one limit.
@@ -34,6 +30,10 @@ pub struct Held {
     each: Amount,
     /// One for each attempt that is covered; none where the call passes without money.
     reservations: SmallVec<[Reservation; 1]>,
+    /// Attempts that count here and have not ended.
+    flying: u32,
+    /// Those that may be billed, and whose answer never came.
+    lost: u32,
 }
 
 /// What is known of the attempt that a call ended with.
@@ -56,7 +56,7 @@ impl Held {
         reservation: Option<Reservation>,
     ) -> Self {
         let reservations = reservation.into_iter().collect();
-        Self { budget: budget.clone(), slot: slot.clone(), line, each, reservations }
+        Self { budget: budget.clone(), slot: slot.clone(), line, each, reservations, flying: 0, lost: 0 }
     }
 
     /// The call is not sent.
@@ -64,8 +64,9 @@ impl Held {
         self.charge(0);
     }
 
-    /// Whether there is money for so many attempts. A call is one, however often it is sent.
-    fn covers(&mut self, attempts: usize) -> bool {
+    /// Whether there is money for one more attempt. A call is one, however often it is sent.
+    fn covers_another(&mut self) -> bool {
+        let attempts = usize::try_from(self.flying + self.lost + 1).unwrap_or(usize::MAX);
         let passes = self.reservations.is_empty() || self.slot.limit.unit == Unit::Requests;
         while !passes && self.reservations.len() < attempts {
             let Some(another) = self.line.reserve(self.each) else { return false };
@@ -85,7 +86,9 @@ impl Held {
     }
 
     /// What the end of a call takes of it.
-    fn used(&self, target: Option<&Target>, outcome: Outcome, mut unknown: u32) -> Amount {
+    fn used(&self, target: Option<&Target>, outcome: Outcome) -> Amount {
+        let target = target.filter(|target| self.budget.counts_target(target));
+        let mut unknown = self.flying + self.lost;
         let strict = self.budget.enforcement == Enforcement::Strict;
         let known = match outcome {
             Outcome::Reported(usage) => Some(usage),
@@ -104,9 +107,6 @@ impl Held {
     }
 
     fn amount(&self, target: &Target, usage: Usage) -> Amount {
-        if !self.budget.counts_target(target) {
-            return 0;
-        }
         match self.slot.limit.unit {
             Unit::Usd => cost(target.price, usage).total,
             Unit::Tokens => usage.input.saturating_add(usage.output),
@@ -117,36 +117,41 @@ impl Held {
 
 impl Reserved {
     pub fn new(held: SmallVec<[Held; 2]>) -> Self {
-        Self { held, flying: 0, lost: 0 }
+        Self { held }
+    }
+
+    /// What counts when a target is asked.
+    fn counting(&mut self, target: &Target) -> impl Iterator<Item = &mut Held> {
+        self.held.iter_mut().filter(|held| held.budget.counts_target(target))
     }
 
     /// Whether one more attempt may be sent: it may be billed besides those before it.
-    pub fn covers_another(&mut self) -> bool {
-        let attempts = usize::try_from(self.flying + self.lost + 1).unwrap_or(usize::MAX);
-        self.held.iter_mut().all(|held| held.covers(attempts))
+    pub fn covers_another(&mut self, target: &Target) -> bool {
+        self.counting(target).all(Held::covers_another)
     }
 
     /// An attempt goes out.
-    pub fn asks(&mut self) {
-        self.flying += 1;
+    pub fn asks(&mut self, target: &Target) {
+        self.counting(target).for_each(|held| held.flying += 1);
     }
 
     /// An attempt has ended that nobody bills.
-    pub fn costs_nothing(&mut self) {
-        self.flying = self.flying.saturating_sub(1);
+    pub fn costs_nothing(&mut self, target: &Target) {
+        self.counting(target).for_each(|held| held.flying = held.flying.saturating_sub(1));
     }
 
     /// An attempt has ended without its answer: it may be billed.
-    pub fn loses(&mut self) {
-        self.flying = self.flying.saturating_sub(1);
-        self.lost += 1;
+    pub fn loses(&mut self, target: &Target) {
+        self.counting(target).for_each(|held| {
+            held.flying = held.flying.saturating_sub(1);
+            held.lost += 1;
+        });
     }
 
     /// The call is over.
     pub fn settle(self, target: Option<&Target>, outcome: Outcome) {
-        let unknown = self.flying + self.lost;
         for held in self.held {
-            let used = held.used(target, outcome, unknown);
+            let used = held.used(target, outcome);
             held.charge(used);
         }
     }

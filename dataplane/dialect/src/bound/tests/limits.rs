@@ -20,7 +20,7 @@ fn named(api: Api, fields: &str) -> String {
 fn the_limit_is_read_where_each_api_has_it() {
     let most = |api: Api, fields: &str| {
         let envelope = envelope(api, &named(api, fields));
-        output(api, &envelope, api).most(None).unwrap()
+        output(api, &envelope, api, false).most(None).unwrap()
     };
     let cases = [
         (Api::ChatCompletions, r#","max_tokens":10"#, Some(10)),
@@ -52,15 +52,16 @@ fn the_limit_is_read_where_each_api_has_it() {
         assert_eq!(most(api, fields), expected, "{api:?} {fields}");
     }
     let embeddings = envelope(Api::Embeddings, r#"{"model":"m","input":"a"}"#);
-    assert_eq!(output(Api::Embeddings, &embeddings, Api::Embeddings).most(None), Ok(Some(0)));
+    assert_eq!(output(Api::Embeddings, &embeddings, Api::Embeddings, false).most(None), Ok(Some(0)));
 }
 
 #[test]
 fn the_model_limits_what_the_call_does_not_and_translations_may_raise_it() {
     let chat = |fields: &str| envelope(Api::ChatCompletions, &named(Api::ChatCompletions, fields));
     let unnamed = chat(r#","n":2"#);
-    let most =
-        |envelope: &Envelope, out: Api, of_model| output(Api::ChatCompletions, envelope, out).most(of_model);
+    let most = |envelope: &Envelope, out: Api, of_model| {
+        output(Api::ChatCompletions, envelope, out, false).most(of_model)
+    };
     assert_eq!(most(&unnamed, Api::ChatCompletions, None), Ok(None));
     assert_eq!(most(&unnamed, Api::ChatCompletions, Some(100)), Ok(Some(200)));
     let few = chat(r#","max_tokens":8"#);
@@ -89,7 +90,7 @@ fn a_limit_that_can_be_read_in_two_ways_is_none() {
         (Api::OllamaChat, r#","options":{"num_predict":1},"Options":{"num_predict":9}"#, "Options"),
     ] {
         let envelope = envelope(api, &named(api, fields));
-        let refused = output(api, &envelope, api).most(Some(10)).unwrap_err();
+        let refused = output(api, &envelope, api, false).most(Some(10)).unwrap_err();
         assert_eq!(refused.field().replace('\u{212a}', "K"), field, "{fields}");
     }
 }
@@ -190,7 +191,7 @@ fn a_capped_body_differs_by_its_limit_alone_and_every_reader_finds_it() {
         let capped = envelope(api, body).upstream_body_capped(&Bytes::from(body.to_owned()), model, Some(77));
         assert_eq!(capped, expected);
         let again = envelope(api, expected);
-        let most = output(api, &again, api).most(None).unwrap();
+        let most = output(api, &again, api, false).most(None).unwrap();
         assert_eq!(most, Some(if expected.contains("77") { 77 } else { most.unwrap() }), "{expected}");
         assert_eq!(again.upstream_body_capped(&capped, model, Some(9)), expected, "it names one now");
     }
