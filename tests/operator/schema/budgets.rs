@@ -1,10 +1,11 @@
 //! The rules of Budgets, and what is printed of one.
 
 use super::with;
-use harness::Cluster;
+use harness::{Cluster, eventually};
 use kube::api::{Api, Patch, PatchParams};
 use llm_crds::Budget;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 fn budget() -> Value {
     json!({
@@ -246,7 +247,10 @@ async fn a_budget_explains_itself_and_says_its_defaults() {
         ("budget.spec.onExceeded.downgrade.from", "Default: \"0.9\"."),
         ("budget.status.checkpoints.ceiling", "nano-USD"),
     ] {
-        let told = words(&cluster.kubectl(&["explain", path]).await);
+        // The API server publishes a kind's schema a moment after it serves the kind.
+        let told =
+            eventually(path, Duration::from_secs(30), async || cluster.try_kubectl(&["explain", path]).await);
+        let told = words(&told.await);
         assert!(told.contains(wanted), "{wanted}\n{told}");
     }
     cluster.apply(&with(budget(), "/metadata/namespace", json!(namespace)).to_string()).await;
