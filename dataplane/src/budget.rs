@@ -4,8 +4,10 @@
 //!
 //! - [`line`]: the purse of one limit in one window, for one value.
 //! - [`slot`]: one limit over its windows and values.
+//! - [`bell`]: what a call that finds its purse empty rings.
 //! - [`keeper`]: the task that speaks to the ledger.
 
+pub mod bell;
 pub mod keeper;
 pub mod line;
 pub mod slot;
@@ -21,8 +23,8 @@ use arc_swap::ArcSwapOption;
 use llm_config::{self as config, Document, Ledger};
 use llm_ledger::{lease, window::CalendarError};
 use llm_ledger_connection::{Connection, Operations};
-use tokio::sync::Notify;
 
+use bell::Bell;
 use line::Line;
 use slot::{Slot, SlotKey};
 
@@ -37,8 +39,7 @@ pub struct Purses {
     slots: Mutex<HashMap<SlotKey, Weak<Slot>>>,
     /// What the keeper looks after.
     lines: Mutex<Vec<Arc<Line>>>,
-    /// Rung for what can't wait until the keeper looks again.
-    bell: Arc<Notify>,
+    bell: Arc<Bell>,
     connection: ArcSwapOption<Connected>,
     /// Where a ledger within this process keeps what must not be lost; `None`: in memory.
     directory: Option<PathBuf>,
@@ -93,7 +94,6 @@ impl Purses {
         let connection = connection.map_err(|problem| format!("ledger: {problem}"))?;
         let settings = document.ledger.clone();
         self.connection.store(Some(Arc::new(Connected { settings, connection })));
-        self.bell.notify_one();
         Ok(())
     }
 
@@ -122,7 +122,7 @@ impl Purses {
 
     fn look_after(&self, line: &Arc<Line>) {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
-        self.bell.notify_one();
+        self.bell.ring(line);
     }
 }
 

@@ -30,22 +30,35 @@ const LONGEST: u64 = 100;
 
 pub struct Provider {
     pub url: String,
-    billed: Arc<AtomicU64>,
+    till: Arc<Till>,
     accepting: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Till {
+    billed: AtomicU64,
+    /// The most that the calls which run now can cost yet.
+    reserved: AtomicU64,
+    running: AtomicU64,
 }
 
 impl Provider {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let billed = Arc::<AtomicU64>::default();
-        let accepting = tokio::spawn(accept(listener, billed.clone()));
-        Self { url, billed, accepting }
+        let till = Arc::<Till>::default();
+        let accepting = tokio::spawn(accept(listener, till.clone()));
+        Self { url, till, accepting }
     }
 
     /// Nano-USD so far.
     pub fn billed(&self) -> u64 {
-        self.billed.load(Relaxed)
+        self.till.billed.load(Relaxed)
+    }
+
+    /// The calls that run now, and the most that they can cost yet, in nano-USD.
+    pub fn running(&self) -> (u64, u64) {
+        (self.till.running.load(Relaxed), self.till.reserved.load(Relaxed))
     }
 }
 
@@ -55,13 +68,13 @@ impl Drop for Provider {
     }
 }
 
-async fn accept(listener: TcpListener, billed: Arc<AtomicU64>) {
+async fn accept(listener: TcpListener, till: Arc<Till>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((socket, _)) = listener.accept().await {
         socket.set_nodelay(true).unwrap();
-        let billed = billed.clone();
+        let till = till.clone();
         connections.spawn(async move {
-            let service = service_fn(|request| answer(request, billed.clone()));
+            let service = service_fn(|request| answer(request, till.clone()));
             let _gone = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
         });
         while connections.try_join_next().is_some() {}
@@ -70,18 +83,17 @@ async fn accept(listener: TcpListener, billed: Arc<AtomicU64>) {
 
 type Reply = Response<Either<Full<Bytes>, StreamBody<Tokens>>>;
 
-async fn answer(request: Request<Incoming>, billed: Arc<AtomicU64>) -> Result<Reply, hyper::Error> {
+async fn answer(request: Request<Incoming>, till: Arc<Till>) -> Result<Reply, hyper::Error> {
     let body = request.into_body().collect().await?.to_bytes();
     let call: Value = serde_json::from_slice(&body).unwrap();
     let text = call["messages"][0]["content"].as_str().unwrap();
     // About what a tokenizer makes of it.
     let input = text.len().div_ceil(4) as u64 + 7;
-    billed.fetch_add(input * INPUT, Relaxed);
     let named = call["max_completion_tokens"].as_u64().or(call["max_tokens"].as_u64());
     let most = named.unwrap_or(LONGEST).min(LONGEST);
     let wanted: u64 = text.rsplit(' ').next().unwrap().parse().unwrap();
     let output = wanted.min(most);
-    let made = Made { input, output, made: 0, billed };
+    let made = Made::begin(input, output, most_of(body.len(), most), till);
     if call["stream"] == true {
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -97,19 +109,36 @@ fn with_type(mut reply: Reply, content_type: &'static str) -> Reply {
     reply
 }
 
+/// The most that a call with a body of so many bytes can cost, in nano-USD, as a strict budget reserves it.
+pub fn most_of(body: usize, output: u64) -> u64 {
+    (body as u64 + llm_dialect::bound::PREAMBLE) * INPUT + output * OUTPUT
+}
+
 /// An answer in the making.
 struct Made {
     input: u64,
     output: u64,
     made: u64,
-    billed: Arc<AtomicU64>,
+    /// What is reserved for it and not billed.
+    reserved: u64,
+    till: Arc<Till>,
 }
 
 impl Made {
+    fn begin(input: u64, output: u64, most: u64, till: Arc<Till>) -> Self {
+        let reserved = most - input * INPUT;
+        till.running.fetch_add(1, Relaxed);
+        till.reserved.fetch_add(reserved, Relaxed);
+        till.billed.fetch_add(input * INPUT, Relaxed);
+        Self { input, output, made: 0, reserved, till }
+    }
+
     fn more(&mut self) -> u64 {
         let more = TOGETHER.min(self.output - self.made);
         self.made += more;
-        self.billed.fetch_add(more * OUTPUT, Relaxed);
+        self.till.billed.fetch_add(more * OUTPUT, Relaxed);
+        self.till.reserved.fetch_sub(more * OUTPUT, Relaxed);
+        self.reserved -= more * OUTPUT;
         more
     }
 
@@ -132,6 +161,13 @@ impl Made {
         })
         .await
         .unwrap()
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.till.reserved.fetch_sub(self.reserved, Relaxed);
+        self.till.running.fetch_sub(1, Relaxed);
     }
 }
 

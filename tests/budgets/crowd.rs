@@ -1,6 +1,6 @@
 //! Clients: as many at once as there may be, each with one call after the other, of a length that nobody knows before.
 
-use crate::scene::Proxies;
+use crate::scene::{Proxies, Scene};
 use harness::http::{json_request, open};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,10 +17,23 @@ pub struct Tally {
     pub broken: AtomicU64,
     /// Refused, by the code.
     pub refused: Mutex<BTreeMap<String, u64>>,
-    /// What calls in flight may cost, in nano-USD.
-    pub in_flight: AtomicU64,
-    /// Refused though there was money for it that no call had in hand.
-    pub falsely: AtomicU64,
+    /// Calls that clients wait for.
+    waiting: AtomicU64,
+    /// How it stood when each call ended.
+    pub moments: Mutex<Vec<Moment>>,
+}
+
+/// How it stood when a call ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The call was refused for want of money.
+    pub refused: bool,
+    /// What was left that no running call could need, in nano-USD.
+    pub free: u64,
+    /// What the call could cost.
+    pub most: u64,
+    /// Calls that had got nothing yet, this one among them.
+    pub unserved: u64,
 }
 
 pub struct Crowd {
@@ -30,23 +43,15 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// `left` says how much of the limit is left by what was billed and charged.
-    pub fn start(
-        count: usize,
-        hang_up: bool,
-        seed: u64,
-        proxies: &Arc<Proxies>,
-        left: impl Fn() -> u64 + Send + Sync + 'static,
-    ) -> Self {
+    pub fn start(count: usize, hang_up: bool, seed: u64, scene: &Arc<Scene>, proxies: &Arc<Proxies>) -> Self {
         let (tally, stop) = (Arc::<Tally>::default(), Arc::<AtomicBool>::default());
-        let left = Arc::new(left);
         let clients = (0..count).map(|i| {
             let client = Client {
                 chance: fastrand::Rng::with_seed(seed * 1_000_003 + i as u64),
                 hang_up,
                 proxies: proxies.clone(),
                 tally: tally.clone(),
-                left: left.clone(),
+                scene: scene.clone(),
             };
             tokio::spawn(client.run(stop.clone()))
         });
@@ -63,35 +68,42 @@ impl Crowd {
     }
 }
 
-struct Client<F> {
+struct Client {
     chance: fastrand::Rng,
     hang_up: bool,
     proxies: Arc<Proxies>,
     tally: Arc<Tally>,
-    left: Arc<F>,
+    scene: Arc<Scene>,
 }
 
 /// The longest answer that a call asks for.
 const LONGEST: u64 = 80;
 
-impl<F: Fn() -> u64> Client<F> {
+impl Client {
     async fn run(mut self, stop: Arc<AtomicBool>) {
         while !stop.load(Relaxed) {
             let (call, most) = self.call();
-            self.tally.in_flight.fetch_add(most, Relaxed);
+            self.tally.waiting.fetch_add(1, Relaxed);
             let refused = self.one(&call).await;
-            self.tally.in_flight.fetch_sub(most, Relaxed);
+            let waiting = self.tally.waiting.fetch_sub(1, Relaxed);
+            self.note(most, waiting, refused.as_deref());
             if let Some(code) = refused {
-                // What this call would have taken is not counted any more.
-                let free = (self.left)().saturating_sub(self.tally.in_flight.load(Relaxed));
-                if free >= most && code.starts_with("budget_") && code != "budget_ledger_unavailable" {
-                    self.tally.falsely.fetch_add(1, Relaxed);
-                }
                 *self.tally.refused.lock().unwrap().entry(code).or_default() += 1;
                 // As an SDK does that is told to come again.
                 tokio::time::sleep(Duration::from_millis(self.chance.u64(20..200))).await;
             }
         }
+    }
+
+    fn note(&self, most: u64, waiting: u64, refusal: Option<&str>) {
+        let (running, reserved) = self.scene.provider.running();
+        let moment = Moment {
+            refused: refusal.is_some_and(|code| code == "budget_held" || code == "budget_exceeded"),
+            free: self.scene.left().saturating_sub(reserved),
+            most,
+            unserved: waiting.saturating_sub(running).max(1),
+        };
+        self.tally.moments.lock().unwrap().push(moment);
     }
 
     /// A call, and the most that it can cost.
@@ -104,7 +116,7 @@ impl<F: Fn() -> u64> Client<F> {
         if self.chance.u8(..3) > 0 {
             call["max_tokens"] = LONGEST.into();
         }
-        let most = call.to_string().len() as u64 * crate::billing::INPUT + LONGEST * crate::billing::OUTPUT;
+        let most = crate::billing::most_of(call.to_string().len(), LONGEST);
         (call, most)
     }
 

@@ -8,6 +8,7 @@ use llm_ledger::window::Period;
 use llm_ledger::{Amount, Epoch};
 use llm_ledger_connection::Connection;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -40,6 +41,9 @@ pub struct Scene {
     pub document: Value,
     ledger: Connection,
     place: Place,
+    limit: Amount,
+    /// As the ledger was told last.
+    charged: AtomicU64,
 }
 
 impl Scene {
@@ -58,11 +62,27 @@ impl Scene {
         let checkpoint = Checkpoint { epoch, revision: 2, limit, strict: true, ceiling: limit, values: None };
         ledger.secure(&place, &checkpoint).await.unwrap();
         let document = document(&provider.url, uid, limit, &settings);
-        Self { provider, redis, document, ledger, place }
+        Self { provider, redis, document, ledger, place, limit, charged: AtomicU64::new(0) }
     }
 
     pub async fn proxy(&self) -> Proxy {
         Proxy::start(&self.document, &["--workers", "1", "--request-log", "off"]).await
+    }
+
+    /// What is neither billed nor charged.
+    pub fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.provider.billed().max(self.charged.load(Relaxed)))
+    }
+
+    /// Keeps up with what proxies tell the ledger.
+    pub async fn listen(self: Arc<Self>) {
+        let mut pace = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            pace.tick().await;
+            if let Ok(Some(totals)) = self.ledger.totals(std::slice::from_ref(&self.place)).await.remove(0) {
+                self.charged.store(totals.spent, Relaxed);
+            }
+        }
     }
 
     pub async fn totals(&self) -> Totals {

@@ -199,7 +199,7 @@ local own_until, asks = false, false
 if recall_holder and now >= recall_until then recall_holder = false end
 if recall_holder == holder then recall_holder, own_until = false, recall_until end
 
-if recall_holder then want = 0 end
+if recall_holder then want = math.min(want, math.max(room - recall_need, 0)) end
 local amount = math.min(math.max(want, need), math.max(need, math.floor(room / SHARE)), room)
 local why = ''
 if amount < need then

@@ -295,8 +295,8 @@ impl Account {
             recall.filter(|recall| recall.holder != holder),
         );
         self.recall = others;
-        // What comes back is for the call that waits for it, and not for a slice.
-        let want = if others.is_some() { 0 } else { want };
+        // What comes back is for the call that waits for it first.
+        let want = want.min(room.saturating_sub(others.map_or(0, |recall| recall.need)));
         let amount = want.max(need).min(need.max(room / SHARE)).min(room);
         if amount >= need {
             return (Ok(amount), false);

@@ -18,7 +18,7 @@ const SLICE: Millis = 2_000;
 /// Without a call for so long, what is left goes back.
 const IDLE: Millis = 3_000;
 /// Between two statements while a call waits in vain.
-const RETRY: Millis = 100;
+pub const RETRY: Millis = 25;
 /// The ledger is asked less often while it does not answer, up to this.
 const LONGEST_PAUSE: Millis = 2_000;
 
@@ -114,9 +114,10 @@ impl Lease {
         self.need = if self.need == 0 { amount } else { self.need.min(amount) };
     }
 
-    /// So much would serve all calls that wait: it is asked for at once, where there is so much.
-    pub fn crowds(&mut self, amount: Amount) {
-        self.crowd = amount;
+    /// The least that is of use to a call that waits, and what would serve all that do: it is asked for at once, where
+    /// there is so much. Nothing, and nothing, where none waits.
+    pub fn needs(&mut self, least: Amount, together: Amount) {
+        (self.need, self.crowd) = (least, together);
     }
 
     /// No call waits any more.

@@ -18,7 +18,7 @@ pub struct Purse {
     /// Ever, in this window. It grows before what a call leaves becomes available: who reads both takes no
     /// part of a call for free.
     spent: AtomicU64,
-    /// The largest call of late, reserved or in vain.
+    /// The largest call of late. One that is refused will not come back for a slice of its size.
     largest: AtomicU64,
 }
 
@@ -33,13 +33,13 @@ pub struct Reservation {
 impl Purse {
     /// Sets an amount aside; `None` where there is not so much.
     pub fn reserve(self: &Arc<Self>, amount: Amount) -> Option<Reservation> {
-        if self.largest.load(Relaxed) < amount {
-            self.largest.fetch_max(amount, Relaxed);
-        }
         let wanted = i64::try_from(amount).ok()?;
         // Nothing can be had from a purse that owes, too.
         let enough = |available: i64| (wanted == 0 || available >= wanted).then(|| available - wanted);
         self.available.fetch_update(AcqRel, Acquire, enough).ok()?;
+        if self.largest.load(Relaxed) < amount {
+            self.largest.fetch_max(amount, Relaxed);
+        }
         Some(Reservation { purse: self.clone(), amount })
     }
 
@@ -150,6 +150,6 @@ mod tests {
         assert_eq!((purse.spent(), purse.available(), purse.take(1)), (16, 1, 1));
         assert_eq!(purse.take_largest(), 6);
         assert!(purse.reserve(8).is_none());
-        assert_eq!(purse.take_largest(), 8);
+        assert_eq!(purse.take_largest(), 0);
     }
 }

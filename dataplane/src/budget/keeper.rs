@@ -9,15 +9,13 @@ use std::{
 use llm_ledger::account::{Answer, Beginning, Statement};
 use llm_ledger_connection::Connection;
 use tokio::{
-    sync::{
-        Notify,
-        broadcast::{Receiver, error::RecvError},
-    },
-    time::Instant,
+    sync::broadcast::{Receiver, error::RecvError},
+    time::{Instant, MissedTickBehavior},
 };
 
 use super::{
     Connected, Purses,
+    bell::Bell,
     line::{self, Line},
     unix_now,
 };
@@ -44,7 +42,18 @@ const FOREVER: Duration = Duration::from_secs(100 * 366 * 24 * 3_600);
 /// Runs for as long as the proxy does.
 pub async fn run(purses: Arc<Purses>) {
     let mut recalls: Option<(Arc<Connected>, Receiver<Arc<str>>)> = None;
-    for turn in 0_u32.. {
+    let mut turns = tokio::time::interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turn = 0_u32;
+    loop {
+        let rung = tokio::select! {
+            rung = purses.bell.lines() => rung,
+            _turn = turns.tick() => {
+                turn = turn.wrapping_add(1);
+                lines(&purses)
+            }
+            wanted = wanted(&mut recalls) => recalled(&purses, wanted.as_deref()),
+        };
         let connected = purses.connection.load_full();
         let known = recalls.as_ref().map(|(connected, _)| connected);
         if connected.as_ref().map(Arc::as_ptr) != known.map(Arc::as_ptr) {
@@ -54,12 +63,10 @@ pub async fn run(purses: Arc<Purses>) {
             });
         }
         if let Some(connected) = &connected {
-            look(&purses, connected, turn % SWEEP == 0);
+            look(rung, connected, &purses.bell);
         }
-        tokio::select! {
-            () = purses.bell.notified() => {}
-            _later = tokio::time::sleep(TURN) => {}
-            wanted = wanted(&mut recalls) => recall(&purses, wanted.as_deref()),
+        if turn.is_multiple_of(SWEEP) {
+            forget(&purses);
         }
     }
 }
@@ -101,27 +108,27 @@ async fn wanted(recalls: &mut Option<(Arc<Connected>, Receiver<Arc<str>>)>) -> O
     }
 }
 
-fn recall(purses: &Purses, wanted: Option<&str>) {
-    for line in lines(purses) {
-        if wanted.is_none_or(|wanted| line.place.key() == wanted) {
-            line.lease().recall();
-        }
-    }
+/// The lines that give back what they do not use.
+fn recalled(purses: &Purses, wanted: Option<&str>) -> Vec<Arc<Line>> {
+    let mut lines = lines(purses);
+    lines.retain(|line| wanted.is_none_or(|wanted| *line.key == *wanted));
+    lines.iter().for_each(|line| line.lease().recall());
+    lines
 }
 
 fn lines(purses: &Purses) -> Vec<Arc<Line>> {
     purses.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Says what is due, all of it in one go, and waits for no answer.
-fn look(purses: &Purses, connected: &Connected, sweep: bool) {
+/// Says what is due of these, all of it in one go, and waits for no answer.
+fn look(lines: Vec<Arc<Line>>, connected: &Connected, bell: &Arc<Bell>) {
     let (connection, embedded) = (&connected.connection, connected.settings.is_none());
     let now = line::now();
     let mut due = Vec::new();
-    for line in lines(purses) {
+    for line in lines {
         if embedded && !agrees(&line) {
             if !line.agreeing.swap(true, Relaxed) {
-                tokio::spawn(begin(line, connection.clone(), purses.bell.clone()));
+                tokio::spawn(begin(line, connection.clone(), bell.clone()));
             }
             continue;
         }
@@ -131,14 +138,11 @@ fn look(purses: &Purses, connected: &Connected, sweep: bool) {
         }
     }
     if !due.is_empty() {
-        tokio::spawn(say(due, connection.clone(), purses.bell.clone()));
-    }
-    if sweep {
-        forget(purses);
+        tokio::spawn(say(due, connection.clone(), bell.clone()));
     }
 }
 
-async fn say(due: Vec<(Arc<Line>, Statement)>, connection: Connection, bell: Arc<Notify>) {
+async fn say(due: Vec<(Arc<Line>, Statement)>, connection: Connection, bell: Arc<Bell>) {
     let said: Vec<_> = due.iter().map(|(line, statement)| (line.place.clone(), *statement)).collect();
     let answers = connection.states(&said).await;
     for ((line, _), answer) in due.iter().zip(answers) {
@@ -147,11 +151,11 @@ async fn say(due: Vec<(Arc<Line>, Statement)>, connection: Connection, bell: Arc
                 line.answered(&answer);
                 // All that is held is to be stated again, at once.
                 if matches!(answer, Answer::Moved(_)) {
-                    bell.notify_one();
+                    bell.ring(line);
                 }
             }
             Err(unanswered) => {
-                tracing::debug!(place = line.place.key(), %unanswered, "the ledger has not answered");
+                tracing::debug!(place = %line.key, %unanswered, "the ledger has not answered");
             }
         }
     }
@@ -163,7 +167,7 @@ fn agrees(line: &Line) -> bool {
 }
 
 /// Nobody else begins the accounts of a ledger within this process, or tells it what has become of the limit.
-async fn begin(line: Arc<Line>, connection: Connection, bell: Arc<Notify>) {
+async fn begin(line: Arc<Line>, connection: Connection, bell: Arc<Bell>) {
     let Some(slot) = line.slot.upgrade() else { return };
     let (beginning, checkpoint) = slot.beginning();
     let root = line.place.root();
@@ -188,7 +192,7 @@ async fn begin(line: Arc<Line>, connection: Connection, bell: Arc<Notify>) {
         }
     }
     line.agreeing.store(false, Relaxed);
-    bell.notify_one();
+    bell.ring(&line);
 }
 
 /// Lets go of lines that have nothing more to say: of windows that are over, of limits that no configuration has, and of

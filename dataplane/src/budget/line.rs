@@ -1,10 +1,11 @@
 //! The purse of one limit in one window, for one value, and its calls that wait for money.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{
-            AtomicBool, AtomicU64,
+            AtomicBool, AtomicU32, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -14,7 +15,7 @@ use std::{
 use llm_ledger::{
     Amount, Holder, Millis,
     account::{Answer, Left},
-    lease::Lease,
+    lease::{Lease, RETRY},
     place::Place,
     purse::{Purse, Reservation},
 };
@@ -23,35 +24,41 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::slot::Slot;
+use super::{bell::Bell, slot::Slot};
 use crate::clock;
 
 /// What the ledger said lately is taken for true for so long.
 const FRESH: Millis = 1_000;
 /// Milliseconds by which a clock may be set back without another look at the calendar.
 const SET_BACK: i64 = 5_000;
-/// How often a call that waits looks whether the ledger has left its lease without an answer.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often a call that waits has the ledger asked again.
+const AGAIN: Duration = Duration::from_millis(RETRY);
 
 /// The line.
 #[derive(Debug)]
 pub struct Line {
     pub place: Place,
+    /// The name of the place.
+    pub key: Box<str>,
     /// Gone where no configuration has the limit any more.
     pub slot: Weak<Slot>,
     /// The first moment behind the window, in milliseconds since 1970.
     ends: Option<i64>,
     purse: Arc<Purse>,
     lease: Mutex<Lease>,
-    /// Rung with each answer of the ledger.
+    /// How long an answer of the ledger is waited for.
+    timeout: Duration,
+    /// Rung when there may be money: with each answer of the ledger, and where a call leaves some.
     heard: Notify,
     told: Told,
-    /// What calls that wait would reserve together.
-    wanted: AtomicU64,
+    waiting: Mutex<Waiting>,
+    /// How many calls wait.
+    waiters: AtomicU32,
     /// The ledger keeps no account of this value's own.
     full: AtomicBool,
-    /// To be rung when a call waits.
-    bell: Arc<Notify>,
+    bell: Arc<Bell>,
+    /// The keeper is to look at it, and has not yet.
+    pub rung: AtomicBool,
     /// The revision of the limit that the ledger was told last, where it is kept in this process.
     pub agreed: AtomicU64,
     /// It is being told now.
@@ -86,22 +93,26 @@ impl Line {
         place: Place,
         ends: Option<i64>,
         slot: Weak<Slot>,
-        bell: Arc<Notify>,
+        bell: Arc<Bell>,
         timeout: Duration,
     ) -> Self {
-        let timeout = Millis::try_from(timeout.as_millis()).unwrap_or(Millis::MAX);
-        let lease = Lease::new(Holder(fastrand::u64(..)), now()).with_timeout(timeout);
+        let millis = Millis::try_from(timeout.as_millis()).unwrap_or(Millis::MAX);
+        let lease = Lease::new(Holder(fastrand::u64(..)), now()).with_timeout(millis);
         Self {
+            key: place.key().into(),
             place,
             slot,
             ends,
             purse: lease.purse().clone(),
             lease: Mutex::new(lease),
+            timeout,
             heard: Notify::new(),
             told: Told::default(),
-            wanted: AtomicU64::new(0),
+            waiting: Mutex::default(),
+            waiters: AtomicU32::new(0),
             full: AtomicBool::new(false),
             bell,
+            rung: AtomicBool::new(false),
             agreed: AtomicU64::new(0),
             agreeing: AtomicBool::new(false),
         }
@@ -176,45 +187,30 @@ impl Line {
         self.purse.reserve(amount)
     }
 
-    /// The same, and waits for money where there may be some: for an answer of the ledger as long as its lease does, and
-    /// where it has answered that others hold what is left, until `until`.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub async fn wait_for(&self, amount: Amount, until: Instant) -> Result<Reservation, Shortage> {
-        let since = now().saturating_sub(FRESH);
-        if self.is_spent(amount, since) {
-            return Err(Shortage::Spent);
+    /// A call has left some of what it had reserved.
+    pub fn freed(&self) {
+        if self.waiters.load(Relaxed) > 0 {
+            self.heard.notify_waiters();
         }
-        let _waiting = Waiting::begin(self, amount);
-        loop {
-            let heard = self.heard.notified();
-            let unanswered = {
-                let mut lease = self.lease();
-                lease.wait_for(amount);
-                lease.crowds(self.wanted.load(Relaxed));
-                lease.is_unanswered(now())
-            };
-            self.bell.notify_one();
-            if let Some(reservation) = self.purse.reserve(amount) {
-                return Ok(reservation);
-            }
-            if self.is_full() {
-                return Err(Shortage::Full);
-            }
-            if self.is_spent(amount, since) {
-                return Err(Shortage::Spent);
-            }
-            if unanswered {
-                return Err(Shortage::Unavailable);
-            }
-            let now = Instant::now();
-            if now >= until {
-                return Err(Shortage::Held);
-            }
-            // That there is no answer is not told by one.
-            let _either = timeout_at(until.min(now + LOOK), heard).await;
+    }
+
+    /// Has the ledger asked at once for what is not in the purse.
+    pub fn ask(self: &Arc<Self>, amount: Amount) -> Asked {
+        self.waits(|waiting| waiting.comes(amount));
+        self.waiters.fetch_add(1, Relaxed);
+        let asked = Asked { line: self.clone(), amount, at: now() };
+        // What was said a moment ago may settle it.
+        if !self.is_spent(amount, asked.at.saturating_sub(FRESH)) {
+            self.bell.ring(self);
         }
+        asked
+    }
+
+    fn waits(&self, change: impl FnOnce(&mut Waiting)) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut waiting);
+        let (least, together) = waiting.needs();
+        self.lease().needs(least, together);
     }
 
     /// Whether the ledger has said since then that there is not so much that nobody has spent.
@@ -225,6 +221,14 @@ impl Line {
             && self.purse.available() < amount
     }
 
+    fn has_answered_since(&self, at: Millis) -> bool {
+        self.told.at.load(Acquire) >= at.max(1)
+    }
+
+    fn timeout(&self) -> Millis {
+        Millis::try_from(self.timeout.as_millis()).unwrap_or(Millis::MAX)
+    }
+
     /// Whether nobody would miss it: its calls are over, and the ledger knows of all.
     pub fn is_settled(&self) -> bool {
         // Its own, and the lease's: each reservation has one too.
@@ -233,24 +237,81 @@ impl Line {
     }
 }
 
-/// A call that waits; what it waits for is asked for no longer than it does.
-struct Waiting<'a> {
-    line: &'a Line,
-    amount: Amount,
+/// What calls wait for.
+#[derive(Debug, Default)]
+struct Waiting {
+    amounts: BTreeMap<Amount, u32>,
+    together: Amount,
 }
 
-impl<'a> Waiting<'a> {
-    fn begin(line: &'a Line, amount: Amount) -> Self {
-        line.wanted.fetch_add(amount, Relaxed);
-        Self { line, amount }
+impl Waiting {
+    fn comes(&mut self, amount: Amount) {
+        *self.amounts.entry(amount).or_default() += 1;
+        self.together = self.together.saturating_add(amount);
+    }
+
+    fn leaves(&mut self, amount: Amount) {
+        if let Some(count) = self.amounts.get_mut(&amount) {
+            *count -= 1;
+            if *count == 0 {
+                self.amounts.remove(&amount);
+            }
+        }
+        self.together = self.together.saturating_sub(amount);
+    }
+
+    /// The least that is of use, and what would serve all.
+    fn needs(&self) -> (Amount, Amount) {
+        (self.amounts.keys().next().copied().unwrap_or(0), self.together)
     }
 }
 
-impl Drop for Waiting<'_> {
+/// A call that the ledger has been asked for; for no longer than there is this.
+#[derive(Debug)]
+pub struct Asked {
+    pub line: Arc<Line>,
+    amount: Amount,
+    at: Millis,
+}
+
+impl Drop for Asked {
     fn drop(&mut self) {
-        self.line.wanted.fetch_sub(self.amount, Relaxed);
-        // What others wait for they say again: the lease knows the least that anybody did.
-        self.line.lease().wait_no_more();
+        self.line.waiters.fetch_sub(1, Relaxed);
+        self.line.waits(|waiting| waiting.leaves(self.amount));
+    }
+}
+
+impl Asked {
+    /// Waits for money where there may be some: for an answer of the ledger as long as its lease does, and where it has
+    /// answered that others hold what is left, until `until`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn money(&self, until: Instant) -> Result<Reservation, Shortage> {
+        let Self { line, amount, at } = self;
+        loop {
+            let heard = line.heard.notified();
+            if let Some(reservation) = line.purse.reserve(*amount) {
+                return Ok(reservation);
+            }
+            if line.is_full() {
+                return Err(Shortage::Full);
+            }
+            if line.is_spent(*amount, at.saturating_sub(FRESH)) {
+                return Err(Shortage::Spent);
+            }
+            let now = Instant::now();
+            if line.has_answered_since(*at) {
+                if now >= until {
+                    return Err(Shortage::Held);
+                }
+            } else if line.lease().is_unanswered(self::now()) || self::now() >= at + line.timeout() {
+                return Err(Shortage::Unavailable);
+            }
+            line.bell.ring(line);
+            // That there is no answer is not told by one.
+            let _either = timeout_at(now + AGAIN, heard).await;
+        }
     }
 }
 

@@ -9,12 +9,13 @@ use std::{sync::Arc, time::Duration};
 
 use llm_config::budget::{Enforcement, OnExceeded, OnLedgerUnavailable};
 use llm_dialect::surface::Task;
+use llm_ledger::purse::Reservation;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::{
     budget::{
-        line::{Line, Shortage},
+        line::{Asked, Line, Shortage},
         slot::{OTHERS, Slot},
         unix_now,
     },
@@ -76,13 +77,23 @@ async fn take(
 ) -> Result<SmallVec<[Held; 2]>, Refusal> {
     let now = unix_now();
     let mut taking = Taking::default();
+    // All that are short are asked for before any is waited for.
+    let mut short: SmallVec<[(Want<'_>, Asked); 1]> = SmallVec::new();
     for budget in budgets {
         let value = budget.value(spender);
         for slot in &budget.limits {
             let line = slot.line(value.as_deref(), now);
             let each = most.of_limit(budget, slot.limit.unit)?;
-            taking.0.push(from_line(budget, slot, line, each, until).await?);
+            let want = Want { budget, slot, each };
+            match line.reserve(each) {
+                Some(reservation) => taking.0.push(want.held(line, Some(reservation))),
+                None if want.waits() => short.push((want, line.ask(each))),
+                None => taking.0.push(want.passes(line)),
+            }
         }
+    }
+    for (want, asked) in short {
+        taking.0.push(want.had(asked, until).await?);
     }
     Ok(std::mem::take(&mut taking.0))
 }
@@ -97,31 +108,47 @@ impl Drop for Taking {
     }
 }
 
-async fn from_line(
-    budget: &Arc<Budget>,
-    slot: &Arc<Slot>,
-    line: Arc<Line>,
+/// What a call may take of one limit.
+#[derive(Clone, Copy)]
+struct Want<'a> {
+    budget: &'a Arc<Budget>,
+    slot: &'a Arc<Slot>,
+    /// By each attempt.
     each: u64,
-    until: Instant,
-) -> Result<Held, Refusal> {
-    let hold = |reservation| Held::new(budget, slot, line.clone(), each, reservation);
-    if let Some(reservation) = line.reserve(each) {
-        return Ok(hold(Some(reservation)));
+}
+
+impl Want<'_> {
+    fn held(self, line: Arc<Line>, reservation: Option<Reservation>) -> Held {
+        Held::new(self.budget, self.slot, line, self.each, reservation)
     }
-    if budget.enforcement == Enforcement::Audit || budget.on_exceeded == OnExceeded::Warn {
-        slot.counts.passed_without();
-        return Ok(hold(None));
+
+    fn passes(self, line: Arc<Line>) -> Held {
+        self.slot.counts.passed_without();
+        self.held(line, None)
     }
-    match line.wait_for(each, until).await {
-        Ok(reservation) => Ok(hold(Some(reservation))),
-        Err(Shortage::Unavailable) if budget.on_ledger_unavailable == OnLedgerUnavailable::Allow => {
-            slot.counts.passed_without();
-            Ok(hold(None))
+
+    /// Whether a call that finds nothing waits for it.
+    fn waits(self) -> bool {
+        self.budget.enforcement != Enforcement::Audit && self.budget.on_exceeded != OnExceeded::Warn
+    }
+
+    async fn had(self, asked: Asked, until: Instant) -> Result<Held, Refusal> {
+        let shortage = match asked.money(until).await {
+            Ok(reservation) => return Ok(self.held(asked.line.clone(), Some(reservation))),
+            Err(shortage) => shortage,
+        };
+        match shortage {
+            Shortage::Unavailable if self.budget.on_ledger_unavailable == OnLedgerUnavailable::Allow => {
+                Ok(self.passes(asked.line.clone()))
+            }
+            Shortage::Full => {
+                let others = self.slot.line(Some(OTHERS), unix_now());
+                match others.reserve(self.each) {
+                    Some(reservation) => Ok(self.held(others, Some(reservation))),
+                    None => Box::pin(self.had(others.ask(self.each), until)).await,
+                }
+            }
+            shortage => Err(Refusal::short(self.budget, self.slot, &asked.line, self.each, shortage)),
         }
-        Err(Shortage::Full) => {
-            let others = slot.line(Some(OTHERS), unix_now());
-            Box::pin(from_line(budget, slot, others, each, until)).await
-        }
-        Err(shortage) => Err(Refusal::short(budget, slot, &line, each, shortage)),
     }
 }

@@ -80,8 +80,8 @@ fn idle_money_is_asked_back_for_a_call_that_waits_and_the_smallest_goes_first() 
     assert_eq!(account.granted(said(C, 1, 0, 0, 50, 50), 0), (0, true));
     assert_eq!(account.granted(said(A, 2, 100, 0, 0, 0), 0), (0, true));
     account.state(said(A, 3, 60, 0, 0, 0), 0);
-    // It is for the call, and for nobody's slice.
-    assert_eq!(account.granted(said(C, 2, 0, 0, 20, 0), 0), (0, true));
+    // It is for the call first, and others' slices are of the rest.
+    assert_eq!(account.granted(said(C, 2, 0, 0, 40, 0), 0), (2, true));
     assert_eq!(account.granted(said(B, 2, 0, 0, 30, 30), 0), (30, false));
     assert_eq!(account.granted(said(A, 4, 60, 0, 0, 0), 0), (0, false));
 }

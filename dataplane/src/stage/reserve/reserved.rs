@@ -83,6 +83,7 @@ impl Held {
             None => {}
         }
         reservations.for_each(|further| further.settle(0));
+        self.line.freed();
     }
 
     /// What the end of a call takes of it.
