@@ -1,5 +1,7 @@
 //! The compiled document that the proxy under test runs on: one model, one pool, one provider.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 /// The model that requests name.
@@ -27,3 +29,20 @@ pub fn proxy_config(upstream_url: &str) -> Value {
         }]}},
     })
 }
+
+/// The same with three budgets that count each call, none of which is ever spent; their ledger is at that address.
+pub fn with_budgets(upstream_url: &str, ledger: SocketAddr) -> Value {
+    let mut document = proxy_config(upstream_url);
+    document["ledger"] = json!({"redis": {"endpoints": [ledger.to_string()]}});
+    for (uid, unit) in BUDGETS {
+        let limit = json!({"window": "total", "unit": unit, "amount": PLENTY});
+        document["budgets"][format!("bench/{uid}")] =
+            json!({"uid": uid, "timeZone": "UTC", "limits": [limit]});
+    }
+    document
+}
+
+/// Their uids, and what each counts.
+pub const BUDGETS: [(&str, &str); 3] = [("money", "usd"), ("tokens", "tokens"), ("calls", "requests")];
+/// In nano-USD, tokens or requests.
+pub const PLENTY: u64 = 1 << 52;

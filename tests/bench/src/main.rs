@@ -7,6 +7,7 @@
 //! - [`config`]: what the proxy under test runs on.
 //! - [`wrk`], [`measure`]: one run of wrk; rounds of them.
 //! - [`report`], [`table`]: what is said at the end.
+//! - [`budgets`]: `llm-bench budgets`, what budgets cost.
 
 mod process;
 mod request;
@@ -15,6 +16,7 @@ mod wrk;
 mod measure;
 mod table;
 mod report;
+mod budgets;
 
 use std::{
     fs,
@@ -24,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use llm_bench::Outcome;
 
 use measure::{Measured, Plan, Sample, Target, measure, measure_one, median};
@@ -40,21 +42,40 @@ const SETTLE: Duration = Duration::from_secs(1);
 #[derive(Debug, Parser)]
 #[command(name = "llm-bench")]
 struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Seconds of each run of wrk.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, global = true, default_value_t = 4)]
     seconds: u32,
     /// Seconds of load before each run, not measured.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, global = true, default_value_t = 1)]
     warm_up: u32,
     /// Rounds; medians are over them.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Starts of the proxy that are timed.
     #[arg(long, default_value_t = 10)]
     starts: u32,
     /// The proxy under test. Default: llm-proxy beside this program.
-    #[arg(long)]
+    #[arg(long, global = true)]
     proxy: Option<PathBuf>,
+}
+
+/// What is measured, if not the plain proxy.
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum What {
+    /// What three budgets cost that count each call, and what eight proxies ask of Redis.
+    Budgets,
+}
+
+impl Args {
+    fn plan(&self) -> Plan {
+        Plan { rounds: self.rounds, seconds: self.seconds, warm_up: self.warm_up }
+    }
+
+    fn proxy(&self, programs: &Path) -> PathBuf {
+        self.proxy.clone().unwrap_or_else(|| programs.join("llm-proxy"))
+    }
 }
 
 /// Everything that was measured.
@@ -89,18 +110,22 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Outcome<()> {
     let programs = std::env::current_exe()?.parent().ok_or("no folder of programs")?.to_owned();
     let target = programs.parent().ok_or("no target folder")?.to_owned();
-    let proxy = args.proxy.clone().unwrap_or_else(|| programs.join("llm-proxy"));
-    let results = bench(args, &programs, &proxy, &target.join("bench"))?;
-    let report = report::write(&results);
+    let (report, file) = match args.what {
+        None => {
+            let results = bench(args, &programs, &args.proxy(&programs), &target.join("bench"))?;
+            (report::write(&results), "bench.md")
+        }
+        Some(What::Budgets) => (budgets::bench(args, &programs, &target)?, "bench-budgets.md"),
+    };
     print!("{report}");
-    let file = target.join("bench.md");
+    let file = target.join(file);
     fs::write(&file, report)?;
     eprintln!("written to {}", file.display());
     Ok(())
 }
 
 fn bench(args: &Args, programs: &Path, proxy: &Path, scratch: &Path) -> Outcome<Results> {
-    let plan = Plan { rounds: args.rounds, seconds: args.seconds, warm_up: args.warm_up };
+    let plan = args.plan();
     let cores = Cores::new()?;
     cores.move_driver()?;
     let load_before = fs::read_to_string("/proc/loadavg")?;

@@ -4,18 +4,19 @@ use std::fmt::Write as _;
 
 use crate::{
     Results,
-    measure::{Measured, Sample},
+    measure::{Measured, Plan, Sample},
+    process::Cores,
     table::{Bar, Table, Unit},
 };
 
-const PER_SECOND: Unit = Unit { name: "/s", decimals: 0 };
-const MICROSECONDS: Unit = Unit { name: "us", decimals: 0 };
-const CPU: Unit = Unit { name: "us", decimals: 1 };
+pub const PER_SECOND: Unit = Unit { name: "/s", decimals: 0 };
+pub const MICROSECONDS: Unit = Unit { name: "us", decimals: 0 };
+pub const CPU: Unit = Unit { name: "us", decimals: 1 };
 const MEBIBYTES: Unit = Unit { name: "MiB", decimals: 1 };
 const MILLISECONDS: Unit = Unit { name: "ms", decimals: 1 };
 const PERCENT: Unit = Unit { name: "%", decimals: 0 };
 /// No figure.
-const NONE: f64 = f64::NAN;
+pub const NONE: f64 = f64::NAN;
 /// Below this the proxy waited for others, and a ratio to it flatters ours.
 const BUSY: f64 = 0.95;
 
@@ -30,7 +31,7 @@ pub fn write(results: &Results) -> String {
 
 fn table(results: &Results) -> Table {
     let Results { throughput, latency, streams, translated, idle, peak, ready, .. } = results;
-    let mut table = Table::default();
+    let mut table = Table::of(["direct", "bare", "ours"], "ours to bare");
     let ratio = |[_, bare, ours]: [f64; 3]| (Unit::RATIO, ours / bare);
     let rates = throughput.medians(|s| s.per_second);
     table.compare("requests, 32 connections", PER_SECOND, rates, ratio(rates), Bar::AtLeast(0.8));
@@ -70,10 +71,15 @@ fn table(results: &Results) -> Table {
 
 fn conditions(results: &Results) -> String {
     let Results { cores, plan, starts, load_before, .. } = results;
+    format!("{} Starts are {starts}.", machine(*cores, *plan, load_before))
+}
+
+/// What the figures were measured on, and how.
+pub fn machine(cores: Cores, plan: Plan, load_before: &str) -> String {
     let (processor, system, _) = llm_bench::machine();
     format!(
         "{processor}, Linux {system}. Proxies on core {}, upstream on core {}, wrk on core {}. Medians of {} rounds of {} s \
-         after {} s of load, the targets in turn; of {starts} starts. Load of the machine before: {} (figures are of use near 0 only).",
+         after {} s of load, the targets in turn. Load of the machine before: {} (figures are of use near 0 only).",
         cores.proxy,
         cores.upstream,
         cores.wrk,

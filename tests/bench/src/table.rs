@@ -1,10 +1,10 @@
 //! The one table, as Markdown that reads well in a terminal too.
 
-const HEADER: [&str; 7] = ["measure", "direct", "bare", "ours", "ours to bare", "bar", "reached"];
-
 /// Rows in the order in which they were added.
-#[derive(Default)]
-pub struct Table(Vec<[String; 7]>);
+pub struct Table {
+    header: [String; 7],
+    rows: Vec<[String; 7]>,
+}
 
 /// What a comparison must be.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,13 @@ impl Unit {
 }
 
 impl Table {
+    /// Of three that are measured, and of how they compare.
+    pub fn of(targets: [&str; 3], comparison: &str) -> Self {
+        let [first, second, third] = targets;
+        let header = ["measure", first, second, third, comparison, "bar", "reached"].map(str::to_owned);
+        Self { header, rows: Vec::new() }
+    }
+
     /// A row whose bar is on a comparison (a ratio, or what is added); NaN stands for no figure.
     pub fn compare(
         &mut self,
@@ -63,20 +70,19 @@ impl Table {
             Bar::None => String::new(),
         };
         let reached = bar.reached(value).to_owned();
-        self.0.push([name.to_owned(), direct, bare, ours, how.show(value), limit, reached]);
+        self.rows.push([name.to_owned(), direct, bare, ours, how.show(value), limit, reached]);
     }
 
     /// A row whose bar, if any, is on our own figure.
     pub fn own(&mut self, name: &str, unit: Unit, [direct, bare, ours]: [f64; 3], bar: Bar) {
         self.compare(name, unit, [direct, bare, ours], (unit, ours), bar);
-        if let Some(row) = self.0.last_mut() {
+        if let Some(row) = self.rows.last_mut() {
             row[4] = Unit::RATIO.show(ours / bare);
         }
     }
 
     pub fn render(&self) -> String {
-        let header = HEADER.map(str::to_owned);
-        let rows = || std::iter::once(&header).chain(&self.0);
+        let rows = || std::iter::once(&self.header).chain(&self.rows);
         let widths: [usize; 7] =
             std::array::from_fn(|i| rows().map(|row| row[i].chars().count()).max().unwrap_or_default());
         let line = |cells: &[String; 7]| {
@@ -91,6 +97,6 @@ impl Table {
             _ => format!("{}:|", "-".repeat(widths[i] + 1)),
         });
         let rule = format!("|{}\n", rule.collect::<String>());
-        line(&header) + &rule + &self.0.iter().map(line).collect::<String>()
+        line(&self.header) + &rule + &self.rows.iter().map(line).collect::<String>()
     }
 }
