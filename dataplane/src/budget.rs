@@ -74,7 +74,8 @@ impl Purses {
         Ok(slot)
     }
 
-    /// Goes to the ledger that a document names, or keeps it here where it names none.
+    /// Goes to the ledger that a document names, or keeps it here where it names none. What purses hold stays in them:
+    /// the next statement of each tells the ledger, be it the same by another password or another one.
     ///
     /// # Errors
     /// Why it can't be had.
@@ -82,8 +83,8 @@ impl Purses {
         if document.budgets.is_empty() {
             return Ok(());
         }
-        let is_there = self.connection.load().as_ref().is_some_and(|now| now.settings == document.ledger);
-        if is_there {
+        let now = self.connection.load();
+        if now.as_ref().is_some_and(|now| now.settings == document.ledger) {
             return Ok(());
         }
         let connection = match &document.ledger {
@@ -91,7 +92,10 @@ impl Purses {
             None => Connection::embedded(self.directory.as_deref())
                 .map(|connection| connection.with_timeout(EMBEDDED_TIMEOUT)),
         };
-        let connection = connection.map_err(|problem| format!("ledger: {problem}"))?;
+        let mut connection = connection.map_err(|problem| format!("ledger: {problem}"))?;
+        if let Some(now) = now.as_ref() {
+            connection = connection.instead_of(&now.connection);
+        }
         let settings = document.ledger.clone();
         self.connection.store(Some(Arc::new(Connected { settings, connection })));
         Ok(())

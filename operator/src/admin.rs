@@ -13,6 +13,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     metrics::Metrics,
+    observe::ledger::reread::InForce,
     publish::{
         Targets,
         attached::{Attached, listing::Page},
@@ -31,6 +32,7 @@ pub struct Told {
     pub certificate: Arc<ServingCertificate>,
     pub attached: Arc<Attached>,
     pub targets: watch::Receiver<Option<Arc<Targets>>>,
+    pub ledger: watch::Receiver<InForce>,
 }
 
 /// Serves until it is dropped.
@@ -98,6 +100,7 @@ impl Told {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             leads: self.metrics.leader.get() == 1,
             certificate: certificate.as_ref().and_then(|key| Some(ByteString(key.cert.first()?.to_vec()))),
+            ledger_refused: self.ledger.borrow().refused.as_deref().map(str::to_owned),
             proxies,
             omitted,
         }

@@ -9,9 +9,8 @@ use crate::{
     certificates::Lifetimes,
     inject,
     observe::{
-        LedgerSettings,
         gateways::{self, Gateways},
-        ledger,
+        ledger::reread::Files,
     },
 };
 
@@ -37,8 +36,8 @@ pub struct Args {
     /// that show a ServiceAccount token.
     #[arg(long)]
     pub gateways: Option<PathBuf>,
-    /// Where proxies keep what Budgets have spent (YAML): a Redis, with its endpoints, and how to sign in. Without
-    /// it no Budget is accepted.
+    /// Where proxies keep what Budgets have spent (YAML): a Redis, with its endpoints, and how to sign in. It is read
+    /// again when it changes, and so are the files that it names. Without it no Budget is accepted.
     #[arg(long)]
     pub ledger: Option<PathBuf>,
     /// The operator's own namespace: its Lease, certificate and ConfigMaps are there, and its Budgets
@@ -98,10 +97,8 @@ impl Args {
     ///
     /// # Errors
     /// The file, and what to change in it.
-    pub fn ledger(&self) -> Result<LedgerSettings, String> {
-        let read = self.ledger.as_deref().map(ledger::read).transpose();
-        let read = read.map_err(|error| format!("--ledger {error}"))?;
-        Ok(read.map_or(LedgerSettings::Absent, LedgerSettings::Shared))
+    pub fn ledger(&self) -> Result<Files, String> {
+        Files::read(self.ledger.as_deref()).map_err(|error| format!("--ledger {error}"))
     }
 
     /// What sidecars are by default, where there are any.

@@ -5,18 +5,13 @@ use std::{error::Error, io::IsTerminal as _, net::SocketAddr, process::ExitCode,
 use clap::Parser as _;
 use futures::future::join_all;
 use kube::Client;
-use llm_config::Ledger;
-use llm_ledger_connection::Connection;
 use llm_operator::{
     admin,
     args::Args,
     budgets::Keeper,
     certificates, controller, definitions, lease,
     metrics::Metrics,
-    observe::{
-        LedgerSettings,
-        cluster::{self, Cluster},
-    },
+    observe::cluster::{self, Cluster},
     publish::{
         Publisher,
         admit::Admission,
@@ -57,12 +52,13 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let identity = args.identity();
     let gateways = args.gateways(&namespace)?;
+    let ledger_files = args.ledger()?;
+    let ledger = ledger_files.subscribe();
     let observing = cluster::Settings {
         gateways: gateways.clone(),
-        ledger: args.ledger()?,
+        ledger: ledger.clone(),
         namespace: namespace.clone(),
     };
-    let ledger = connection(&observing.ledger)?;
     let metrics = Arc::new(Metrics::default());
     let certificate = Arc::new(ServingCertificate::default());
     let (serve, admin) = (listen(args.serve).await?, listen(args.admin).await?);
@@ -75,6 +71,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         certificate: certificate.clone(),
         attached: attached.clone(),
         targets: publisher.subscribe(),
+        ledger: ledger.clone(),
     };
     tokio::spawn(admin::serve(admin, told));
 
@@ -125,15 +122,14 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let telling =
         replicas::tell(client.clone(), namespace, identity.clone(), attached.clone(), led.clone(), stopped);
     let telling = tokio::spawn(telling);
-    if let Some(ledger) = ledger {
-        let keeper = Keeper::new(client.clone(), &ledger, &identity, metrics.clone());
-        tokio::spawn(keeper.run(reported.clone(), led.clone()));
-    }
+    let keeper = Keeper::new(client.clone(), ledger, &identity, metrics.clone());
+    tokio::spawn(keeper.run(reported.clone(), led.clone()));
     let reporter = Reporter::new(client.clone(), attached, replicas, &identity, metrics.clone());
     tokio::spawn(reporter.run(reported, led.clone(), replicas_changed));
     tokio::spawn(show_leadership(led, metrics.clone()));
 
     let changed = Arc::new(Notify::new());
+    tokio::spawn(ledger_files.keep(changed.clone(), metrics.clone()));
     let control = async {
         let cluster = Cluster::watch(&client, observing, &changed, &metrics).await;
         controller::run(cluster, publisher, outcomes, changed.clone(), metrics.clone()).await;
@@ -158,16 +154,6 @@ async fn client() -> Result<Client, Box<dyn Error>> {
     // keep from them for as long that the API server has too much to do, and then that it is back.
     config.default_retry = false;
     Ok(Client::try_from(config)?)
-}
-
-/// To the ledger of budgets, where there is one that proxies share.
-fn connection(settings: &LedgerSettings) -> Result<Option<Connection>, String> {
-    match settings {
-        LedgerSettings::Shared(Ledger::Redis(redis)) => {
-            Connection::redis(redis).map(Some).map_err(|error| format!("--ledger: {error}"))
-        }
-        LedgerSettings::Absent | LedgerSettings::Embedded => Ok(None),
-    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, String> {

@@ -95,6 +95,8 @@ pub struct Metrics {
     /// Whether the ledger leaves the leader without an answer, and how often it did.
     pub ledger_unreachable: Gauge,
     pub ledger_errors: Counter,
+    /// Whether the files of its settings can't be used as they are now.
+    pub ledger_settings_refused: Gauge,
     pub leader: Gauge,
     /// Whether the first compile is out.
     pub ready: Gauge,
@@ -143,6 +145,11 @@ impl Metrics {
             self.ledger_unreachable.clone(),
         );
         registry.register("ledger_errors", "Operations that it did not answer", self.ledger_errors.clone());
+        registry.register(
+            "ledger_settings_refused",
+            "Whether its settings can't be used as they are now, and the last good ones are in force",
+            self.ledger_settings_refused.clone(),
+        );
     }
 
     /// The exposition in OpenMetrics text.

@@ -24,6 +24,13 @@ impl Redis {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// What it answers to a command, as `redis-cli` shows it; asked as whoever the options say.
+    pub fn ask(&self, words: &[&str]) -> String {
+        let port = self.port.to_string();
+        let output = Command::new("redis-cli").args(["-p", &port]).args(words).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    }
+
     /// SIGKILL, and nobody listens there any more.
     pub async fn die(&self) {
         self.process.kill();

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 impl Installation {
-    async fn doctor(&self, operator: &Operator) -> Told {
+    pub async fn doctor(&self, operator: &Operator) -> Told {
         self.ask(&["doctor", "-n", NAMESPACE, "--operator-admin", operator.admin()]).await
     }
 
     /// Waits until a finding says all of these words, and gives all that was told.
-    async fn finds(&self, operator: &Operator, severity: &str, words: &[&str]) -> Told {
+    pub async fn finds(&self, operator: &Operator, severity: &str, words: &[&str]) -> Told {
         eventually(&format!("{severity}: {words:?}"), WITHIN, async || {
             let told = self.doctor(operator).await;
             let mut lines = told.out.lines().filter(|line| line.starts_with(severity));
@@ -44,7 +44,7 @@ async fn an_installation_in_order_has_no_findings_and_each_thing_that_is_missing
     let told = installation.doctor(&operator).await;
     assert_eq!((told.code, told.err.as_str()), (Some(0), ""), "{}", told.out);
     assert!(told.out.ends_with("\n0 errors, 0 warnings\n"), "{}", told.out);
-    assert_eq!(told.out.matches("ok ").count(), 9, "{}", told.out);
+    assert_eq!(told.out.matches("ok ").count(), 10, "{}", told.out);
 
     cluster.kubectl(&["delete", "secret", "keys", "-n", "ai"]).await;
     let told = installation

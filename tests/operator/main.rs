@@ -19,6 +19,7 @@ mod hand_made;
 mod health;
 mod injection;
 mod installation;
+mod ledger;
 mod lifetimes;
 mod namespaces;
 mod printed;

@@ -18,7 +18,8 @@ use crate::{
 /// Check an installation, and say how to mend what is wrong.
 ///
 /// Looks at the kinds' definitions, the operator's replicas, Lease and rights, its certificates and
-/// webhooks, connected proxies, Secrets that pools and budgets name, routes, pools and budgets, and pods without their sidecar.
+/// webhooks, connected proxies, Secrets that pools and budgets name, routes, pools and budgets, the ledger of these, and
+/// pods without their sidecar.
 /// Changes nothing. Ends with 1 when there is an error, and with 0 when there are warnings only.
 ///
 /// What the caller may not see is a warning. To see all of it needs verb list on most of these kinds, verb

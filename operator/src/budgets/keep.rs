@@ -10,6 +10,7 @@ use std::{
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::Client;
+use llm_config::Ledger;
 use llm_crds::{AlertWebhook, WebhookDelivery};
 use llm_ledger::{account::Totals, place::Place};
 use llm_ledger_connection::{Connection, Unanswered};
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     compile::secret::Secrets,
     metrics::Metrics,
-    observe::{ObjectName, Observed},
+    observe::{LedgerSettings, ObjectName, Observed, ledger::reread::InForce},
     report::Outcome,
 };
 
@@ -42,7 +43,10 @@ const AT_ONCE: usize = 16;
 /// Looks after all budgets.
 pub struct Keeper {
     client: Client,
-    connection: Connection,
+    ledger: watch::Receiver<InForce>,
+    /// To the ledger of these settings, where there is one that proxies share.
+    connection: Option<Connection>,
+    settings: LedgerSettings,
     identity: String,
     metrics: Arc<Metrics>,
     kept: HashMap<ObjectName, Kept>,
@@ -52,10 +56,17 @@ pub struct Keeper {
 
 impl Keeper {
     #[must_use]
-    pub fn new(client: Client, connection: &Connection, identity: &str, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        ledger: watch::Receiver<InForce>,
+        identity: &str,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             client,
-            connection: connection.with_timeout(TIMEOUT),
+            ledger,
+            connection: None,
+            settings: LedgerSettings::Absent,
             identity: identity.to_owned(),
             shown: Shown::new(metrics.clone()),
             metrics,
@@ -74,8 +85,9 @@ impl Keeper {
             let begun = Instant::now();
             let next = begun + PAUSE;
             let outcome = outcomes.borrow_and_update().clone();
-            match outcome.filter(|_| *leading.borrow_and_update()) {
-                Some(outcome) => self.look(&outcome, begun).await,
+            self.connect();
+            match outcome.filter(|_| *leading.borrow_and_update()).zip(self.connection.clone()) {
+                Some((outcome, connection)) => self.look(&outcome, &connection, begun).await,
                 None => self.rest(),
             }
             loop {
@@ -89,6 +101,22 @@ impl Keeper {
         }
     }
 
+    /// Goes to the ledger of the settings in force. What is kept of Budgets is as true for another one: it is one that
+    /// has lost its memory.
+    fn connect(&mut self) {
+        let InForce { settings, .. } = &*self.ledger.borrow();
+        if *settings == self.settings {
+            return;
+        }
+        let connection = match settings {
+            // They were tried before they came into force.
+            LedgerSettings::Shared(Ledger::Redis(redis)) => Connection::redis(redis).ok(),
+            LedgerSettings::Absent | LedgerSettings::Embedded => None,
+        };
+        self.connection = connection.map(|connection| connection.with_timeout(TIMEOUT));
+        self.settings = settings.clone();
+    }
+
     /// Whoever leads meanwhile stores what this one then has to read again.
     fn rest(&mut self) {
         self.kept.clear();
@@ -98,7 +126,7 @@ impl Keeper {
     }
 
     /// One look at all of them.
-    async fn look(&mut self, outcome: &Outcome, begun: Instant) {
+    async fn look(&mut self, outcome: &Outcome, connection: &Connection, begun: Instant) {
         let Outcome { observed, compiled, .. } = outcome;
         let now = Timestamp::now();
         let names: BTreeSet<ObjectName> =
@@ -119,10 +147,12 @@ impl Keeper {
             let accounts = compiled.map_or_else(Vec::new, |budget| accounts::of(budget, now));
             asked.push((name, Asked { object, compiled, accounts }));
         }
-        let mut told = self.told(asked.iter().flat_map(|(_, asked)| &asked.accounts)).await.into_iter();
+        let mut told =
+            self.told(connection, asked.iter().flat_map(|(_, asked)| &asked.accounts)).await.into_iter();
         let means = Means {
             client: &self.client,
-            connection: &self.connection,
+            connection,
+            settings_refused: self.ledger.borrow().refused.clone(),
             identity: &self.identity,
             metrics: &self.metrics,
             now,
@@ -143,10 +173,11 @@ impl Keeper {
     /// What the ledger says of all accounts, asked at once.
     async fn told<'a>(
         &self,
+        connection: &Connection,
         accounts: impl Iterator<Item = &'a Account>,
     ) -> Vec<Result<Option<Totals>, Unanswered>> {
         let places: Vec<Place> = accounts.map(|account| account.place.clone()).collect();
-        let told = if places.is_empty() { vec![] } else { self.connection.totals(&places).await };
+        let told = if places.is_empty() { vec![] } else { connection.totals(&places).await };
         self.metrics.ledger_unreachable.set(i64::from(told.iter().any(Result::is_err)));
         told
     }

@@ -1,6 +1,6 @@
 //! One budget as the leader keeps it: what is stored of it, what should be, and the write that makes both the same.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -45,6 +45,8 @@ pub struct Asked<'a> {
 pub struct Means<'a> {
     pub client: &'a Client,
     pub connection: &'a Connection,
+    /// Why the ledger's settings can't be used as they are now, where the last good ones are in force.
+    pub settings_refused: Option<Arc<str>>,
     pub identity: &'a str,
     pub metrics: &'a Metrics,
     pub now: Timestamp,
@@ -185,8 +187,11 @@ impl Kept {
         self.paces.retain(|place, _| is_of_now(place));
         self.gone.retain(|place, _| is_of_now(place));
         let generation = asked.object.metadata.generation;
-        let conditions =
-            vec![reachable(trouble.as_ref()).stamped(&self.stored.conditions, generation, &Time(means.now))];
+        let conditions = vec![reachable(trouble.as_ref(), means.settings_refused.as_deref()).stamped(
+            &self.stored.conditions,
+            generation,
+            &Time(means.now),
+        )];
         let before = self.alerts(compiled, asked.object);
         if trouble.is_some() {
             // What was seen last stays: it is still spent.
@@ -358,22 +363,16 @@ fn thresholds(object: &Budget) -> Vec<Threshold> {
         .collect()
 }
 
-fn reachable(trouble: Option<&Unanswered>) -> Verdict {
-    let condition = ConditionType::LedgerReachable;
-    match trouble {
-        None => Verdict {
-            condition,
-            status: true,
-            reason: Reason::LedgerAnswers,
-            message: "the ledger answers the operator".to_owned(),
-        },
-        Some(why) => Verdict {
-            condition,
-            status: false,
-            reason: Reason::LedgerUnreachable,
-            message: format!("the figures are as they were: {why}"),
-        },
+fn reachable(trouble: Option<&Unanswered>, settings_refused: Option<&str>) -> Verdict {
+    let (reason, mut message) = match trouble {
+        None => (Reason::LedgerAnswers, "the ledger answers the operator".to_owned()),
+        Some(why) => (Reason::LedgerUnreachable, format!("the figures are as they were: {why}")),
+    };
+    if let Some(why) = settings_refused {
+        message +=
+            &format!("; it is called by its last good settings, for those of now can't be used: {why}");
     }
+    Verdict { condition: ConditionType::LedgerReachable, status: trouble.is_none(), reason, message }
 }
 
 fn seconds(now: Timestamp) -> u64 {

@@ -16,11 +16,11 @@ use kube::{
 };
 use llm_crds::{Budget, LLMRoute, ProviderPool};
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
-    LedgerSettings, ObjectName, Observed, SidecarPod, defined::Defined, entries::EntryWatches,
-    gateways::Gateways, issuer::IssuerWatch, readable,
+    ObjectName, Observed, SidecarPod, defined::Defined, entries::EntryWatches, gateways::Gateways,
+    issuer::IssuerWatch, ledger::reread::InForce, readable,
 };
 use crate::{inject::SIDECAR, metrics::Metrics};
 
@@ -42,10 +42,11 @@ pub struct Cluster {
 }
 
 /// What the platform team has set, which no watch tells.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     pub gateways: Gateways,
-    pub ledger: LedgerSettings,
+    /// Who changes it rings the bell.
+    pub ledger: watch::Receiver<InForce>,
     /// The operator's own namespace.
     pub namespace: String,
 }
@@ -117,7 +118,7 @@ impl Cluster {
                 .collect(),
             issuer: if self.takes_tokens() { self.issuer.get()? } else { None },
             sidecars: self.pods.state().iter().map(|pod| sidecar(pod)).collect(),
-            ledger: self.settings.ledger.clone(),
+            ledger: self.settings.ledger.borrow().settings.clone(),
             home: Some(self.settings.namespace.clone()),
             ..Observed::default()
         };

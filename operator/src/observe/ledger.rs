@@ -1,5 +1,7 @@
 //! Where proxies keep what budgets have spent, as the platform team sets it in one file.
 
+pub mod reread;
+
 use std::{fs, path::Path};
 
 use llm_config::{
@@ -56,8 +58,7 @@ struct Tls {
     ca_file: Option<String>,
 }
 
-/// Reads the file; names of files in it are relative to its folder. Passwords are read now: who changes one restarts the
-/// operator.
+/// Reads the file, and the files that it names relative to its folder.
 ///
 /// # Errors
 /// What to change in the file.

@@ -2,6 +2,7 @@
 
 mod trust;
 mod connected;
+mod ledger;
 
 use std::collections::BTreeSet;
 
@@ -55,6 +56,7 @@ pub fn examine(facts: &Facts, depths: &Depths) -> Vec<Check> {
         connected::proxies(facts),
         secrets(facts, depths),
         objects(facts),
+        ledger::ledger(facts, depths),
         sidecars(facts),
     ]
 }
@@ -282,7 +284,8 @@ fn objects(facts: &Facts) -> Check {
     for (kind, objects) in
         [("llmroute", &status.routes), ("providerpool", &status.pools), ("budget", &status.budgets)]
     {
-        for trouble in &objects.troubled {
+        let troubled = objects.troubled.iter();
+        for trouble in troubled.filter(|trouble| !ledger::REASONS.contains(&trouble.reason.as_str())) {
             let (namespace, name) = trouble.object.split_once('/').unwrap_or_default();
             found.warning(
                 format!(

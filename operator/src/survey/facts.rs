@@ -63,6 +63,8 @@ pub struct Depths {
     pub absent_secrets: Seen<BTreeSet<ObjectName>>,
     /// Whether a namespace asks for sidecars.
     pub asked_for_sidecars: Seen<bool>,
+    /// Whether the ledger is the chart's own Redis.
+    pub trial_ledger: Seen<bool>,
 }
 
 /// The operator's pods.
@@ -149,12 +151,13 @@ pub async fn deepen(installation: &Installation, facts: &Facts) -> Depths {
         ..Observed::default()
     };
     let wanted: Vec<ObjectName> = observed.wanted_secrets().into_iter().collect();
-    let (definitions, webhooks, bundle, absent, asked) = tokio::join!(
+    let (definitions, webhooks, bundle, absent, asked, trial_ledger) = tokio::join!(
         definitions.list(&everything),
         webhooks::registered(client),
         config_maps.get_opt(CONFIG_MAP),
         absent(client, &wanted),
         missing::asking_namespaces(client),
+        installation.trial_ledger(),
     );
     let reviews = webhooks.as_ref().is_ok_and(|webhooks| !webhooks.is_empty());
     Depths {
@@ -164,6 +167,7 @@ pub async fn deepen(installation: &Installation, facts: &Facts) -> Depths {
         missing_rights: rights::missing(client, &account, reviews, &wanted).await,
         account,
         absent_secrets: absent,
+        trial_ledger,
         asked_for_sidecars: asked.map(|asked| !asked.is_empty()).map_err(|error| told(&error)),
     }
 }

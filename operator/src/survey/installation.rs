@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::Pod,
+};
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 
 use super::{reach::Admin, told};
@@ -54,6 +57,13 @@ impl Installation {
         let api = Api::<Deployment>::namespaced(self.client.clone(), &self.namespace);
         let list = api.list(&labelled("operator")).await.map_err(|error| told(&error))?;
         Ok(list.items.into_iter().next())
+    }
+
+    /// Whether the chart keeps a Redis of its own.
+    pub async fn trial_ledger(&self) -> Result<bool, String> {
+        let api = Api::<StatefulSet>::namespaced(self.client.clone(), &self.namespace);
+        let list = api.list_metadata(&labelled("redis")).await.map_err(|error| told(&error))?;
+        Ok(!list.items.is_empty())
     }
 
     pub async fn operators(&self) -> Result<Vec<Pod>, String> {

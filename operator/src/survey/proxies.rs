@@ -32,6 +32,9 @@ pub struct Replica {
     pub leads: bool,
     #[serde(skip)]
     pub certificate: Option<Vec<u8>>,
+    /// Why the ledger's settings can't be used as they are now, where the last good ones are in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger_refused: Option<String>,
 }
 
 /// One that told nothing.
@@ -114,7 +117,13 @@ impl Listing {
             }
         }
         let certificate = page.certificate.map(|der| der.0);
-        let replica = Replica { name: page.replica, version: page.version, leads: page.leads, certificate };
+        let replica = Replica {
+            name: page.replica,
+            version: page.version,
+            leads: page.leads,
+            certificate,
+            ledger_refused: page.ledger_refused,
+        };
         self.replicas.push(replica);
     }
 

@@ -114,6 +114,12 @@ impl Connection {
         Self { timeout, ..self.clone() }
     }
 
+    /// The same connection in the place of another: what was asked of both is counted together.
+    #[must_use]
+    pub fn instead_of(self, other: &Self) -> Self {
+        Self { counters: other.counters.clone(), ..self }
+    }
+
     /// Tells what a holder has, and asks for more.
     ///
     /// # Errors

@@ -29,6 +29,9 @@ pub struct Page {
     /// The certificate that it shows to proxies and to the API server, DER.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<ByteString>,
+    /// Why the ledger's settings can't be used as they are now, where the last good ones are in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_refused: Option<String>,
     pub proxies: Vec<AttachedProxy>,
     /// Proxies that are attached and not listed.
     #[serde(default)]

@@ -29,8 +29,13 @@ fn fine(age: SignedDuration) -> (Facts, Depths) {
     let names = ["llm-operator.gw.svc".to_owned()];
     let certificate = serving(&authority, &names, made).unwrap().cert[0].to_vec();
     let own = env!("CARGO_PKG_VERSION").to_owned();
-    let replica =
-        Replica { name: "op-1".to_owned(), version: own, leads: true, certificate: Some(certificate) };
+    let replica = Replica {
+        name: "op-1".to_owned(),
+        version: own,
+        leads: true,
+        certificate: Some(certificate),
+        ledger_refused: None,
+    };
     let listing =
         Listing { replicas: vec![replica], proxies: vec![proxy("a", State::InForce)], ..Listing::default() };
     let operator = Operator { wanted: Some(1), ready: 1, pods: vec!["op-1".to_owned()], account: None };
@@ -66,6 +71,7 @@ fn fine(age: SignedDuration) -> (Facts, Depths) {
         missing_rights: Ok(Vec::new()),
         absent_secrets: Ok(BTreeSet::new()),
         asked_for_sidecars: Ok(true),
+        trial_ledger: Ok(false),
     };
     (facts, depths)
 }
@@ -188,10 +194,7 @@ fn a_webhook_that_nobody_answers_is_worse_where_it_fails_closed() {
 #[test]
 fn a_budget_that_is_not_in_force_and_a_secret_that_it_lacks_are_found() {
     let budget = |reason: &str| {
-        let condition = serde_json::json!({
-            "type": "Accepted", "status": "False", "reason": reason, "message": "why",
-            "lastTransitionTime": "2026-11-26T00:00:00Z",
-        });
+        let condition = unmet("Accepted", reason);
         let key = serde_json::json!({"name": "hook", "key": "k"});
         let manifest = serde_json::json!({
             "apiVersion": "llmgateway.dev/v1alpha1", "kind": "Budget",
@@ -204,15 +207,74 @@ fn a_budget_that_is_not_in_force_and_a_secret_that_it_lacks_are_found() {
         });
         Ok(vec![serde_json::from_value(manifest).unwrap()])
     };
-    one(("objects", Severity::Warning, "budget ai/daily: Accepted (NoLedger): why"), |facts, _| {
-        facts.budgets = budget("NoLedger");
+    one(("objects", Severity::Warning, "budget ai/daily: Accepted (InvalidWindow): why"), |facts, _| {
+        facts.budgets = budget("InvalidWindow");
     });
     let found = found(|facts, depths| {
-        facts.budgets = budget("NoLedger");
+        facts.budgets = budget("InvalidWindow");
         depths.absent_secrets = Ok([ObjectName::new("ai", "hook")].into());
     });
     assert_eq!(found[0].2, "Budget ai/daily names Secret hook, which is not there");
     assert_eq!(found.len(), 2, "{found:#?}");
+}
+
+fn unmet(condition: &str, reason: &str) -> serde_json::Value {
+    serde_json::json!({
+        "type": condition, "status": "False", "reason": reason, "message": "why",
+        "lastTransitionTime": "2026-11-26T00:00:00Z",
+    })
+}
+
+#[test]
+fn a_ledger_that_is_missing_or_silent_or_goes_with_its_pod_is_found_once_for_all_budgets() {
+    let budgets = |enforcement: &str, condition: serde_json::Value| {
+        let budget = |name: &str| {
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "llmgateway.dev/v1alpha1", "kind": "Budget",
+                "metadata": {"namespace": "ai", "name": name},
+                "spec": {"limits": [{"window": "Daily", "usd": "1"}], "enforcement": enforcement},
+                "status": {"conditions": [condition, {
+                    "type": "Programmed", "status": "True", "reason": "Programmed", "message": "",
+                    "lastTransitionTime": "2026-11-26T00:00:00Z",
+                }]},
+            }))
+            .unwrap()
+        };
+        Ok(["daily", "monthly", "weekly"].map(budget).to_vec())
+    };
+    let reachable = || {
+        let mut condition = unmet("LedgerReachable", "LedgerAnswers");
+        condition["status"] = "True".into();
+        condition
+    };
+    one(
+        ("ledger", Severity::Error, "there is no ledger, and so Budget ai/daily and 2 more are out of force"),
+        |facts, _| facts.budgets = budgets("Strict", unmet("Accepted", "NoLedger")),
+    );
+    one(
+        (
+            "ledger",
+            Severity::Error,
+            "it does not answer, and so Budget ai/daily and 2 more are Degraded: why",
+        ),
+        |facts, _| facts.budgets = budgets("Strict", unmet("LedgerReachable", "LedgerUnreachable")),
+    );
+    one(
+        ("ledger", Severity::Error, "operator op-1 keeps to the last good settings of the ledger: bad file"),
+        |facts, _| facts.listing.replicas[0].ledger_refused = Some("bad file".to_owned()),
+    );
+    let trial = |enforcement: &'static str| {
+        move |facts: &mut Facts, depths: &mut Depths| {
+            facts.budgets = budgets(enforcement, reachable());
+            depths.trial_ledger = Ok(true);
+        }
+    };
+    one(("ledger", Severity::Warning, "Redis for trials, which a restart empties"), trial("Strict"));
+    assert_eq!(found(trial("Estimated")), []);
+    assert_eq!(found(|facts, _| facts.budgets = budgets("Strict", reachable())), []);
+    one(("ledger", Severity::Warning, "StatefulSets can't be looked at: not allowed"), |_, depths| {
+        depths.trial_ledger = Err("not allowed".to_owned());
+    });
 }
 
 #[test]
