@@ -41,7 +41,7 @@ async fn every_pod_is_restricted() {
         for object in objects {
             let pod = match object["kind"].as_str() {
                 Some("Pod") => &object,
-                Some("Deployment" | "Job") => &object["spec"]["template"],
+                Some("Deployment" | "StatefulSet" | "Job") => &object["spec"]["template"],
                 _ => continue,
             };
             let mut spec = pod["spec"].clone();
@@ -58,7 +58,7 @@ async fn every_pod_is_restricted() {
             seen += 1;
         }
     }
-    assert!(seen >= 9, "{seen} pods");
+    assert!(seen >= 13, "{seen} pods");
     let bare = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod", "namespace": namespace},
         "spec": {"containers": [{"name": "c", "image": "i"}]},

@@ -9,6 +9,7 @@ mod changes;
 mod disruptions;
 mod documented;
 mod generated;
+mod ledger;
 mod life;
 mod load;
 mod readme;

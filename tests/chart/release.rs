@@ -33,6 +33,15 @@ impl Release {
         Self { helm: Helm::new(), machine }
     }
 
+    /// Adds the image of the chart's own Redis, by the name that its values have.
+    pub fn load_redis(&self) {
+        let values = std::fs::read_to_string(workspace().join(CHART).join("values.yaml")).unwrap();
+        let values: serde_json::Value = serde_saphyr::from_str(&values).unwrap();
+        let image = &values["redis"]["image"];
+        let [repository, tag] = ["repository", "tag"].map(|field| image[field].as_str().unwrap());
+        self.machine.load(&Image::redis(&format!("docker.io/library/{repository}:{tag}")));
+    }
+
     /// The same with a namespace that takes restricted pods alone.
     pub async fn prepare() -> Self {
         let release = Self::bare().await;

@@ -45,7 +45,7 @@ spec:
 ";
 
 /// One call, as an application makes it that knows nothing of us.
-const CALL: &str = r#"wget -q -O - --header "content-type: application/json" --header "authorization: Bearer $OPENAI_API_KEY" --post-data '{"model":"demo","max_tokens":5,"messages":[{"role":"user","content":"Hello"}]}' "$OPENAI_BASE_URL/chat/completions""#;
+pub const CALL: &str = r#"wget -q -O - --header "content-type: application/json" --header "authorization: Bearer $OPENAI_API_KEY" --post-data '{"model":"demo","max_tokens":5,"messages":[{"role":"user","content":"Hello"}]}' "$OPENAI_BASE_URL/chat/completions""#;
 
 /// What an application's container runs.
 pub struct AppContainer<'a> {
@@ -67,7 +67,7 @@ pub fn pod_spec(app: &AppContainer<'_>, restart_policy: &str) -> Value {
     })
 }
 
-fn script(script: &str) -> AppContainer<'_> {
+pub fn script(script: &str) -> AppContainer<'_> {
     AppContainer { image: "busybox:1.37", command: vec!["sh", "-euc", script] }
 }
 

@@ -39,6 +39,15 @@ impl Image {
         image.packed(name, &json!({"Cmd": command, "Env": ["PATH=/bin"]}))
     }
 
+    /// Redis as its official image has it: the server and its client by their names.
+    pub fn redis(name: &str) -> Self {
+        let image = Self::new();
+        image.add(&tool("bin/redis-server"), "usr/local/bin/redis-server");
+        image.add(Path::new("/usr/bin/redis-cli"), "usr/local/bin/redis-cli");
+        fs::create_dir(image.root().join("data")).unwrap();
+        image.packed(name, &json!({"Cmd": ["redis-server"], "Env": ["PATH=/usr/local/bin"]}))
+    }
+
     /// Node with one module at the root, and the packages of `target/tools` that it imports.
     pub fn node(name: &str, module: &Path, packages: &[&str]) -> Self {
         let image = Self::new();

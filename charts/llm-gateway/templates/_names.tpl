@@ -119,11 +119,45 @@ gateways:
 {{- end }}
 {{- end }}
 
+{{- define "llm-gateway.redis.fullname" -}}
+{{- printf "%s-redis" (include "llm-gateway.fullname" .) }}
+{{- end }}
+
+{{- define "llm-gateway.redis.selector" -}}
+{{ include "llm-gateway.instanceLabels" . }}
+app.kubernetes.io/component: redis
+{{- end }}
+
+{{/* The entry of a Secret that holds the password of the release's own Redis, as YAML. */}}
+{{- define "llm-gateway.redis.password" -}}
+{{- with .Values.redis.passwordSecret }}
+{{- dict "name" (default (include "llm-gateway.redis.fullname" $) .name) "key" (empty .name | ternary "password" .key) | toYaml }}
+{{- end }}
+{{- end }}
+
+{{/* The ledger's settings: those of the Redis outside, or of the release's own, in the form of `ledger.redis`. As YAML. */}}
+{{- define "llm-gateway.ledger" -}}
+{{- $outside := .Values.ledger.redis }}
+{{- if .Values.redis.enabled }}
+{{- if $outside.endpoints }}
+{{- fail "redis.enabled and ledger.redis.endpoints: there is one ledger. Take the first away, which is for trials, or the second" }}
+{{- end }}
+{{- if hasKey .Values.gateways "redis" }}
+{{- fail "redis.enabled: gateway `redis` has the name of that Service: give it another" }}
+{{- end }}
+{{- $host := printf "%s.%s.svc" (include "llm-gateway.redis.fullname" .) .Release.Namespace }}
+{{- $own := dict "endpoints" (list (printf "%s:6379" $host)) "passwordSecret" (include "llm-gateway.redis.password" . | fromYaml) }}
+{{- dict "mode" "Single" "database" 0 "tls" (dict "enabled" false) "sentinel" (dict "passwordSecret" dict) | merge $own | toYaml }}
+{{- else }}
+{{- $outside | toYaml }}
+{{- end }}
+{{- end }}
+
 {{/*
 The Secrets by which the operator signs in to the ledger, as the sources of a volume; nothing where there are none.
 */}}
 {{- define "llm-gateway.ledger.secrets" -}}
-{{- with .Values.ledger.redis }}
+{{- with include "llm-gateway.ledger" . | fromYaml }}
 {{- if .endpoints }}
 {{- with .passwordSecret }}
 {{- if .name }}
