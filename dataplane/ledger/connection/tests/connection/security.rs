@@ -172,6 +172,15 @@ async fn a_user_with_the_rights_that_are_named_can_do_all_and_none_of_them_is_to
     }
 }
 
+#[test]
+fn the_rights_that_are_tested_are_those_that_people_read_of() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../");
+    for file in ["README.md", "dataplane/ledger/connection/src/lib.rs"] {
+        let text = fs::read_to_string(format!("{root}{file}")).unwrap();
+        assert!(text.contains(&format!("ACL SETUSER llm on >PASSWORD {RIGHTS}\n")), "{file}: {RIGHTS}");
+    }
+}
+
 #[tokio::test]
 async fn who_has_too_few_rights_is_told_those_that_are_needed() {
     let server = Server::start(&[]);
