@@ -62,6 +62,7 @@ async fn an_installation_in_order_has_no_findings_and_each_thing_that_is_missing
     cluster.apply(&secret("other", "sk-1")).await;
     installation.finds(&operator, "error", &["ProviderPool ai/pool: ", "k"]).await;
     cluster.apply(&secret("k", "sk-1")).await;
+    installation.pool_condition("pool", "ResolvedRefs", "True", "ResolvedRefs").await;
     installation.programmed_on("chat", "1/1").await;
 
     // Made while no webhook was there.
