@@ -69,6 +69,7 @@ pub struct Series {
     output_tokens: AtomicU64,
     reasoning_tokens: AtomicU64,
     cost_nano_usd: AtomicU64,
+    output_overruns: AtomicU64,
     output_of_a_call: Output,
 }
 
@@ -118,6 +119,11 @@ impl Series {
             #[expect(clippy::cast_precision_loss, reason = "a mean, not a bill")]
             self.output_of_a_call.0.observe(usage.output.min(LONGEST_OUTPUT) as f32, clock::now());
         }
+    }
+
+    /// Counts a call whose provider gave more output than it was told to.
+    pub fn overran(&self) {
+        self.output_overruns.fetch_add(1, Relaxed);
     }
 
     /// How many tokens a reply has, from those before; `None` before the first.
@@ -272,6 +278,13 @@ impl Collector for SeriesCollector {
             "llm_gateway_cost_usd",
             "What calls cost by the prices of their pools",
             |series: &Series| usd(&series.cost_nano_usd),
+        )?;
+        counter(
+            &mut encoder,
+            &routed,
+            "llm_gateway_output_overruns",
+            "Calls whose provider gave more output than a strict budget had reserved: streams were ended, whole replies counted",
+            |series: &Series| series.output_overruns.load(Relaxed),
         )
     }
 }

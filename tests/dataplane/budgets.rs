@@ -11,7 +11,7 @@ const SOON: Duration = Duration::from_secs(5);
 const COST: u64 = 230_000;
 
 /// The document with a budget of these fields besides.
-fn budgeted(providers: &[&str], limits: &Value, more: &Value) -> Value {
+pub fn budgeted(providers: &[&str], limits: &Value, more: &Value) -> Value {
     let mut document = document(providers);
     let mut budget = json!({"uid": "b", "timeZone": "UTC", "limits": limits});
     budget.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -19,7 +19,7 @@ fn budgeted(providers: &[&str], limits: &Value, more: &Value) -> Value {
     document
 }
 
-fn limit(unit: &str, amount: u64) -> Value {
+pub fn limit(unit: &str, amount: u64) -> Value {
     json!([{"window": "total", "unit": unit, "amount": amount}])
 }
 

@@ -7,6 +7,7 @@ mod budgets;
 mod client_certificates;
 mod clients;
 mod documents;
+mod excess;
 mod https;
 mod lifecycle;
 mod limits;

@@ -92,7 +92,8 @@ pub const MARKS: Marks = Marks {
     },
     shows: |frames| {
         static CONTENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"content\""));
-        tap::shown(frames, &CONTENT, r#"{"parts":[{"text":""}]}"#)
+        static NAMES: LazyLock<[Finder<'static>; 1]> = LazyLock::new(|| [Finder::new("\"text\"")]);
+        tap::texts_within(frames, &CONTENT, &NAMES).iter().sum()
     },
     keeps_all: false,
     usage_of_reply: answer::usage_of,

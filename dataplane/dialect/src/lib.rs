@@ -58,4 +58,4 @@ pub mod surface;
 
 pub use api::{CallerApi, Context, Dialect, EmbeddingCaller, EmbeddingProvider, ProviderApi, ProviderModel};
 pub use fault::{Fault, FaultKind, Garbled, Invalid};
-pub use stop::LengthStop;
+pub use stop::{LengthStop, MostOutput};

@@ -11,6 +11,38 @@ use crate::{
     reply::{Finish, Usage},
 };
 
+/// The longest token of each of OpenAI's vocabularies, a run of blanks; others that are published have none longer.
+const LONGEST_TOKEN: u64 = 128;
+/// What is given beyond: some say at the start of a stream that there were a few tokens so far, count the mark at its
+/// end, or say a sentence of their own where the model says nothing.
+const BEYOND: u64 = 32;
+
+/// The most output that a call may have, and when it has certainly more.
+///
+/// A stream shows text, not tokens. Neither its bytes nor its pieces are a count of them: a token may have one byte or
+/// many, and a provider may send letter by letter. What proves more is the provider's own count, where it tells it on the
+/// way, or more text than so many tokens can say. What passes neither mark is never called too much.
+#[derive(Clone, Copy, Debug)]
+pub struct MostOutput {
+    tokens: u64,
+    bytes: u64,
+}
+
+impl MostOutput {
+    /// `tokens`: of all answers together.
+    #[must_use]
+    pub fn of(tokens: u64) -> Self {
+        let tokens = tokens.saturating_add(BEYOND);
+        Self { tokens, bytes: tokens.saturating_mul(LONGEST_TOKEN) }
+    }
+
+    /// Whether a provider's own count, or so many bytes of its model's text, are more than that.
+    #[must_use]
+    pub fn is_passed(&self, usage: Option<Usage>, bytes: u64) -> bool {
+        bytes > self.bytes || usage.is_some_and(|usage| usage.output > self.tokens)
+    }
+}
+
 /// What the end says.
 #[derive(Clone, Copy, Debug)]
 pub struct LengthStop<'a> {

@@ -13,7 +13,11 @@ use crate::{
     gather::Gather,
     reply::Usage,
     skim,
+    stop::MostOutput,
 };
+
+/// Of an API whose last event tells everything once more, so much of a stream is kept to end it.
+const MOST_KEPT: usize = 4 * 1024 * 1024;
 
 /// Where an API's streams say what matters.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +30,7 @@ pub struct Marks {
     pub read_usage: fn(&[u8], &mut Option<Usage>) -> bool,
     /// Whether whole frames hold the end.
     pub says_end: fn(&[u8]) -> bool,
-    /// How many bytes of output frames show: no fewer than there are.
+    /// How many bytes of a model's own text frames show: no more than there are.
     pub shows: fn(&[u8]) -> u64,
     /// Where in its stream an API is, all that has passed tells, and not just the last of it.
     pub keeps_all: bool,
@@ -44,21 +48,39 @@ pub struct Tap {
     usage: Option<Usage>,
     ended: bool,
     count: u64,
+    limit: Option<Box<Limit>>,
+}
+
+/// What is watched of a stream that has a most of its output.
+#[derive(Debug)]
+struct Limit {
+    most: MostOutput,
+    /// Bytes that came, whatever they are.
+    came: u64,
+    /// Bytes of text, counted once more has come than the most can be.
     shown: u64,
-    kept: Option<Vec<Bytes>>,
+    /// What is needed to end the stream in the model's place.
+    kept: Vec<Bytes>,
+    kept_bytes: usize,
 }
 
 impl Tap {
     #[must_use]
     pub fn new(marks: &'static Marks, hide_usage: bool) -> Self {
         let frames = Frames::new(marks.framing);
-        Self { marks, hide_usage, frames, usage: None, ended: false, count: 0, shown: 0, kept: None }
+        Self { marks, hide_usage, frames, usage: None, ended: false, count: 0, limit: None }
     }
 
-    /// Keeps what is needed to end the stream in the model's place.
+    /// Watches for more than so much, and keeps what is needed to end the stream in the model's place.
+    pub fn limit(&mut self, most: MostOutput) {
+        self.limit = Some(Box::new(Limit { most, came: 0, shown: 0, kept: Vec::new(), kept_bytes: 0 }));
+    }
+
+    /// Whether there is certainly more than that, and no end.
     #[must_use]
-    pub fn stoppable(self) -> Self {
-        Self { kept: Some(Vec::new()), ..self }
+    pub fn runs_past(&self) -> bool {
+        let past = |limit: &Limit| limit.most.is_passed(self.usage, limit.shown);
+        !self.ended && self.limit.as_deref().is_some_and(past)
     }
 
     /// Takes bytes as they came and gives those to pass on.
@@ -102,39 +124,16 @@ impl Tap {
         self.count
     }
 
-    /// Bytes of output that the frames have shown, in JSON, with some around them: no fewer than their
-    /// text has.
-    #[must_use]
-    pub fn shown(&self) -> u64 {
-        self.shown
-    }
-
     /// What has been kept of the stream.
     pub(crate) fn take_kept(&mut self) -> Bytes {
-        self.kept.take().map(|kept| kept.concat().into()).unwrap_or_default()
-    }
-
-    fn keep(&mut self, mut whole: Bytes) {
-        let Some(kept) = &mut self.kept else { return };
-        // Signs of life tell nothing.
-        while whole.starts_with(b":") || whole.starts_with(b"event: ping") {
-            if frame::next(self.marks.framing, &mut whole).is_none() {
-                return;
-            }
-        }
-        if whole.is_empty() {
-            return;
-        }
-        if !self.marks.keeps_all {
-            kept.clear();
-        }
-        kept.push(whole);
+        self.limit.take().map(|limit| limit.kept.concat().into()).unwrap_or_default()
     }
 
     /// Passes whole frames.
     fn pass(&mut self, mut whole: Bytes, out: &mut Gather) {
-        self.keep(whole.clone());
-        self.shown += (self.marks.shows)(&whole);
+        if let Some(limit) = &mut self.limit {
+            limit.note(self.marks, whole.clone());
+        }
         self.ended |= (self.marks.says_end)(&whole);
         if !(self.marks.names_usage)(&whole) {
             self.count += self.count_frames(&whole);
@@ -163,6 +162,36 @@ impl Tap {
     }
 }
 
+impl Limit {
+    fn note(&mut self, marks: &Marks, whole: Bytes) {
+        self.came += whole.len() as u64;
+        // Text is no longer than all that came: until then there is no need to look for it.
+        if self.most.is_passed(None, self.came) {
+            self.shown += (marks.shows)(&whole);
+        }
+        self.keep(marks, whole);
+    }
+
+    fn keep(&mut self, marks: &Marks, mut whole: Bytes) {
+        // Signs of life tell nothing.
+        while whole.starts_with(b":") || whole.starts_with(b"event: ping") {
+            if frame::next(marks.framing, &mut whole).is_none() {
+                return;
+            }
+        }
+        if whole.is_empty() {
+            return;
+        }
+        if !marks.keeps_all {
+            self.kept.clear();
+        } else if self.kept_bytes + whole.len() > MOST_KEPT {
+            return;
+        }
+        self.kept_bytes += whole.len();
+        self.kept.push(whole);
+    }
+}
+
 /// Whether bytes that came without a border behind them are a frame all the same.
 fn is_whole(framing: Framing, bytes: &[u8]) -> bool {
     Frame::parse(framing, bytes).is_some_and(|frame| {
@@ -170,15 +199,44 @@ fn is_whole(framing: Framing, bytes: &[u8]) -> bool {
     })
 }
 
-/// How many bytes stand in the values of a field, without those that each has `beside` the output at
-/// least. What is no sound value counts to the end.
+/// The bytes of the texts that stand in the values of `field` under one of `names`, without their escapes. What is no
+/// sound value counts nothing.
 #[must_use]
-pub fn shown(frames: &[u8], field: &Finder<'_>, beside: &str) -> u64 {
-    let values = field.find_iter(frames).map(|at| {
-        let rest = frames.get(at + field.needle().len()..).unwrap_or_default();
-        skim::value_behind(rest).unwrap_or(rest).len().saturating_sub(beside.len()) as u64
-    });
-    values.sum()
+pub fn texts_within<const N: usize>(frames: &[u8], field: &Finder<'_>, names: &[Finder<'_>; N]) -> [u64; N] {
+    let mut bytes = [0; N];
+    for at in field.find_iter(frames) {
+        let Some(value) = value_at(frames, field, at) else { continue };
+        for (bytes, name) in bytes.iter_mut().zip(names) {
+            *bytes += texts(value, name);
+        }
+    }
+    bytes
+}
+
+/// The same of the values that are texts themselves.
+#[must_use]
+pub fn texts(frames: &[u8], field: &Finder<'_>) -> u64 {
+    field.find_iter(frames).filter_map(|at| value_at(frames, field, at)).map(text_len).sum()
+}
+
+fn value_at<'a>(frames: &'a [u8], field: &Finder<'_>, at: usize) -> Option<&'a [u8]> {
+    skim::value_behind(frames.get(at + field.needle().len()..)?)
+}
+
+/// The bytes of a JSON string, at least; of another value none.
+fn text_len(value: &[u8]) -> u64 {
+    let Some(mut rest) = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
+        return 0;
+    };
+    let mut len = rest.len();
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let unicode = rest.get(at + 1) == Some(&b'u');
+        // An escape stands for one byte at least.
+        let escape = if unicode { 6 } else { 2 };
+        len = len.saturating_sub(escape - 1);
+        rest = rest.get(at + escape..).unwrap_or_default();
+    }
+    len as u64
 }
 
 /// The field in which all of OpenAI's streams and Anthropic's show output. To make a finder takes longer

@@ -11,6 +11,7 @@ use crate::{
     gather::Gather,
     gemini::ArrayWriter,
     reply::Usage,
+    stop::MostOutput,
     tap::Tap,
 };
 
@@ -46,8 +47,9 @@ struct Seen {
     choices: Vec<bool>,
     failed: Option<Fault>,
     count: u64,
-    /// Bytes of text, thinking and arguments.
+    /// Bytes of text, thinking and arguments: no more than the model has made.
     shown: u64,
+    most: Option<MostOutput>,
     started: bool,
 }
 
@@ -166,6 +168,10 @@ impl Seen {
         self.choices[at] |= ended;
     }
 
+    fn runs_past(&self) -> bool {
+        self.most.is_some_and(|most| most.is_passed(self.usage, self.shown)) && !self.finished()
+    }
+
     /// Every answer that was begun has ended.
     fn finished(&self) -> bool {
         !self.choices.is_empty() && self.choices.iter().all(|ended| *ended)
@@ -273,8 +279,25 @@ impl Through {
         out.push(event.into());
     }
 
+    /// Says how much output there may be, before any has come.
+    pub fn limit(&mut self, most: MostOutput) {
+        match &mut self.way {
+            Way::Same(tap) | Way::Array(tap, _) => tap.limit(most),
+            Way::Other(translation) => translation.seen.most = Some(most),
+        }
+    }
+
+    /// Whether the provider has certainly given more than that, and goes on.
+    #[must_use]
+    pub fn runs_past(&self) -> bool {
+        match &self.way {
+            Way::Same(tap) | Way::Array(tap, _) => tap.runs_past(),
+            Way::Other(translation) => translation.seen.runs_past(),
+        }
+    }
+
     /// Ends a stream whose end has not come, as if the model had come to its limit of tokens. A stream
-    /// that passes has to be [`stoppable`](Tap::stoppable).
+    /// that passes has to have a [`limit`](Self::limit).
     pub fn stop_by_length(&mut self, api: &dyn CallerApi, stop: &LengthStop<'_>, out: &mut Gather) {
         match &mut self.way {
             Way::Same(tap) => out.push(api.length_stop(tap.take_kept(), stop).into()),
@@ -302,17 +325,6 @@ impl Through {
             Way::Same(tap) | Way::Array(tap, _) => tap.ended(),
             Way::Other(translation) => translation.seen.finished(),
         }
-    }
-
-    /// The most output tokens that have been shown: a token has at least one byte, and a piece is one at
-    /// least. Thinking that the provider keeps to itself is not among them.
-    #[must_use]
-    pub fn most_shown(&self) -> u64 {
-        let bytes = match &self.way {
-            Way::Same(tap) | Way::Array(tap, _) => tap.shown(),
-            Way::Other(translation) => translation.seen.shown,
-        };
-        bytes.max(self.count())
     }
 
     /// Pieces that came: about one a token.

@@ -63,6 +63,8 @@ pub enum ReplyStart {
 pub enum Source {
     Http(Received),
     Simulated(BoxStream<'static, Bytes>),
+    /// Nothing more is wanted of it.
+    Gone,
 }
 
 impl std::fmt::Debug for Source {
@@ -164,7 +166,7 @@ async fn count_here(call: &Call, target: &Target) -> Result<Reply, Error> {
 }
 
 /// What a translated reply needs and no provider gives.
-fn context(call: &Call) -> Context {
+pub fn context(call: &Call) -> Context {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Context {
         id: format!("{:016x}", fastrand::u64(..)),

@@ -5,6 +5,7 @@
 //! only known when that connection has had its turn: frames are gathered until a turn of the
 //! scheduler brings no other. No frame ever waits for one that is not there.
 
+mod excess;
 mod turn;
 
 use std::{
@@ -39,6 +40,7 @@ use crate::{
     upstream::health::Trial,
 };
 
+use excess::Excess;
 use turn::Turn;
 
 /// Bytes that are written together, at most.
@@ -92,7 +94,8 @@ pub fn relay(
                 None => ReplyBody::whole(body),
             }
         }
-        ReplyStart::Stream { first, rest, through } => {
+        ReplyStart::Stream { first, rest, mut through } => {
+            let excess = settlement.longest().map(|most| Excess::watch(most, &mut through, call));
             let Terms { timeouts, deadline, trailers: takes_trailers } = terms;
             let idle = timeouts.idle();
             settlement.head(&mut headers);
@@ -103,12 +106,14 @@ pub fn relay(
                 source: rest,
                 first: Some(first),
                 through,
+                excess,
                 caller: call.api.caller(),
                 came: Gather::default(),
                 out: Gather::default(),
                 turn: Turn::default(),
                 came_this_turn: false,
                 source_ended: false,
+                is_cut: false,
                 last_frame: Instant::now(),
                 idle,
                 deadline,
@@ -142,6 +147,8 @@ pub struct Relay {
     source: Source,
     first: Option<Bytes>,
     through: Through,
+    /// Where a strict budget has reserved for so much output and no more.
+    excess: Option<Box<Excess>>,
     /// The API in which the stream is written.
     caller: CallerSide,
     /// Frames as they came.
@@ -151,6 +158,8 @@ pub struct Relay {
     turn: Turn,
     came_this_turn: bool,
     source_ended: bool,
+    /// It was ended in its model's place.
+    is_cut: bool,
     last_frame: Instant,
     idle: Duration,
     deadline: Instant,
@@ -173,6 +182,7 @@ impl Relay {
         }
         loop {
             return match &mut self.source {
+                Source::Gone => Poll::Ready(None),
                 Source::Simulated(stream) => {
                     futures::Stream::poll_next(stream.as_mut(), cx).map(|event| event.map(Ok))
                 }
@@ -230,6 +240,7 @@ impl Relay {
 
     fn taken(&self) -> Taken {
         match self.through.usage() {
+            usage if self.is_cut => Taken::Cut { usage, events: self.through.count() },
             Some(usage) if self.through.ended() => Taken::Reported(usage),
             usage => Taken::Seen { usage, events: self.through.count() },
         }
@@ -260,6 +271,19 @@ impl Relay {
                 }
             }
         }
+    }
+
+    /// Ends a stream in its model's place whose provider goes on past what was reserved; whether it did.
+    fn cut(&mut self) -> bool {
+        let (Some(excess), CallerSide::Chat(api)) = (&self.excess, self.caller) else { return false };
+        if !self.through.runs_past() {
+            return false;
+        }
+        excess.stop(api, &mut self.through, &mut self.out);
+        // The connection goes with it: the provider is to stop now, not when the client has read all.
+        self.source = Source::Gone;
+        self.is_cut = true;
+        true
     }
 
     /// Whether it may hold comments.
@@ -320,6 +344,8 @@ impl Body for Relay {
             let read = this.read_along();
             if let Some(error) = broken.or(read.err()) {
                 this.close(Some(&error));
+            } else if this.cut() {
+                this.close(None);
             } else if this.source_ended {
                 let error = match this.through.end(&mut this.out) {
                     Ok(true) => None,

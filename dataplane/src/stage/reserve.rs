@@ -61,11 +61,11 @@ pub async fn reserve(
             Err(refusal) => return Err(refusal.error()),
         }
     };
-    let cap = most.cap();
+    let (cap, longest) = (most.cap(), most.longest());
     if let Some(tokens) = cap {
         call.cap_output(tokens);
     }
-    Ok(Some(Box::new(Reserved::new(held))))
+    Ok(Some(Box::new(Reserved::new(held, longest))))
 }
 
 /// From each limit, or from none.

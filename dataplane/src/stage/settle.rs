@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use llm_dialect::{reply::Usage, surface::Task};
+use llm_dialect::{MostOutput, reply::Usage, surface::Task};
 use tokio::time::Instant;
 
 use crate::{
@@ -40,6 +40,8 @@ pub enum Taken {
     /// It broke off: the request went out, so many events came back, and the provider may have said
     /// something of usage before the end.
     Seen { usage: Option<Usage>, events: u64 },
+    /// The same, cut off because the provider ran past what was reserved.
+    Cut { usage: Option<Usage>, events: u64 },
     /// Nothing that is billed.
     Nothing,
 }
@@ -49,7 +51,7 @@ impl Taken {
     pub fn usage(self) -> Option<Usage> {
         match self {
             Self::Reported(usage) => Some(usage),
-            Self::Seen { usage, .. } => usage,
+            Self::Seen { usage, .. } | Self::Cut { usage, .. } => usage,
             Self::Nothing => None,
         }
     }
@@ -127,6 +129,12 @@ impl Settlement {
     pub fn provider(&self) -> Arc<str> {
         let target = self.open.as_ref().and_then(|open| open.target.as_ref());
         target.map_or_else(|| "".into(), |target| target.provider.name.clone())
+    }
+
+    /// The most output that strict budgets have reserved for it; `None` where none has.
+    pub fn longest(&self) -> Option<u64> {
+        let open = self.open.as_ref()?;
+        open.reserved.as_deref()?.longest(open.target.as_deref()?)
     }
 
     /// When the call arrived.
@@ -285,7 +293,7 @@ impl Open {
         let total = self.started.elapsed();
         let (usage, estimated) = match taken {
             Taken::Reported(usage) => (usage, false),
-            Taken::Seen { usage, events } => {
+            Taken::Seen { usage, events } | Taken::Cut { usage, events } => {
                 let guess = Usage { input: self.request_bytes / BYTES_PER_TOKEN, ..Usage::default() };
                 let said = usage.unwrap_or(guess);
                 // Some say at the start of a stream that there was one token so far.
@@ -293,10 +301,12 @@ impl Open {
             }
             Taken::Nothing => (Usage::default(), false),
         };
+        let overrun = self.overrun(taken, usage);
         if let Some(reserved) = self.reserved {
             let outcome = match taken {
                 Taken::Reported(_) => Outcome::Reported(usage),
                 Taken::Seen { .. } => Outcome::Seen(usage),
+                Taken::Cut { .. } => Outcome::Cut(usage),
                 Taken::Nothing => Outcome::Nothing,
             };
             reserved.settle(self.target.as_deref(), outcome);
@@ -308,6 +318,9 @@ impl Open {
             self.metrics.error(code);
         }
         series.usage(usage, cost.total);
+        if overrun.is_some() {
+            series.overran();
+        }
         cost.input = cost.input.saturating_add(self.elsewhere);
         cost.total = cost.total.saturating_add(self.elsewhere);
         if let Some(identity) = &self.identity {
@@ -343,8 +356,24 @@ impl Open {
             total,
             attempts: self.attempts,
             error,
-            reason,
+            reason: reason.or(overrun),
         });
         report
+    }
+
+    /// That the provider gave more output than was reserved, in words and figures.
+    fn overrun(&self, taken: Taken, usage: Usage) -> Option<String> {
+        let most = self.reserved.as_deref()?.longest(self.target.as_deref()?)?;
+        let what = match taken {
+            Taken::Cut { .. } => "its stream was ended by the gateway",
+            Taken::Reported(usage) if MostOutput::of(most).is_passed(Some(usage), 0) => {
+                "it is charged as told"
+            }
+            _ => return None,
+        };
+        let output = usage.output;
+        Some(format!(
+            "The provider does not keep its limit: {output} tokens of output, {most} were reserved; {what}."
+        ))
     }
 }

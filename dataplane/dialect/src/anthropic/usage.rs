@@ -1,8 +1,10 @@
 //! Tokens, as the API counts them: its `input_tokens` leave out what was read from a cache and what
 //! was written to one, and a stream says them in two places.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
@@ -20,7 +22,12 @@ pub const MARKS: Marks = Marks {
     names_usage: |bytes| tap::names_value(bytes, b"\"usage\"", b'{'),
     read_usage,
     says_end,
-    shows: |frames| tap::shown(frames, &tap::DELTA, r#"{"type":"text_delta","text":""}"#),
+    // Neither what is cited nor a signature is of the model's tokens.
+    shows: |frames| {
+        static NAMES: LazyLock<[Finder<'static>; 3]> =
+            LazyLock::new(|| ["\"text\"", "\"thinking\"", "\"partial_json\""].map(Finder::new));
+        tap::texts_within(frames, &tap::DELTA, &NAMES).iter().sum()
+    },
     keeps_all: false,
     usage_of_reply,
 };

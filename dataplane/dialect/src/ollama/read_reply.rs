@@ -232,11 +232,9 @@ pub fn read_usage(line: &[u8], usage: &mut Option<Usage>) -> bool {
 
 /// A message holds its thinking; an answer of `/api/generate` has it beside.
 pub fn shows(lines: &[u8]) -> u64 {
-    static FIELDS: LazyLock<[(Finder<'static>, &str); 3]> = LazyLock::new(|| {
-        [("\"message\"", r#"{"content":""}"#), ("\"response\"", r#""""#), ("\"thinking\"", r#""""#)]
-            .map(|(field, beside)| (Finder::new(field), beside))
-    });
-    FIELDS.iter().map(|(field, beside)| tap::shown(lines, field, beside)).sum()
+    static FIELDS: LazyLock<[Finder<'static>; 3]> =
+        LazyLock::new(|| ["\"content\"", "\"response\"", "\"thinking\""].map(Finder::new));
+    FIELDS.iter().map(|field| tap::texts(lines, field)).sum()
 }
 
 pub fn says_end(frames: &[u8]) -> bool {

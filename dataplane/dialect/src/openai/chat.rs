@@ -17,8 +17,10 @@ pub(super) mod wire;
 mod write_messages;
 pub(super) mod write_request;
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 use serde::{Deserialize, de::IgnoredAny};
 
 pub use usage::ReadUsage;
@@ -91,10 +93,19 @@ pub const CHAT_MARKS: Marks = Marks {
     names_usage,
     read_usage,
     says_end,
-    shows: |frames| tap::shown(frames, &tap::DELTA, r#"{"content":""}"#),
+    shows,
     keeps_all: false,
     usage_of_reply,
 };
+
+/// A delta that has its thinking under two names says the same in both.
+fn shows(frames: &[u8]) -> u64 {
+    static NAMES: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| {
+        ["\"content\"", "\"arguments\"", "\"reasoning_content\"", "\"reasoning\""].map(Finder::new)
+    });
+    let [content, arguments, reasoning, also] = tap::texts_within(frames, &tap::DELTA, &NAMES);
+    content + arguments + reasoning.max(also)
+}
 
 /// Other frames say `"usage":null`.
 fn names_usage(frames: &[u8]) -> bool {

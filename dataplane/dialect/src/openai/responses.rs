@@ -52,7 +52,7 @@ pub const MARKS: Marks = Marks {
     names_usage,
     read_usage,
     says_end,
-    shows: |frames| tap::shown(frames, &tap::DELTA, r#""""#),
+    shows: |frames| tap::texts(frames, &tap::DELTA),
     // The last event tells everything once more.
     keeps_all: true,
     usage_of_reply,

@@ -57,8 +57,10 @@ fn context() -> Context {
 }
 
 fn passing(api: Api) -> Through {
-    let tap = Tap::new(api.marks().unwrap(), false).stoppable();
-    if api == Api::StreamGenerateArray { Through::array(tap) } else { Through::same(tap) }
+    let tap = Tap::new(api.marks().unwrap(), false);
+    let mut through = if api == Api::StreamGenerateArray { Through::array(tap) } else { Through::same(tap) };
+    through.limit(MostOutput::of(1_000_000));
+    through
 }
 
 fn translating(from: Api, to: Api) -> Through {
@@ -194,16 +196,111 @@ fn a_choice_that_has_ended_is_not_ended_again() {
     assert!(end.contains("message_stop") && !end.contains("max_tokens"), "its one answer has ended: {end}");
 }
 
+/// Every way of a stream, with a most of its output.
+fn limited(api: Api, tokens: u64) -> Vec<Through> {
+    let mut ways = vec![passing(api)];
+    ways.extend(api.provider().map(|_| translating(api, Api::Messages)));
+    ways.iter_mut().for_each(|way| way.limit(MostOutput::of(tokens)));
+    ways
+}
+
+/// The frames of a stream that show text, with another text in them.
+fn saying(api: Api, text: &str) -> Bytes {
+    let (_, stream) = STREAMS.into_iter().find(|(one, _)| *one == api).unwrap();
+    let border = if stream.contains("\n\n") { "\n\n" } else { "\n" };
+    let frame = stream.split_inclusive(border).filter(|frame| frame.contains("two")).last().unwrap();
+    let said = ["one \\\"two\\\"", "one two", "two"].into_iter().find(|said| frame.contains(said)).unwrap();
+    Bytes::from(frame.replace(said, text))
+}
+
 #[test]
-fn what_has_been_shown_is_no_less_than_its_bytes() {
+fn more_text_than_so_many_tokens_can_say_is_too_much_and_no_less() {
     for (api, stream) in STREAMS {
-        let text = if api == Api::ChatCompletions { r#"one "two""# } else { "one two" }.len() as u64;
-        let mut ways = vec![passing(api)];
-        ways.extend(api.provider().map(|_| translating(api, Api::Messages)));
-        for mut through in ways {
-            through.push(Bytes::from(stream), &mut Gather::default()).unwrap();
-            let most = through.most_shown();
-            assert!((text..text + 32).contains(&most), "{api:?}: {most} of {text}");
+        for mut through in limited(api, 10) {
+            let mut out = Gather::default();
+            through.push(Bytes::from(stream), &mut out).unwrap();
+            let piece = "\\n\\u00e9 ".repeat(20);
+            // A line, a letter of two bytes and a blank: four bytes, of which three at least are counted.
+            let (mut said, mut pushed) = (0, 0);
+            while !through.runs_past() {
+                through.push(saying(api, &piece), &mut out).unwrap();
+                (said, pushed) = (said + 80, pushed + 1);
+                assert!(pushed < 1_000, "{api:?}");
+            }
+            assert!((42 * 128..4 * 42 * 128).contains(&said), "{api:?}: {said} bytes");
         }
+    }
+}
+
+#[test]
+fn an_answer_that_comes_letter_by_letter_is_never_too_much() {
+    for (api, stream) in STREAMS {
+        for mut through in limited(api, 10) {
+            let mut out = Gather::default();
+            through.push(Bytes::from(stream), &mut out).unwrap();
+            // Ten tokens of the longest, each letter in JSON of a hundred bytes.
+            for _ in 0..10 * 128 {
+                through.push(saying(api, "x"), &mut out).unwrap();
+                assert!(!through.runs_past(), "{api:?}");
+                out.take();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_provider_counts_itself_is_believed_on_the_way_and_nothing_is_stopped_behind_its_end() {
+    let counted = |output: u64| {
+        CHAT.replace("\"finish_reason\":null}]}\n\n:", &format!("\"finish_reason\":null}}],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{output}}}}}\n\n:"))
+    };
+    for (output, past) in [(10, false), (42, false), (43, true)] {
+        for mut through in limited(Api::ChatCompletions, 10) {
+            through.push(counted(output).into(), &mut Gather::default()).unwrap();
+            assert_eq!(through.runs_past(), past, "{output}: {through:?}");
+        }
+    }
+    let ended = counted(4_000)
+        .replace("\"finish_reason\":null}],\"usage\"", "\"finish_reason\":\"stop\"}],\"usage\"");
+    for mut through in limited(Api::ChatCompletions, 10) {
+        through.push(ended.clone().into(), &mut Gather::default()).unwrap();
+        assert!(!through.runs_past(), "{through:?}");
+    }
+}
+
+#[test]
+fn what_is_no_text_of_the_model_counts_nothing() {
+    let signature = "x".repeat(100_000);
+    for (api, frame) in [
+        (
+            Api::Messages,
+            format!(
+                "data: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"signature_delta\",\"signature\":\"{signature}\"}}}}\n\n"
+            ),
+        ),
+        (
+            Api::Messages,
+            format!(
+                "data: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"citations_delta\",\"citation\":{{\"cited_text\":\"{signature}\"}}}}}}\n\n"
+            ),
+        ),
+        (
+            Api::StreamGenerateContent,
+            format!(
+                "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"inlineData\":{{\"mimeType\":\"image/png\",\"data\":\"{signature}\"}}}}]}}}}]}}\n\n"
+            ),
+        ),
+        (
+            Api::ChatCompletions,
+            format!(
+                "data: {{\"choices\":[{{\"index\":0,\"message\":{{\"content\":\"{signature}\"}},\"delta\":{{\"audio\":{{\"data\":\"{signature}\"}}}}}}]}}\n\n"
+            ),
+        ),
+    ] {
+        let mut through = passing(api);
+        through.limit(MostOutput::of(1));
+        for _ in 0..2 {
+            through.push(frame.clone().into(), &mut Gather::default()).unwrap();
+        }
+        assert!(!through.runs_past(), "{api:?}: {}", &frame[..80]);
     }
 }

@@ -67,6 +67,13 @@ impl<'c, 'p> Most<'c, 'p> {
         self.cap
     }
 
+    /// The most output that is reserved, whoever of the plan answers; `None` where there is none that is known.
+    pub fn longest(&self) -> Option<u64> {
+        let most =
+            |target: &Target| self.output(target)?.most(self.cap.or(target.max_output_tokens)).ok().flatten();
+        self.plan.candidates().filter_map(|candidate| most(&candidate.target)).max()
+    }
+
     /// Halves the answer, where it is the gateway's to say and is still an answer then; whether it did.
     pub fn halves(&mut self) -> bool {
         let half = self.cap.map(|cap| cap / 2).filter(|half| *half >= FEWEST_TOKENS);

@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Reserved {
     held: SmallVec<[Held; 2]>,
+    /// The most tokens of its answer.
+    longest: Option<u64>,
 }
 
 /// Of one limit.
@@ -43,6 +45,8 @@ pub enum Outcome {
     Reported(Usage),
     /// It broke off, and this was seen of it.
     Seen(Usage),
+    /// Its provider ran past what was reserved and was cut off; this was seen of it.
+    Cut(Usage),
     /// No provider bills it.
     Nothing,
 }
@@ -94,12 +98,17 @@ impl Held {
         let known = match outcome {
             Outcome::Reported(usage) => Some(usage),
             Outcome::Seen(usage) if !strict => Some(usage),
+            Outcome::Cut(usage) => Some(usage),
             Outcome::Seen(_) | Outcome::Nothing => None,
         };
         let mut used = 0;
         if let (Some(usage), Some(target)) = (known, target) {
             unknown = unknown.saturating_sub(1);
             used = self.amount(target, usage);
+            // It has had all of it, whatever is seen.
+            if strict && matches!(outcome, Outcome::Cut(_)) {
+                used = used.max(self.each);
+            }
         }
         if self.slot.limit.unit == Unit::Requests {
             return used.max(Amount::from(unknown > 0));
@@ -117,8 +126,20 @@ impl Held {
 }
 
 impl Reserved {
-    pub fn new(held: SmallVec<[Held; 2]>) -> Self {
-        Self { held }
+    pub fn new(held: SmallVec<[Held; 2]>, longest: Option<u64>) -> Self {
+        Self { held, longest }
+    }
+
+    /// The most output that a strict budget has reserved of a target's tokens; `None` where none has.
+    pub fn longest(&self, target: &Target) -> Option<u64> {
+        let is_held = |held: &Held| {
+            let Held { budget, slot, reservations, .. } = held;
+            budget.enforcement == Enforcement::Strict
+                && slot.limit.unit != Unit::Requests
+                && !reservations.is_empty()
+                && budget.counts_target(target)
+        };
+        self.longest.filter(|_| self.held.iter().any(is_held))
     }
 
     /// What counts when a target is asked.
