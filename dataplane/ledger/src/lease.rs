@@ -49,6 +49,8 @@ pub struct Lease {
     /// All calls that wait do for so much together.
     crowd: Amount,
     recalled: bool,
+    /// Somebody decides by what the ledger says.
+    asked_about: bool,
     /// The ledger has not heard of the epoch that it has told.
     restate: bool,
     not_before: Millis,
@@ -78,6 +80,7 @@ impl Lease {
             need: 0,
             crowd: 0,
             recalled: false,
+            asked_about: false,
             restate: false,
             not_before: now,
             scarce_until: now,
@@ -125,6 +128,11 @@ impl Lease {
         (self.need, self.crowd) = (0, 0);
     }
 
+    /// Somebody decides by what the ledger says of the limit, though no call may spend from it: it is asked once a second.
+    pub fn ask_about(&mut self) {
+        self.asked_about = true;
+    }
+
     /// Others' calls wait for what this one does not use. One that waits itself is told so with its next answer, which
     /// knows who goes first.
     pub fn recall(&mut self) {
@@ -168,14 +176,14 @@ impl Lease {
         let give_back = surplus > 0 && (self.recalled || self.need == 0);
         let waits = self.need > available;
         let low = !idle && available < slice / 2 && now >= self.scarce_until;
-        let report = spent != self.told && now >= self.told_at + REPORT;
+        let report = (spent != self.told || self.asked_about) && now >= self.told_at + REPORT;
         if !(self.restate || give_back || waits || low || report) {
             return None;
         }
         // It is gone when it is said, heard or not: what the ledger takes back must not be spent here.
         let given_back = if give_back { self.purse.take(surplus) } else { 0 };
         self.drawn -= given_back;
-        self.recalled = false;
+        (self.recalled, self.asked_about) = (false, false);
         self.seq += 1;
         self.asked = Some((self.seq, now));
         self.told = spent;
@@ -396,6 +404,27 @@ mod tests {
             }
         }
         assert!((9..=12).contains(&asked), "{asked} times in ten seconds");
+    }
+
+    /// A limit whose calls all go to something cheaper has none that would ask.
+    #[test]
+    fn what_somebody_decides_by_is_asked_once_a_second_for_as_long_as_it_is_looked_at() {
+        let mut lease = lease(100);
+        lease.purse().reserve(100).unwrap().settle(100);
+        let mut asked = Vec::new();
+        for now in (0..20_000).step_by(50) {
+            if now < 10_000 {
+                lease.ask_about();
+            }
+            if let Some(statement) = lease.due(now) {
+                let (seq, left) = (statement.seq, Left::default());
+                lease.answered(&Answer::Granted { seq, amount: 0, recall: false, left }, now);
+                asked.push(now);
+            }
+        }
+        let late = |from: Millis, to: Millis| asked.iter().filter(|now| (from..to).contains(*now)).count();
+        assert!((4..=6).contains(&late(5_000, 10_000)), "{asked:?}");
+        assert!(late(12_000, 20_000) == 0, "{asked:?}");
     }
 
     #[test]

@@ -132,7 +132,14 @@ fn look(lines: Vec<Arc<Line>>, connected: &Connected, bell: &Arc<Bell>) {
             }
             continue;
         }
-        let statement = line.lease().due(now);
+        let looked_at = line.was_looked_at();
+        let statement = {
+            let mut lease = line.lease();
+            if looked_at {
+                lease.ask_about();
+            }
+            lease.due(now)
+        };
         if let Some(statement) = statement {
             due.push((line, statement));
         }

@@ -54,6 +54,8 @@ pub struct Line {
     waiting: Mutex<Waiting>,
     /// How many calls wait.
     waiters: AtomicU32,
+    /// Somebody has looked at what the ledger said, since the keeper was here last.
+    looked_at: AtomicBool,
     /// The ledger keeps no account of this value's own.
     full: AtomicBool,
     bell: Arc<Bell>,
@@ -110,6 +112,7 @@ impl Line {
             told: Told::default(),
             waiting: Mutex::default(),
             waiters: AtomicU32::new(0),
+            looked_at: AtomicBool::new(false),
             full: AtomicBool::new(false),
             bell,
             rung: AtomicBool::new(false),
@@ -164,6 +167,19 @@ impl Line {
             spent: self.told.spent.load(Relaxed),
             short: None,
         })
+    }
+
+    /// The same for who decides by it: it is kept fresh for as long as somebody does.
+    pub fn look(&self) -> Option<Left> {
+        if !self.looked_at.load(Relaxed) {
+            self.looked_at.store(true, Relaxed);
+        }
+        self.left()
+    }
+
+    /// Whether somebody has, since this was asked last.
+    pub fn was_looked_at(&self) -> bool {
+        self.looked_at.swap(false, Relaxed)
     }
 
     /// The ledger has answered.

@@ -171,14 +171,14 @@ impl Slot {
         }
     }
 
-    /// What the ledger said last of it in this window.
+    /// What the ledger said last of it in this window, for who decides by it.
     pub fn left(&self, value: Option<&str>) -> Option<Left> {
         let line = match value {
             None => self.shared.load_full(),
             Some(value) => self.value(value),
         };
         let line = line.filter(|line| line.is_open(unix_now()))?;
-        if line.is_full() { self.left(Some(OTHERS)) } else { line.left() }
+        if line.is_full() { self.left(Some(OTHERS)) } else { line.look() }
     }
 
     fn value(&self, value: &str) -> Option<Arc<Line>> {
