@@ -185,6 +185,16 @@ impl Slot {
         self.values.read().unwrap_or_else(PoisonError::into_inner).get(value).cloned()
     }
 
+    /// How many values have a line in this window, exactly where there are more than twice the most: those of windows that
+    /// are over stay until the ledger knows of all that they have spent, and take nobody's place.
+    fn open_values(&self, unix_now: i64, most: usize) -> usize {
+        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
+        if values.len() <= most.saturating_mul(2) {
+            return values.len();
+        }
+        values.values().filter(|line| line.is_open(unix_now)).count()
+    }
+
     fn open(&self, value: Option<&str>, unix_now: i64) -> Arc<Line> {
         let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         // Another may have been here first.
@@ -196,8 +206,9 @@ impl Slot {
             return line;
         }
         let most = usize::try_from(self.most_values.load(Relaxed)).unwrap_or(usize::MAX);
+        // The ledger keeps accounts of so many in a window: of twice as many here, most have none.
         if let Some(value) = value.filter(|value| *value != OTHERS)
-            && self.values.read().unwrap_or_else(PoisonError::into_inner).len() > most.saturating_mul(2)
+            && self.open_values(unix_now, most) > most.saturating_mul(2)
         {
             drop(opening);
             tracing::debug!(budget = %self.name, value, "shares the limit of further values");
@@ -268,5 +279,41 @@ impl Slot {
             Beginning { epoch, opened_at: 0, limit, revision: revision - 1, strict, gone: 0, values };
         let values = (most > 0).then_some((limit, most));
         (beginning, Checkpoint { epoch, revision, limit, strict, ceiling: limit, values })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use super::*;
+
+    #[test]
+    fn values_of_a_window_that_is_over_take_nobodys_place() {
+        const DAY: i64 = 24 * 3_600 * 1_000;
+        let limit = Limit { window: Window::Daily, unit: config::budget::Unit::Requests, amount: 10 };
+        let budget = config::Budget {
+            uid: "b".into(),
+            time_zone: "UTC".into(),
+            per: vec![config::budget::Dimension::User],
+            max_values: 2,
+            limits: vec![limit],
+            ..config::Budget::default()
+        };
+        let purses = Arc::new(Purses::default());
+        let slot = purses.slot(&"ai/team".into(), &budget, limit).unwrap();
+        slot.agree(&budget, limit);
+        let value =
+            |user: usize, day: i64| slot.line(Some(&format!("user-{user}")), day * DAY).place.value.clone();
+        let own = |user: usize| Some(format!("user-{user}").into());
+        for user in 0..5 {
+            assert_eq!(value(user, 1), own(user));
+        }
+        assert_eq!(value(5, 1).as_deref(), Some(OTHERS), "of twice as many some have no account");
+        // None of the five has been told to the ledger: they stay.
+        for user in 5..10 {
+            assert_eq!(value(user, 2), own(user));
+        }
+        assert_eq!(value(10, 2).as_deref(), Some(OTHERS));
     }
 }
