@@ -101,6 +101,9 @@ pub enum Error {
     Unreachable { provider: String },
     #[error("The provider '{provider}' closed the connection before it had answered.")]
     Closed { provider: String },
+    /// What the last attempt ended with, where a budget had no money for one more.
+    #[error("{last} {}", unpaid(.budget))]
+    Unpaid { budget: std::sync::Arc<str>, last: Box<Self> },
     #[error("The provider '{provider}' did not answer within {} ms.", .after.as_millis())]
     Timeout { provider: String, after: Duration },
     #[error("The {} ms that the call may take were over before a provider could be asked.", .after.as_millis())]
@@ -121,6 +124,10 @@ pub enum Error {
     StreamIdle { provider: String, after: Duration },
     #[error("The reply was not complete within the {} ms that the route allows.", .after.as_millis())]
     StreamDeadline { after: Duration },
+}
+
+pub(crate) fn unpaid(budget: &str) -> String {
+    format!("It was not tried again: budget {budget} had too little at hand for another attempt.")
 }
 
 fn said(last: &Option<String>) -> String {
@@ -180,6 +187,7 @@ impl Error {
             | Self::StreamIdle { .. }
             | Self::StreamDeadline { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::ProviderStatus { status, .. } => *status,
+            Self::Unpaid { last, .. } => last.status(),
             Self::StreamFailed { fault, .. } => {
                 StatusCode::from_u16(fault.common_status()).unwrap_or(StatusCode::BAD_GATEWAY)
             }
@@ -216,6 +224,7 @@ impl Error {
             Self::BudgetHeld { .. } => "budget_held",
             Self::LedgerUnavailable { .. } => "budget_ledger_unavailable",
             Self::Unbounded { .. } => "cost_unbounded",
+            Self::Unpaid { last, .. } => last.code(),
             Self::UnknownModel { .. }
             | Self::NoRuleMatches { .. }
             | Self::NoRoutes { .. }
@@ -282,6 +291,7 @@ impl Error {
             | Self::BudgetHeld { .. }
             | Self::LedgerUnavailable { .. } => Some(1),
             Self::BudgetExceeded { resets_in, .. } => resets_in.map(seconds),
+            Self::Unpaid { last, .. } => last.retry_after(),
             Self::Resting { retry_after, .. } | Self::Saturated { retry_after, .. } => {
                 Some(seconds(*retry_after))
             }

@@ -70,6 +70,7 @@ pub struct Series {
     reasoning_tokens: AtomicU64,
     cost_nano_usd: AtomicU64,
     output_overruns: AtomicU64,
+    usage_doubted: AtomicU64,
     output_of_a_call: Output,
 }
 
@@ -124,6 +125,11 @@ impl Series {
     /// Counts a call whose provider gave more output than it was told to.
     pub fn overran(&self) {
         self.output_overruns.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a call whose provider named more tokens than there can be.
+    pub fn doubted(&self) {
+        self.usage_doubted.fetch_add(1, Relaxed);
     }
 
     /// How many tokens a reply has, from those before; `None` before the first.
@@ -285,6 +291,13 @@ impl Collector for SeriesCollector {
             "llm_gateway_output_overruns",
             "Calls whose provider gave more output than a strict budget had reserved: streams were ended, whole replies counted",
             |series: &Series| series.output_overruns.load(Relaxed),
+        )?;
+        counter(
+            &mut encoder,
+            &routed,
+            "llm_gateway_usage_doubted",
+            "Calls whose provider named more tokens than its model can take: charged what they had reserved",
+            |series: &Series| series.usage_doubted.load(Relaxed),
         )
     }
 }

@@ -23,7 +23,7 @@ pub fn limit(unit: &str, amount: u64) -> Value {
     json!([{"window": "total", "unit": unit, "amount": amount}])
 }
 
-fn at_most(tokens: u64) -> Value {
+pub fn at_most(tokens: u64) -> Value {
     let mut call = call();
     call["max_tokens"] = tokens.into();
     call
@@ -39,7 +39,7 @@ async fn post_json_with(url: &str, header: (&'static str, &str), body: &Value) -
     send(request).await.unwrap()
 }
 
-fn code(answer: &Answer) -> (u16, Value) {
+pub fn code(answer: &Answer) -> (u16, Value) {
     (answer.status.as_u16(), answer.json()["error"]["code"].clone())
 }
 
@@ -119,6 +119,15 @@ fn cut_stream() -> Vec<Step> {
 
 async fn spent(proxy: &Proxy) -> f64 {
     proxy.metric("llm_gateway_budget_spent", &[("budget", "ai/team")]).await
+}
+
+/// Waits until so much is spent, in the unit of the limit.
+pub async fn is_charged(proxy: &Proxy, within: std::ops::Range<f64>) {
+    eventually("the call is charged", SOON, async || {
+        let spent = spent(proxy).await;
+        if within.contains(&spent) { Ok(()) } else { Err(format!("{spent} is not in {within:?}")) }
+    })
+    .await;
 }
 
 #[tokio::test]

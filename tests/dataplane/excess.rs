@@ -1,10 +1,10 @@
 //! Providers that do not keep the limit of output that they are given, while a strict budget pays for the call: their
 //! streams are ended in their place, and an honest one is never cut however small its pieces are.
 
-use crate::budgets::{budgeted, limit};
+use crate::budgets::{budgeted, is_charged, limit};
 use crate::documents::{MODEL, chunk, completion, last_chunk, streamed_call, text_of, usage_chunk};
 use harness::http::{Answer, json_request, post_json, post_stream, send};
-use harness::{Proxy, RawUpstream, Step, answer, eventually, sse_end, sse_event, sse_head};
+use harness::{Proxy, RawUpstream, Step, answer, sse_end, sse_event, sse_head};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -118,14 +118,6 @@ impl Api {
     }
 }
 
-async fn spent(proxy: &Proxy, within: std::ops::Range<f64>) {
-    eventually("the call is charged", SOON, async || {
-        let spent = proxy.metric("llm_gateway_budget_spent", &[("budget", "ai/team")]).await;
-        if within.contains(&spent) { Ok(()) } else { Err(format!("{spent} is not in {within:?}")) }
-    })
-    .await;
-}
-
 async fn overruns(proxy: &Proxy) -> f64 {
     proxy.metric("llm_gateway_output_overruns_total", &[("route", "ai/chat")]).await
 }
@@ -145,7 +137,7 @@ async fn a_stream_that_runs_past_what_was_reserved_ends_by_length_in_every_diale
         let said = text.matches("all work").count() * 22;
         assert!((64 * 128..).contains(&said), "{}: cut after {said} bytes", api.kind);
         upstream.await_peer_closed(SOON).await;
-        spent(&proxy, RESERVED..RESERVED * 4.0).await;
+        is_charged(&proxy, RESERVED..RESERVED * 4.0).await;
         assert_eq!(overruns(&proxy).await, 1.0, "{}", api.kind);
         let line = &proxy.await_requests(1).await[0];
         assert_eq!(line["status"], 200, "{line}");
@@ -166,7 +158,7 @@ async fn a_stream_is_cut_as_soon_as_its_provider_counts_too_much_itself_and_pays
     let read = api.ask(&proxy).await;
     assert!(read.text().contains("word") && read.text().ends_with("data: [DONE]\n\n"), "{read:?}");
     assert!(read.text().contains("\"finish_reason\":\"length\""), "{read:?}");
-    spent(&proxy, 0.05..0.051).await;
+    is_charged(&proxy, 0.05..0.051).await;
 }
 
 #[tokio::test]
@@ -212,7 +204,7 @@ async fn a_whole_reply_that_ran_past_is_charged_as_told_and_said_to_have() {
     let call =
         json!({"model": MODEL, "max_tokens": MOST, "messages": [{"role": "user", "content": "Hello"}]});
     assert!(post_json(&proxy.chat_url(), &call).await.status.is_success());
-    spent(&proxy, 0.05..0.051).await;
+    is_charged(&proxy, 0.05..0.051).await;
     assert_eq!(overruns(&proxy).await, 1.0);
     let line = &proxy.await_requests(1).await[0];
     assert!(line["reason"].as_str().unwrap().contains("it is charged as told"), "{line}");

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod budgets;
+mod charges;
 mod client_certificates;
 mod clients;
 mod documents;

@@ -11,7 +11,7 @@ use crate::{
     reply::{Finish, Usage},
 };
 
-/// The longest token of each of OpenAI's vocabularies, a run of blanks; others that are published have none longer.
+/// The longest token of each of OpenAI's vocabularies: a run of blanks.
 const LONGEST_TOKEN: u64 = 128;
 /// What is given beyond: some say at the start of a stream that there were a few tokens so far, count the mark at its
 /// end, or say a sentence of their own where the model says nothing.

@@ -93,6 +93,8 @@ pub struct Counts {
     pub spent: AtomicU64,
     pub held: AtomicU64,
     pub unavailable: AtomicU64,
+    /// Further attempts of a call that were not sent.
+    pub another: AtomicU64,
     /// Let pass without money.
     pub unreserved: AtomicU64,
 }
@@ -106,6 +108,10 @@ impl Counts {
             Shortage::Full => return,
         };
         count.fetch_add(1, Relaxed);
+    }
+
+    pub fn refused_another(&self) {
+        self.another.fetch_add(1, Relaxed);
     }
 
     pub fn passed_without(&self) {

@@ -71,7 +71,7 @@ impl Collector for Budgets {
         }
         let mut family = encoder.encode_descriptor(
             "llm_gateway_budget_refusals",
-            "Calls that found no money, by the reason",
+            "Calls that found no money, by the reason; of further attempts of calls each",
             None,
             MetricType::Counter,
         )?;
@@ -81,6 +81,7 @@ impl Collector for Budgets {
                 ("spent", &counts.spent),
                 ("held", &counts.held),
                 ("ledger_unavailable", &counts.unavailable),
+                ("further_attempt", &counts.another),
             ] {
                 let Labels { budget, limit } = labels(slot);
                 let labels = RefusalLabels { budget, limit, reason };

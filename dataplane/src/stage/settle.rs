@@ -1,6 +1,8 @@
 //! Once for each call, however it ends: count, price, log. A call that is dropped without an end was
 //! hung up on by its client, and is settled as that: what was generated is billed.
 
+mod taken;
+
 use std::{
     net::IpAddr,
     sync::Arc,
@@ -8,11 +10,11 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use llm_dialect::{MostOutput, reply::Usage, surface::Task};
+use llm_dialect::{reply::Usage, surface::Task};
 use tokio::time::Instant;
 
 use crate::{
-    error::Error,
+    error::{Error, unpaid},
     metrics::{Metrics, Series},
     money::{Cost, cost},
     request_log::{Labels, Record, RequestLog},
@@ -27,35 +29,12 @@ use crate::{
     },
 };
 
+pub use taken::Taken;
+
 /// The client went away before the reply was complete: nginx's number for it.
 const CLIENT_CLOSED: u16 = 499;
 /// Bytes of text that make a token, about, where a provider gave no figure.
 const BYTES_PER_TOKEN: u64 = 4;
-
-/// What a call took.
-#[derive(Clone, Copy, Debug)]
-pub enum Taken {
-    /// The provider's own figure.
-    Reported(Usage),
-    /// It broke off: the request went out, so many events came back, and the provider may have said
-    /// something of usage before the end.
-    Seen { usage: Option<Usage>, events: u64 },
-    /// The same, cut off because the provider ran past what was reserved.
-    Cut { usage: Option<Usage>, events: u64 },
-    /// Nothing that is billed.
-    Nothing,
-}
-
-impl Taken {
-    /// What the provider said of it.
-    pub fn usage(self) -> Option<Usage> {
-        match self {
-            Self::Reported(usage) => Some(usage),
-            Self::Seen { usage, .. } | Self::Cut { usage, .. } => usage,
-            Self::Nothing => None,
-        }
-    }
-}
 
 /// A call that has not ended.
 #[derive(Debug)]
@@ -80,6 +59,10 @@ struct Open {
     /// No provider bills it.
     free: bool,
     target: Option<Arc<Target>>,
+    /// It has not failed.
+    asks: bool,
+    /// Who else has it and has not failed.
+    others: Vec<Arc<Target>>,
     attempts: u8,
     /// Nano-USD that others than the target bill, and that their series have.
     elsewhere: u64,
@@ -90,6 +73,8 @@ struct Open {
     /// What budgets have given for it.
     reserved: Option<Box<Reserved>>,
     downgraded_by: Option<Arc<Budget>>,
+    /// The budget that had too little left for one more attempt.
+    unpaid_by: Option<Arc<str>>,
 }
 
 impl Settlement {
@@ -109,6 +94,8 @@ impl Settlement {
             request_bytes: 0,
             free: false,
             target: None,
+            asks: false,
+            others: Vec::new(),
             attempts: 0,
             elsewhere: 0,
             first_byte: None,
@@ -116,6 +103,7 @@ impl Settlement {
             explanation: None,
             reserved: None,
             downgraded_by: None,
+            unpaid_by: None,
         };
         Self { open: Some(open) }
     }
@@ -133,8 +121,7 @@ impl Settlement {
 
     /// The most output that strict budgets have reserved for it; `None` where none has.
     pub fn longest(&self) -> Option<u64> {
-        let open = self.open.as_ref()?;
-        open.reserved.as_deref()?.longest(open.target.as_deref()?)
+        self.open.as_ref()?.longest()
     }
 
     /// When the call arrived.
@@ -190,15 +177,32 @@ impl Settlement {
 
     /// Whether budgets have money for one more attempt.
     pub fn covers_another(&mut self, target: &Target) -> bool {
-        self.reserved().is_none_or(|reserved| reserved.covers_another(target))
+        let Some(Err(budget)) = self.reserved().map(|reserved| reserved.covers_another(target)) else {
+            return true;
+        };
+        if let Some(open) = &mut self.open {
+            open.unpaid_by = Some(budget);
+        }
+        false
+    }
+
+    /// The budget that had too little left for one more attempt.
+    pub fn unpaid_by(&self) -> Option<&Arc<str>> {
+        self.open.as_ref()?.unpaid_by.as_ref()
     }
 
     /// An attempt has failed; it may be billed all the same.
-    pub fn has_failed(&mut self, target: &Target, billed: bool) {
+    pub fn has_failed(&mut self, target: &Arc<Target>, billed: bool) {
         match self.reserved() {
             Some(reserved) if billed => reserved.loses(target),
             Some(reserved) => reserved.costs_nothing(target),
             None => {}
+        }
+        if let Some(open) = &mut self.open {
+            if billed {
+                open.has_read(target);
+            }
+            open.ended(target);
         }
     }
 
@@ -221,7 +225,11 @@ impl Settlement {
     /// It is sent to a target.
     pub fn tries(&mut self, target: &Arc<Target>) {
         if let Some(open) = &mut self.open {
-            open.target = Some(target.clone());
+            let before = open.target.replace(target.clone());
+            if open.asks {
+                open.others.extend(before);
+            }
+            open.asks = true;
             open.attempts += 1;
             if let Some(reserved) = &mut open.reserved {
                 reserved.asks(target);
@@ -234,20 +242,12 @@ impl Settlement {
 
     /// Who answers, where several were asked.
     pub fn answers(&mut self, target: &Arc<Target>) {
-        if let Some(open) = &mut self.open {
-            open.target = Some(target.clone());
-        }
-    }
-
-    /// A target was asked and cancelled: it has read the call, and bills that.
-    pub fn also_asked(&mut self, target: &Target) {
         if let Some(open) = &mut self.open
-            && !open.free
+            && let Some(before) = open.target.replace(target.clone())
+            && !Arc::ptr_eq(&before, target)
         {
-            let usage = Usage { input: open.request_bytes / BYTES_PER_TOKEN, ..Usage::default() };
-            let Cost { total, .. } = cost(target.price, usage);
-            target.series.usage(usage, total);
-            open.elsewhere = open.elsewhere.saturating_add(total);
+            open.others.retain(|other| !Arc::ptr_eq(other, target));
+            open.others.push(before);
         }
     }
 
@@ -283,14 +283,45 @@ impl Drop for Settlement {
 }
 
 impl Open {
+    fn longest(&self) -> Option<u64> {
+        self.reserved.as_deref()?.longest(self.target.as_deref()?)
+    }
+
+    /// A target has the call and its answer is not waited for, or never came: that it has read it is billed.
+    fn has_read(&mut self, target: &Target) {
+        if self.free {
+            return;
+        }
+        let usage = Usage { input: self.request_bytes / BYTES_PER_TOKEN, ..Usage::default() };
+        let Cost { total, .. } = cost(target.price, usage);
+        target.series.usage(usage, total);
+        self.elsewhere = self.elsewhere.saturating_add(total);
+    }
+
+    /// A target has failed: who hangs up now does so on the others.
+    fn ended(&mut self, target: &Arc<Target>) {
+        if let Some(at) = self.others.iter().position(|other| Arc::ptr_eq(other, target)) {
+            self.others.swap_remove(at);
+        } else if let Some(other) = self.others.pop() {
+            self.target = Some(other);
+        } else {
+            self.asks = false;
+            self.seen = Taken::Nothing;
+        }
+    }
+
     fn settle(
-        self,
+        mut self,
         status: StatusCode,
         taken: Taken,
         error: Option<&'static str>,
         reason: Option<String>,
     ) -> Report {
         let total = self.started.elapsed();
+        for other in std::mem::take(&mut self.others) {
+            self.has_read(&other);
+        }
+        let (taken, doubted) = taken.doubted(self.target.as_deref(), self.request_bytes);
         let (usage, estimated) = match taken {
             Taken::Reported(usage) => (usage, false),
             Taken::Seen { usage, events } | Taken::Cut { usage, events } => {
@@ -301,9 +332,12 @@ impl Open {
             }
             Taken::Nothing => (Usage::default(), false),
         };
-        let overrun = self.overrun(taken, usage);
+        let longest = self.longest();
+        let overrun = longest.and_then(|most| taken.overrun(most, usage.output));
+        let unpaid = self.unpaid_by.filter(|_| !status.is_success()).map(|budget| unpaid(&budget));
         if let Some(reserved) = self.reserved {
             let outcome = match taken {
+                _ if doubted.is_some() => Outcome::Nothing,
                 Taken::Reported(_) => Outcome::Reported(usage),
                 Taken::Seen { .. } => Outcome::Seen(usage),
                 Taken::Cut { .. } => Outcome::Cut(usage),
@@ -320,6 +354,16 @@ impl Open {
         series.usage(usage, cost.total);
         if overrun.is_some() {
             series.overran();
+        }
+        if let Some(Usage { input, output, .. }) = doubted {
+            series.doubted();
+            let provider = self.target.as_ref().map_or("", |target| &target.provider.name);
+            tracing::warn!(
+                provider,
+                input,
+                output,
+                "the provider names more tokens than its model can take: the call is charged what it had reserved"
+            );
         }
         cost.input = cost.input.saturating_add(self.elsewhere);
         cost.total = cost.total.saturating_add(self.elsewhere);
@@ -356,24 +400,8 @@ impl Open {
             total,
             attempts: self.attempts,
             error,
-            reason: reason.or(overrun),
+            reason: reason.or(overrun).or(unpaid),
         });
         report
-    }
-
-    /// That the provider gave more output than was reserved, in words and figures.
-    fn overrun(&self, taken: Taken, usage: Usage) -> Option<String> {
-        let most = self.reserved.as_deref()?.longest(self.target.as_deref()?)?;
-        let what = match taken {
-            Taken::Cut { .. } => "its stream was ended by the gateway",
-            Taken::Reported(usage) if MostOutput::of(most).is_passed(Some(usage), 0) => {
-                "it is charged as told"
-            }
-            _ => return None,
-        };
-        let output = usage.output;
-        Some(format!(
-            "The provider does not keep its limit: {output} tokens of output, {most} were reserved; {what}."
-        ))
     }
 }

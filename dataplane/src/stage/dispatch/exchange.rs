@@ -110,11 +110,12 @@ impl Exchange<'_> {
     }
 
     async fn refusal(&self, status: StatusCode, headers: HeaderMap, body: Received) -> Result<Reply, Error> {
-        let body = self.collect(body).await?;
         if !status.is_client_error() && !status.is_server_error() {
             return Err(self.garbage("its status is neither success nor error"));
         }
-        Ok(self.refused(status, headers, body.bytes))
+        // The status says that it failed, and that nothing is billed, whatever becomes of its words.
+        let said = self.collect(body).await.map(|held| held.bytes).unwrap_or_default();
+        Ok(self.refused(status, headers, said))
     }
 
     /// An error of the provider, as the caller's SDK reads it.

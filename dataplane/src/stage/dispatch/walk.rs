@@ -298,8 +298,7 @@ impl<'c, 'p> Walk<'c, 'p> {
         let (other, rest) = other;
         match self.judge(begun, outcome) {
             Some(answer) => {
-                // It is cancelled here; that it has read the call is paid for all the same.
-                self.settlement.also_asked(other.target);
+                // The other is cancelled here; that it has read the call is paid for all the same.
                 self.settlement.answers(winner);
                 other.trial.outrun(self.sending.call.stream);
                 Some(answer)
@@ -346,7 +345,12 @@ impl<'c, 'p> Walk<'c, 'p> {
     /// Nobody is left: what the last one said, or why nobody was asked.
     pub fn failed(self) -> Outcome {
         if let Some(last) = self.last {
-            return last.map(|reply| (reply, None));
+            return match (last, self.settlement.unpaid_by()) {
+                (Err(last), Some(budget)) => {
+                    Err(Error::Unpaid { budget: budget.clone(), last: Box::new(last) })
+                }
+                (last, _) => last.map(|reply| (reply, None)),
+            };
         }
         // Nobody was passed by for a reason of its own: the call came with no time left.
         let passed_by =

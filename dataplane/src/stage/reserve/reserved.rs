@@ -73,7 +73,10 @@ impl Held {
         let attempts = usize::try_from(self.flying + self.lost + 1).unwrap_or(usize::MAX);
         let passes = self.reservations.is_empty() || self.slot.limit.unit == Unit::Requests;
         while !passes && self.reservations.len() < attempts {
-            let Some(another) = self.line.reserve(self.each) else { return false };
+            let Some(another) = self.line.reserve(self.each) else {
+                self.slot.counts.refused_another();
+                return false;
+            };
             self.reservations.push(another);
         }
         true
@@ -102,7 +105,8 @@ impl Held {
             Outcome::Seen(_) | Outcome::Nothing => None,
         };
         let mut used = 0;
-        if let (Some(usage), Some(target)) = (known, target) {
+        // Between two tries there is nothing that has been seen.
+        if let (Some(usage), Some(target), true) = (known, target, self.flying > 0) {
             unknown = unknown.saturating_sub(1);
             used = self.amount(target, usage);
             // It has had all of it, whatever is seen.
@@ -148,8 +152,16 @@ impl Reserved {
     }
 
     /// Whether one more attempt may be sent: it may be billed besides those before it.
-    pub fn covers_another(&mut self, target: &Target) -> bool {
-        self.counting(target).all(Held::covers_another)
+    ///
+    /// # Errors
+    /// The budget that has too little left for it.
+    pub fn covers_another(&mut self, target: &Target) -> Result<(), Arc<str>> {
+        for held in self.counting(target) {
+            if !held.covers_another() {
+                return Err(held.budget.name.clone());
+            }
+        }
+        Ok(())
     }
 
     /// An attempt goes out.
