@@ -11,8 +11,8 @@ use crate::{PoolReference, SecretKeyReference, schema};
 
 pub use scope::{BudgetScope, Dimension, MetadataMatch};
 pub use status::{
-    BudgetAlert, BudgetCheckpoint, BudgetLimitStatus, BudgetPhase, BudgetStatus, BudgetSummary,
-    BudgetValueCheckpoint, BudgetValueStatus, WebhookDelivery,
+    BudgetAlert, BudgetCheckpoint, BudgetHistory, BudgetLimitStatus, BudgetPhase, BudgetStatus,
+    BudgetSummary, BudgetValueCheckpoint, BudgetValueStatus, WebhookDelivery,
 };
 
 /// What calls may spend.

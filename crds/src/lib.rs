@@ -18,8 +18,8 @@ mod route;
 mod schema;
 
 pub use budget::{
-    AlertWebhook, Budget, BudgetAlert, BudgetAlerts, BudgetCheckpoint, BudgetEnforcement, BudgetLimit,
-    BudgetLimitStatus, BudgetPhase, BudgetScope, BudgetSpec, BudgetStatus, BudgetSummary,
+    AlertWebhook, Budget, BudgetAlert, BudgetAlerts, BudgetCheckpoint, BudgetEnforcement, BudgetHistory,
+    BudgetLimit, BudgetLimitStatus, BudgetPhase, BudgetScope, BudgetSpec, BudgetStatus, BudgetSummary,
     BudgetValueCheckpoint, BudgetValueStatus, BudgetWindow, Dimension, Downgrade, DowngradeBackend,
     ExceededAction, MetadataMatch, OnExceeded, OnLedgerUnavailable, WebhookDelivery,
 };

@@ -5,12 +5,14 @@
 //! - [`installation`]: where the operator, the gateways and the sidecars are.
 //! - [`proxies`]: the proxies of all replicas as one list.
 //! - [`facts`]: what there is; [`status`] sums it up and [`doctor`] finds what is wrong with it, both pure.
+//! - [`budgets`]: how budgets stand, by the API server alone.
 //! - [`rights`]: what the operator has to be allowed.
 
 pub mod reach;
 pub mod installation;
 pub mod proxies;
 pub mod facts;
+pub mod budgets;
 pub mod webhooks;
 pub mod rights;
 pub mod status;
@@ -18,8 +20,9 @@ pub mod doctor;
 
 use std::{path::PathBuf, time::Duration};
 
+pub use kube::Client;
 use kube::{
-    Client, Config,
+    Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 

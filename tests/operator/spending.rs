@@ -1,6 +1,7 @@
 //! Budgets while they are spent: what a person sees, who is told, and what is left of them when the ledger or the
 //! operator goes. Spending is by leases, as proxies have them; the ledger is a Redis.
 
+mod drawn;
 mod spender;
 
 use crate::installation::{Installation, Operator, WITHIN};
@@ -197,11 +198,7 @@ async fn each_threshold_is_one_event_and_one_signed_call_of_the_webhook() {
     assert!(keys.iter().all(|key| *key == format!("{uid}:total-usd:0:0.5:1.00")), "{keys:?}");
     let last = &calls[3];
     assert!(last.starts_with("POST /alerts?token=t HTTP/1.1"), "{last}");
-    let (_, body) = last.split_once("\r\n\r\n").unwrap();
-    let signed = header(last, "llm-signature");
-    let (time, signature) = signed.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
-    assert_eq!(signature, hmac("a shared secret", &format!("{time}.{body}")));
-    let body: Value = serde_json::from_str(body).unwrap();
+    let body = signed(last, "a shared secret");
     let told = [&body["budget"]["name"], &body["threshold"], &body["unit"], &body["amount"], &body["spent"]];
     assert_eq!(told.map(|text| text.as_str().unwrap()), ["team", "0.5", "USD", "1.00", "0.60"]);
     let events = budgets.events().await;
@@ -374,6 +371,15 @@ async fn of_values_the_one_that_has_spent_most_is_shown_and_what_each_may_have_s
         cents += 1;
     }
     assert!(cents <= 30, "{cents}");
+}
+
+/// The body of a webhook's call, whose signature must be right.
+fn signed(call: &str, secret: &str) -> Value {
+    let (_, body) = call.split_once("\r\n\r\n").unwrap();
+    let (time, signature) =
+        header(call, "llm-signature").strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+    assert_eq!(signature, hmac(secret, &format!("{time}.{body}")));
+    serde_json::from_str(body).unwrap()
 }
 
 fn header<'a>(request: &'a str, name: &str) -> &'a str {

@@ -74,6 +74,9 @@ pub struct BudgetLimitStatus {
     /// When nothing will be left at the pace of the last hour, if that is before its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exhausted_at: Option<Time>,
+    /// What was spent when. None: nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<BudgetHistory>,
     /// With `per`: how many values there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<i32>,
@@ -81,6 +84,23 @@ pub struct BudgetLimitStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["value"]))]
     pub top_values: Vec<BudgetValueStatus>,
+}
+
+/// What was spent of a limit when, as the operator saw it: in up to 24 parts of its window, which are as
+/// long as each other; of one that never ends, in the last 24 hours. With `per`, it is what `spent` has
+/// grown by.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetHistory {
+    /// The first instant of the first part.
+    pub start: Time,
+    /// How long a part is.
+    pub step_seconds: i64,
+    /// What was spent before the first part.
+    pub earlier: String,
+    /// What was spent in each part, the oldest first. In those after the last one nothing was.
+    #[schemars(length(max = 24))]
+    pub spent: Vec<String>,
 }
 
 /// What one value of `per` has spent.

@@ -3,17 +3,26 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use llm_operator::survey::{Which, connect, installation::Installation, reach::Asker};
+use llm_operator::survey::{Client, Which, connect, installation::Installation, reach::Asker};
 
+/// A cluster.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cluster")]
-pub struct ClusterArgs {
+pub struct WhichArgs {
     /// The kubeconfig. Default: KUBECONFIG, else ~/.kube/config.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig. Default: its current one.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
+}
+
+/// An installation in it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct ClusterArgs {
+    #[command(flatten)]
+    which: WhichArgs,
     /// The namespace of the operator and the gateways. Default: where the chart's operator is, else
     /// llm-gateway.
     #[arg(short, long, value_name = "NAME")]
@@ -35,11 +44,17 @@ pub enum ClusterError {
     Yaml(#[from] serde_saphyr::ser::Error),
 }
 
+impl WhichArgs {
+    pub async fn client(&self) -> Result<Client, ClusterError> {
+        let which = Which { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        connect(&which).await.map_err(ClusterError::NoCluster)
+    }
+}
+
 impl ClusterArgs {
     /// The operator's installation there.
     pub async fn installation(&self) -> Result<(Installation, Asker), ClusterError> {
-        let which = Which { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
-        let client = connect(&which).await.map_err(ClusterError::NoCluster)?;
+        let client = self.which.client().await?;
         let asker = Asker::new(Some(client.clone()));
         let found = Installation::find(client, self.namespace.clone()).await;
         Ok((found.map_err(ClusterError::NotFound)?, asker))

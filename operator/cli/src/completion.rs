@@ -118,6 +118,8 @@ mod tests {
         assert_eq!(offered(&["st"]), ["status", ":4"]);
         assert_eq!(offered(&["status", "--kube"]), ["--kubeconfig", ":4"]);
         assert_eq!(offered(&["proxies", "-o", ""]), ["text", "json", ":4"]);
+        assert_eq!(offered(&["bu"]), ["budgets", ":4"]);
+        assert_eq!(offered(&["budgets", "--all"]), ["--all-namespaces", ":4"]);
         assert_eq!(offered(&["completion", "f"]), ["fish", ":4"]);
         assert_eq!(offered(&["status", "--kubeconfig", ""]), [":0"], "files");
     }

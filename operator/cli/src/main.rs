@@ -12,10 +12,13 @@ mod cluster;
 mod proxies;
 mod config;
 mod status;
+mod budgets;
 mod doctor;
 mod completion;
 mod table;
 mod age;
+mod moment;
+mod sparkline;
 
 use std::{fmt::Display, process::ExitCode};
 
@@ -38,6 +41,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     Inject(inject::InjectArgs),
     Status(status::StatusArgs),
+    Budgets(budgets::BudgetsArgs),
     Proxies(proxies::ProxiesArgs),
     Config(config::ConfigArgs),
     Health(health::HealthArgs),
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => told(explain::explain(&args)),
         Command::Inject(args) => told(inject::inject(&args)),
         Command::Status(args) => told(status::status(&args)),
+        Command::Budgets(args) => told(budgets::budgets(&args)),
         Command::Proxies(args) => told(proxies::proxies(&args)),
         Command::Config(args) => told(config::config(&args)),
         Command::Health(args) => told(health::health(&args)),

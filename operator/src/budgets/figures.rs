@@ -6,6 +6,8 @@ use llm_config::budget::{Limit, Unit, Window};
 use llm_crds::{BudgetLimitStatus, BudgetPhase, BudgetSummary, BudgetValueStatus};
 use llm_ledger::{Amount, window};
 
+use super::history;
+
 /// Of money and tokens what is left below this part of a limit, no call fits in: a strict one reserves the most that it
 /// can cost.
 const CRUMB: Amount = 200;
@@ -42,10 +44,8 @@ impl Reading {
         u128::from(self.spent) * 1_000_000 >= u128::from(self.limit.amount) * u128::from(ppm)
     }
 
-    /// Nothing is left, or too little for any call.
     pub fn is_exceeded(&self) -> bool {
-        let crumb = if self.limit.unit == Unit::Requests { 0 } else { self.limit.amount / CRUMB };
-        self.limit.amount.saturating_sub(self.spent) <= crumb
+        is_exceeded(&self.limit, self.spent)
     }
 
     /// When nothing will be left, if that is before the window ends. Rounded up, for nobody knows it to the second.
@@ -61,9 +61,15 @@ impl Reading {
         self.window.end.is_none_or(|end| at < end).then_some(at)
     }
 
-    /// As it is in `status.limits`.
-    pub fn status(&self, now: Timestamp) -> BudgetLimitStatus {
+    /// As it is in `status.limits`, of which `before` is stored.
+    pub fn status(&self, before: &[BudgetLimitStatus], now: Timestamp) -> BudgetLimitStatus {
         let text = |amount| amount_text(self.limit.unit, amount);
+        // With other values of `per`, or none, it is another figure that was stored.
+        let before = before.iter().find(|before| {
+            before.name == self.name
+                && before.start.0 == self.window.start
+                && before.values.is_some() == self.values.is_some()
+        });
         let top = self.values.iter().flat_map(|(_, top)| top);
         BudgetLimitStatus {
             name: self.name.clone(),
@@ -74,6 +80,7 @@ impl Reading {
             reserved: text(self.reserved),
             remaining: text(self.remaining()),
             exhausted_at: self.exhausted_at(now).map(Time),
+            history: history::advance(before, self.limit.unit, &self.window, self.spent, now),
             values: self.values.as_ref().map(|(count, _)| i32::try_from(*count).unwrap_or(i32::MAX)),
             top_values: top
                 .take(TOP)
@@ -81,6 +88,13 @@ impl Reading {
                 .collect(),
         }
     }
+}
+
+/// Nothing is left of a limit of which so much is spent, or too little for any call.
+#[must_use]
+pub fn is_exceeded(limit: &Limit, spent: Amount) -> bool {
+    let crumb = if limit.unit == Unit::Requests { 0 } else { limit.amount / CRUMB };
+    limit.amount.saturating_sub(spent) <= crumb
 }
 
 /// The limit of which the smallest share is left.
@@ -135,7 +149,8 @@ pub fn amount_text(unit: Unit, amount: Amount) -> String {
 }
 
 /// An amount as a column has room for it.
-fn short_text(limit: &Limit, amount: Amount) -> String {
+#[must_use]
+pub fn short_text(limit: &Limit, amount: Amount) -> String {
     if limit.unit != Unit::Usd {
         return amount.to_string();
     }
@@ -146,7 +161,8 @@ fn short_text(limit: &Limit, amount: Amount) -> String {
 }
 
 /// Such as `$100.00/day`, `500000 tokens/6h` and `10 requests in all`.
-fn limit_text(limit: &Limit) -> String {
+#[must_use]
+pub fn limit_text(limit: &Limit) -> String {
     let amount = match limit.unit {
         Unit::Usd => format!("${}", amount_text(limit.unit, limit.amount)),
         Unit::Tokens => format!("{} tokens", limit.amount),
@@ -263,7 +279,7 @@ mod tests {
         let top = (0..9).map(|n| (format!("user-{n}"), NANO - n)).collect();
         let values = Some((40, top));
         let reading = Reading { values, ..reading(Window::Daily, Unit::Usd, 2 * NANO, NANO, NANO / 4) };
-        let shown = reading.status(at("2026-11-26T12:00:00Z"));
+        let shown = reading.status(&[], at("2026-11-26T12:00:00Z"));
         assert_eq!((shown.values, shown.top_values.len()), (Some(40), TOP));
         assert_eq!(
             (shown.top_values[1].value.as_str(), shown.top_values[1].spent.as_str()),

@@ -208,7 +208,7 @@ impl Kept {
             observed_generation: None,
             conditions,
             phase: Some(figures::phase(&readings, &ppms)),
-            limits: readings.iter().map(|reading| reading.status(means.now)).collect(),
+            limits: readings.iter().map(|reading| reading.status(&self.stored.limits, means.now)).collect(),
             checkpoints,
             alerts,
             summary: Some(figures::summary(&readings)),
