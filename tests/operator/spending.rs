@@ -1,6 +1,7 @@
 //! Budgets while they are spent: what a person sees, who is told, and what is left of them when the ledger or the
 //! operator goes. Spending is by leases, as proxies have them; the ledger is a Redis.
 
+mod clients;
 mod drawn;
 mod spender;
 
