@@ -86,7 +86,7 @@ impl World {
         let (stored, exposure) = (self.stored.ceiling(account), self.bills[account].exposure);
         if exposure > totals.committed() {
             return Err(format!(
-                "{exposure} of account {account} may be billed, and the ledger has {totals:?}"
+                "{exposure} of account {account} may be billed, and less is committed: {totals:?}"
             ));
         }
         if totals.ceiling > stored {

@@ -1,6 +1,7 @@
 //! What goes wrong in a run.
 
 use llm_ledger::accounts::Accounts;
+use std::collections::BTreeMap;
 
 use crate::broken::Broken;
 use crate::network::Message;
@@ -8,9 +9,26 @@ use crate::proxy::Proxy;
 use crate::world::World;
 
 impl World {
+    pub(crate) fn made(&mut self, fault: &'static str) {
+        *self.faults_made.entry(fault).or_default() += 1;
+    }
+
+    /// How often what went wrong.
+    pub fn faults_made(&self) -> BTreeMap<&'static str, u64> {
+        let network = &self.network;
+        let mut all = self.faults_made.clone();
+        all.extend([
+            ("a message is lost", network.lost),
+            ("a message comes twice", network.doubled),
+            ("a message comes late", network.late),
+        ]);
+        all
+    }
+
     pub(crate) fn fault(&mut self) {
         match self.rng.u8(..16) {
             0..4 => {
+                self.made("a proxy crashes");
                 let index = self.rng.usize(..self.proxies.len());
                 let born = self.born();
                 let dead = std::mem::replace(&mut self.proxies[index], born);
@@ -19,6 +37,7 @@ impl World {
             }
             4..6 => self.lose(),
             6 => {
+                self.made("a replica takes over, and some do not know yet");
                 // Another takes its place on the ledger, and some do not know yet.
                 self.split_until = self.now + self.rng.u64(..5_000);
                 self.current = 1 - self.current;
@@ -26,15 +45,18 @@ impl World {
                 self.tell(|| format!("ledger {} takes over", self.current));
             }
             7 => {
+                self.made("an operator is away");
                 let index = self.rng.usize(..self.operators.len());
                 self.operators[index].away_until = self.now + self.rng.u64(..10_000);
             }
             8 | 9 => {
+                self.made("a clock jumps");
                 let (index, by) = (self.rng.usize(..self.proxies.len()), self.rng.u64(..60_000));
                 self.proxies[index].jump(by);
             }
             10 | 11 => self.partition(),
             12..15 if !self.asked.is_empty() => {
+                self.made("what an operator asked comes again, late");
                 let last = self.asked.len().saturating_sub(20);
                 let request = self.asked[self.rng.usize(last..self.asked.len())];
                 let ledger = self.current;
@@ -43,6 +65,7 @@ impl World {
                 self.network.send(self.now, &message, &mut self.rng);
             }
             _ => {
+                self.made("the limit is edited");
                 self.stored.limit = (self.stored.limit * self.rng.u64(50..150) / 100).max(1);
                 self.stored.version += 1;
                 self.tell(|| format!("the limit is to be {}", self.stored.limit));
@@ -56,6 +79,7 @@ impl World {
     /// Whether the ledger starts empty or as it was a while ago: it knows that it has started. What was under way to it
     /// arrives all the same.
     fn lose(&mut self) {
+        self.made("the ledger loses its memory");
         self.ledgers[self.current] = self.memory.take().unwrap_or_default();
         self.clock = self.rng.u64(..1_000_000);
         self.tell(|| "the ledger loses its memory".to_owned());
@@ -63,6 +87,7 @@ impl World {
 
     /// Some proxies do not reach the ledger for a while, and go on with what they have.
     fn partition(&mut self) {
+        self.made("proxies are cut off from the ledger");
         let (until, share) = (self.now + self.rng.u64(..10_000), self.rng.u8(1..4));
         for index in 0..self.proxies.len() {
             if self.rng.u8(..4) >= share {

@@ -2,7 +2,7 @@
 //! whatever crashes, no more is billed than the limit, and no amount is in two places. The state machines are the real
 //! ones; a seed is a whole run, and gives the same run again.
 //!
-//! `SEEDS=100000` runs more of them; `SEED=17` runs one, and tells what happens.
+//! `SEEDS=100000` runs more of them; `SEED=17` runs one, and tells what happens. The figures go to `target/simulator.md`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -13,9 +13,12 @@ mod ledgers;
 mod network;
 mod operator;
 mod proxy;
+mod report;
 mod world;
 
 use broken::Broken;
+use report::{cells, percent};
+use std::collections::BTreeMap;
 use world::{Faults, World};
 
 /// Of each kind of run.
@@ -31,53 +34,84 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
+/// Runs of one kind, as far as they have come.
+#[derive(Default)]
+struct Sum {
+    seeds: u64,
+    steps: u64,
+    calls: u64,
+    refused_in_vain: u64,
+    billed: u64,
+    limits: u64,
+    faults: BTreeMap<&'static str, u64>,
+}
+
+impl Sum {
+    fn add(&mut self, world: &World) {
+        self.seeds += 1;
+        self.steps += world.steps;
+        self.calls += world.calls;
+        self.refused_in_vain += world.refused_in_vain;
+        self.billed += world.billed();
+        self.limits += world.limit();
+        for (fault, times) in world.faults_made() {
+            *self.faults.entry(fault).or_default() += times;
+        }
+    }
+
+    /// What is told of it; `in_vain` is what of all calls was refused though there was money, where that is a figure.
+    fn report(&self, title: &'static str, in_vain: &str) {
+        let header =
+            cells(["seeds", "steps", "calls", "billed of all limits", "refused though there was money"]);
+        let [seeds, steps, calls] = [self.seeds, self.steps, self.calls].map(|count| count.to_string());
+        let row = vec![seeds, steps, calls, percent(self.billed, self.limits), in_vain.to_owned()];
+        report::add(title, &[header, row]);
+    }
+}
+
 #[test]
 fn whatever_breaks_the_limit_holds_and_no_money_is_lost() {
-    let (mut spent, mut limits) = (0, 0);
+    let mut sum = Sum::default();
     for seed in seeds() {
         let mut world = World::new(seed, Faults::All, None);
         if let Err(violation) = world.run() {
             panic!("SEED={seed}: {violation}");
         }
-        spent += world.billed();
-        limits += world.limit();
+        sum.add(&world);
     }
-    println!("{} seeds: billed {:.1} % of all limits", seeds().count(), percent(spent, limits));
+    sum.report("Everything breaks: no limit was passed, and no money lost", "-");
+    let faults = sum.faults.iter().map(|(fault, times)| vec![(*fault).to_owned(), times.to_string()]);
+    let rows: Vec<_> = std::iter::once(cells(["what broke", "times"])).chain(faults).collect();
+    report::add("Faults of these runs", &rows);
 }
 
 #[test]
 fn where_nothing_breaks_the_last_of_it_can_be_spent() {
-    let (mut spent, mut limits, mut refused, mut calls) = (0, 0, 0, 0);
+    let mut sum = Sum::default();
     for seed in 0..200 {
         let mut world = World::new(seed, Faults::None, None);
         if let Err(violation) = world.run_dry() {
             panic!("SEED={seed}: {violation}");
         }
-        spent += world.billed();
-        limits += world.limit();
-        refused += world.refused_in_vain;
-        calls += world.calls;
+        sum.add(&world);
     }
-    println!(
-        "billed {:.2} % of the limits; {:.3} % of {calls} calls refused though there was money",
-        percent(spent, limits),
-        percent(refused, calls)
-    );
-    assert!(spent * 100 >= limits * 97, "{spent} of {limits}");
+    let Sum { billed, limits, refused_in_vain: refused, calls, .. } = sum;
+    sum.report("Nothing breaks, and calls come until none finds money", &percent(refused, calls));
+    assert!(billed * 100 >= limits * 97, "{billed} of {limits}");
     assert!(refused * 100 < calls, "{refused} of {calls} calls were refused though there was money");
-}
-
-fn percent(part: u64, of: u64) -> f64 {
-    part as f64 * 100.0 / of as f64
 }
 
 /// Each rule that the promise rests on, broken on purpose.
 #[test]
 fn a_rule_that_is_broken_is_found_out() {
+    let mut rows = vec![cells(["rule broken on purpose", "caught with seed", "by"])];
     for broken in Broken::ALL {
         let caught = (0..SEEDS_OF_BROKEN)
             .find_map(|seed| World::new(seed, Faults::All, Some(broken)).run().err().map(|why| (seed, why)));
         let (seed, why) = caught.unwrap_or_else(|| panic!("{broken:?} is not found out"));
-        println!("{broken:?}: SEED={seed}: {why}");
+        // What an account looks like is for who runs the seed.
+        let why = why.split(": ").next().unwrap_or_default();
+        rows.push(vec![format!("{broken:?}"), seed.to_string(), why.to_owned()]);
     }
+    report::add("Rules that the promise rests on", &rows);
 }

@@ -56,11 +56,15 @@ pub struct Network {
     under_way: BinaryHeap<Reverse<(Millis, usize)>>,
     messages: Vec<Message>,
     faulty: bool,
+    pub lost: u64,
+    pub doubled: u64,
+    /// Whose sender may have given up on them.
+    pub late: u64,
 }
 
 impl Network {
     pub fn new(faulty: bool) -> Self {
-        Self { under_way: BinaryHeap::new(), messages: Vec::new(), faulty }
+        Self { under_way: BinaryHeap::new(), messages: Vec::new(), faulty, lost: 0, doubled: 0, late: 0 }
     }
 
     pub fn send(&mut self, now: Millis, message: &Message, rng: &mut fastrand::Rng) {
@@ -69,6 +73,8 @@ impl Network {
             (true, 10..20) => 2,
             _ => 1,
         };
+        self.lost += u64::from(copies == 0);
+        self.doubled += u64::from(copies == 2);
         for _ in 0..copies {
             // Most are quick; some come after their sender has given up on them.
             let delay = match (self.faulty, rng.u8(..16)) {
@@ -76,6 +82,7 @@ impl Network {
                 (true, 1) => rng.u64(40..6_000),
                 _ => rng.u64(0..20),
             };
+            self.late += u64::from(delay >= 40);
             self.under_way.push(Reverse((now + delay, self.messages.len())));
             self.messages.push(message.clone());
         }

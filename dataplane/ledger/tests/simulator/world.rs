@@ -9,6 +9,7 @@ use llm_ledger::account::Answer;
 use llm_ledger::accounts::Accounts;
 use llm_ledger::place::{Place, REST};
 use llm_ledger::{Amount, Holder, Millis};
+use std::collections::BTreeMap;
 
 const STEPS: usize = 1_500;
 /// A call is refused when it has waited for so long.
@@ -44,8 +45,10 @@ pub struct World {
     lives: u64,
     pub(crate) bills: Vec<Bill>,
     pub(crate) limit: Amount,
+    pub steps: u64,
     pub calls: u64,
     pub refused_in_vain: u64,
+    pub(crate) faults_made: BTreeMap<&'static str, u64>,
     /// The steps between two faults.
     calm: u64,
     told: bool,
@@ -87,8 +90,10 @@ impl World {
             bills: vec![Bill { cap: limit, ..Bill::default() }; places.len()],
             places,
             limit,
+            steps: 0,
             calls: 0,
             refused_in_vain: 0,
+            faults_made: BTreeMap::new(),
             calm,
             told: std::env::var_os("SEED").is_some(),
             rng,
@@ -135,6 +140,7 @@ impl World {
     }
 
     fn step(&mut self) {
+        self.steps += 1;
         // Each proxy acts some ten times a second; where things go wrong there is more time for them.
         let least = if self.faults == Faults::All { 15 } else { 0 };
         self.now += self.rng.u64(..=(200 / self.proxies.len() as Millis).max(least));
@@ -169,6 +175,7 @@ impl World {
                 let held_up = self.now + self.rng.u64(..4_000);
                 let away_until = &mut self.operators[index].away_until;
                 *away_until = held_up.max(*away_until);
+                self.made("an operator is held up between two acts");
             }
             match self.operators[index].act(&mut self.stored, self.now) {
                 Act::Nothing => return,
