@@ -15,7 +15,7 @@
 -- alone does not tell: a server that was made a replica, and was given back its own data as somebody else remembered it,
 -- is still the same process. The id of the data's lineage changes with every such turn; it changes too when a server gets its
 -- first replica, or has lost its last for long, and that costs no more than to begin anew.
-local SHARE, RECALL, UNSECURED_AFTER, REST = 16, 2000, 10000, '*'
+local SHARE, RECALL, UNSECURED_AFTER, CLAIMED_AFTER, REST = 16, 2000, 10000, 30000, '*'
 
 local root, index, shorts, own = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local value = own and string.sub(own, #root + 4)
@@ -191,6 +191,8 @@ unclaimed = unclaimed - claimed
 committed = committed - claimed - math.max(had_drawn, had_spent) + math.max(drawn, spent)
 total = total - had_spent + spent
 
+local lost = 0
+if now >= tonumber(terms[10]) + CLAIMED_AFTER then lost = unclaimed end
 local free = math.max(limit - committed, 0)
 local room = free
 if terms[5] == '1' or now < secured_at + UNSECURED_AFTER then room = math.min(free, math.max(ceiling - committed, 0)) end
@@ -206,7 +208,7 @@ if amount < need then
   amount = 0
   if free >= need then
     why, short = 'ceiling', short + need
-  elseif math.max(limit - (total - spent + math.max(drawn, spent)), 0) < need then
+  elseif math.max(limit - (total - spent + math.max(drawn, spent) + lost), 0) < need then
     why = 'spent'
   else
     why = 'held'
@@ -241,4 +243,4 @@ end
 if asks then redis.pcall('PUBLISH', string.match(root, '^llm:{[^}]*}') .. ':recall', key) end
 local recall = 0
 if recall_holder and recall_holder ~= holder then recall = 1 end
-return {'granted', text(amount), recall, text(limit), text(math.max(limit - committed, 0)), text(total), why}
+return {'granted', text(amount), recall, text(limit), text(math.max(limit - committed, 0)), text(total + lost), why}

@@ -14,6 +14,9 @@ const SHARE: Amount = 16;
 pub const RECALL: Millis = 2_000;
 /// Who is gone for good. Nobody else is called so: holders are called at random.
 const GONE: Holder = Holder(0);
+/// So long after the account was opened all who live and hold something have claimed it: what nobody has claimed is not
+/// held, but spent.
+const CLAIMED_AFTER: Millis = 30_000;
 /// Without a checkpoint for so long nobody stores any, and a limit that is not strict is granted without: its calls must
 /// not fail because the operator is away. A strict one stays below its ceiling.
 pub const UNSECURED_AFTER: Millis = 10_000;
@@ -105,7 +108,7 @@ pub enum Answer {
 pub struct Left {
     pub limit: Amount,
     pub free: Amount,
-    /// As far as the holders have told.
+    /// As far as the holders have told, and what was gone before this epoch and nobody has claimed in time.
     pub spent: Amount,
     /// `None` where what was needed was granted.
     pub short: Option<Short>,
@@ -116,7 +119,7 @@ pub struct Left {
 pub enum Short {
     /// There would not be enough if all others gave back all that they have not spent.
     Spent,
-    /// Others hold it, and are asked for it; or it may have been spent before this epoch.
+    /// Others hold it, and are asked for it; or it may have been spent before this epoch, which has only begun.
     Held,
     /// It is there, and no checkpoint has been stored yet that says that it may be gone.
     Ceiling,
@@ -158,6 +161,8 @@ pub(crate) struct Terms {
     /// Of each value so much may be gone, whatever its own ceiling; 0 for an account that is no value's.
     pub ceiling: Amount,
     pub secured_at: Millis,
+    #[serde(skip)]
+    pub opened_at: Millis,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -266,7 +271,7 @@ impl Account {
         let left = Left {
             limit: terms.limit,
             free: terms.limit.saturating_sub(self.committed),
-            spent: self.spent,
+            spent: self.spent + self.lost(terms, now),
             short: granted.err(),
         };
         // Who waits for more than somebody else does gives back too: what it holds would serve neither.
@@ -305,7 +310,8 @@ impl Account {
             self.short_of_ceiling = self.short_of_ceiling.saturating_add(need);
             return (Err(Short::Ceiling), false);
         }
-        if terms.limit.saturating_sub(self.spent - entry.spent + entry.weight()) < need {
+        let gone = self.spent - entry.spent + entry.weight() + self.lost(terms, now);
+        if terms.limit.saturating_sub(gone) < need {
             return (Err(Short::Spent), false);
         }
         if others.is_none_or(|recall| need < recall.need) {
@@ -314,6 +320,11 @@ impl Account {
             return (Err(Short::Held), own.is_none());
         }
         (Err(Short::Held), false)
+    }
+
+    /// Gone before this epoch, and claimed by nobody in time.
+    fn lost(&self, terms: &Terms, now: Millis) -> Amount {
+        if now >= terms.opened_at + CLAIMED_AFTER { self.unclaimed } else { 0 }
     }
 
     /// All who hold something are gone for good: one entry says what they had, so that there are not more with each start.

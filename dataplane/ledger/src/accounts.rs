@@ -120,8 +120,8 @@ impl Accounts {
             root.opening = None;
             root.kept_until = now + kept;
             let before = root.begun.take().map_or(0, |begun| begun.account.committed());
-            let terms =
-                Terms { limit, strict, ceiling: values.map_or(0, |values| values.ceiling), secured_at: now };
+            let ceiling = values.map_or(0, |values| values.ceiling);
+            let terms = Terms { limit, strict, ceiling, secured_at: now, opened_at };
             root.begun = Some(Begun {
                 account: Account::begun(epoch, revision, gone.max(before), now),
                 terms,
@@ -180,8 +180,9 @@ impl Accounts {
         let closed = (Answer::Closed, false);
         let Some(root) = self.roots.get_mut(&place.root()) else { return closed };
         let Some(begun) = &mut root.begun else { return closed };
+        let terms = Terms { opened_at: root.opened_at, ..begun.terms };
         let Some(value) = &place.value else {
-            return begun.account.state(statement, &Terms { ceiling: 0, ..begun.terms }, now);
+            return begun.account.state(statement, &Terms { ceiling: 0, ..terms }, now);
         };
         let epoch = begun.account.epoch();
         let before = root.values.get(value);
@@ -203,7 +204,7 @@ impl Accounts {
             root.listed.insert(value.clone());
         }
         let Some(account) = root.values.get_mut(value) else { return closed };
-        let (answer, asks) = account.state(statement, &begun.terms, now);
+        let (answer, asks) = account.state(statement, &terms, now);
         if let Answer::Granted { left, .. } = answer
             && left.short == Some(Short::Ceiling)
         {

@@ -13,7 +13,7 @@ struct Tested(Account, Terms);
 
 impl Tested {
     fn begun(epoch: u64, limit: Amount, gone: Amount, strict: bool) -> Self {
-        let terms = Terms { limit, strict, ceiling: 0, secured_at: 0 };
+        let terms = Terms { limit, strict, ceiling: 0, secured_at: 0, opened_at: 0 };
         Self(Account::begun(Epoch(epoch), 1, gone, 0), terms)
     }
 
@@ -177,4 +177,19 @@ fn a_limit_below_what_is_gone_grants_nothing_until_it_is_raised() {
     account.1.limit = 100;
     assert_eq!(account.granted(said(A, 3, 80, 10, 5, 5), 0).0, 5);
     assert!(account.0.is_balanced());
+}
+
+/// Those who are gone for good claim nothing, and nothing of theirs comes back.
+#[test]
+fn what_nobody_has_claimed_half_a_minute_after_the_opening_is_spent() {
+    let mut account = Tested::begun(1, 100, 80, true);
+    account.0.secure(2, 100, 0);
+    let mut told = |seq, now| match account.state(said(A, seq, 30, 30, 0, 60), now) {
+        Answer::Granted { left, .. } => (left.short, left.spent),
+        _ => panic!("it is granted"),
+    };
+    assert_eq!(told(1, 0), (Some(Short::Held), 30));
+    assert_eq!(told(2, CLAIMED_AFTER - 1), (Some(Short::Held), 30));
+    assert_eq!(told(3, CLAIMED_AFTER), (Some(Short::Spent), 80));
+    assert_eq!(account.totals().unclaimed, 50, "it is never granted, and may be claimed still");
 }
