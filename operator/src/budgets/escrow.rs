@@ -24,6 +24,9 @@ use super::{
 /// others have one in common.
 const LISTED: usize = 100;
 
+/// So long after an epoch began all who live and hold something have claimed it, in seconds.
+const CLAIMED_AFTER: u64 = 30;
+
 /// How the accounts of a budget are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -56,8 +59,11 @@ pub struct Standing {
     pub checkpoint: Option<BudgetCheckpoint>,
     /// What the ledger is told then.
     pub words: Vec<Word>,
+    /// As far as the holders have told.
     pub spent: Amount,
-    /// Held by proxies, or gone before the ledger began anew.
+    /// Gone before the ledger began anew, and claimed by nobody in time: nobody will give it back, so it is spent.
+    pub lost: Amount,
+    /// Held by proxies, or gone before the ledger began anew and perhaps claimed yet.
     pub reserved: Amount,
     /// With `per`: how many there are, and who has spent most.
     pub values: Option<(u64, Vec<(String, Amount)>)>,
@@ -87,9 +93,8 @@ impl Escrow {
         }
         let seen = told.map(|told| seen(&told));
         let (checkpoint, word) = self.advance(account, stored, seen, gone, pace).await?;
-        let Totals { spent, held, unclaimed, .. } = told.unwrap_or_default();
         let words = word.into_iter().collect();
-        Ok(Standing { checkpoint, words, spent, reserved: held + unclaimed, values: None })
+        Ok(Standing { checkpoint, words, ..self.standing(told) })
     }
 
     /// The root of the accounts of all values, and those of the values that have spent most.
@@ -119,7 +124,7 @@ impl Escrow {
         let Some(mut checkpoint) = checkpoint else { return Ok(Standing::default()) };
         let mut words: Vec<Word> = word.into_iter().collect();
         let listed = stored.map_or(&[][..], |stored| &stored.values);
-        let (mut spent, mut reserved) = (0, 0);
+        let mut first = Standing::default();
         if told.is_some() && words.iter().all(|word| word.begins.is_none()) {
             let names = listing(&spenders, listed, unsigned(checkpoint.ceiling));
             let places: Vec<Place> = names.iter().map(|value| of(root, value)).collect();
@@ -127,8 +132,7 @@ impl Escrow {
             for ((value, place), told) in names.iter().zip(&places).zip(totals) {
                 let told = told?;
                 if spenders.spent.first().is_some_and(|(first, _)| first == value) {
-                    let Totals { held, unclaimed, .. } = told.unwrap_or_default();
-                    (spent, reserved) = (told.unwrap_or_default().spent, held + unclaimed);
+                    first = self.standing(told);
                 }
                 let before = listed.iter().find(|listed| *listed.value == **value);
                 let Some((kept, word)) =
@@ -144,7 +148,16 @@ impl Escrow {
         }
         let top = spenders.spent.iter().take(TOP).map(|(value, spent)| (value.to_string(), *spent));
         let values = Some((spenders.count, top.collect()));
-        Ok(Standing { checkpoint: Some(checkpoint), words, spent, reserved, values })
+        Ok(Standing { checkpoint: Some(checkpoint), words, values, ..first })
+    }
+
+    /// An account as the ledger tells of it.
+    fn standing(&self, told: Option<Totals>) -> Standing {
+        let Totals { epoch, spent, held, unclaimed, .. } = told.unwrap_or_default();
+        // Epochs are numbered by the second in which they begin.
+        let is_lost = seconds(self.now) >= epoch.0.saturating_add(CLAIMED_AFTER);
+        let (lost, reserved) = if is_lost { (unclaimed, held) } else { (0, held + unclaimed) };
+        Standing { spent, lost, reserved, ..Standing::default() }
     }
 
     /// Does what is to be done about one account now: what is to be stored of it, and told then.

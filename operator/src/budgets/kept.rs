@@ -249,7 +249,7 @@ impl Kept {
     }
 
     fn read(&mut self, account: &Account, standing: &Standing, object: &Budget, now: Timestamp) -> Reading {
-        let Standing { spent, reserved, values, .. } = standing;
+        let Standing { spent, lost, reserved, values, .. } = standing;
         let pace = self.paces.entry(account.place.clone()).or_default();
         pace.saw(seconds(now), *spent);
         // A window may have begun long before there was anything to count in it.
@@ -259,7 +259,7 @@ impl Kept {
             name: account.name(),
             limit: account.limit,
             window: account.window,
-            spent: *spent,
+            spent: spent.saturating_add(*lost),
             reserved: *reserved,
             pace: pace.of_the_hour(seconds(now), *spent, seconds(since)),
             values: values.clone(),

@@ -106,6 +106,27 @@ async fn of_what_a_ledger_has_forgotten_all_is_gone_that_nobody_claims() {
     assert_eq!(granted(&second, &account.place, 2, 900, 1_000).await, 1_000);
 }
 
+/// The dead one will never say what it spent.
+#[tokio::test]
+async fn what_nobody_has_claimed_half_a_minute_after_an_epoch_began_is_spent() {
+    let (first, account) = (ledger(), account(LIMIT));
+    let stored = kept(&escrow(&first, None), &account, None).await;
+    let second = ledger();
+    let mut escrow = escrow(&second, None);
+    let again = kept(&escrow, &account, Some(&stored)).await;
+    assert_eq!(granted(&second, &account.place, 1, 300, 0).await, 0, "it claims its own");
+    let told = async |escrow: &Escrow| {
+        let Standing { spent, lost, reserved, .. } = look(escrow, &account, Some(&again)).await;
+        (spent, lost, reserved)
+    };
+    assert_eq!(told(&escrow).await, (300, 0, 700));
+    let began = Timestamp::from_second(again.epoch).unwrap();
+    escrow.now = began + std::time::Duration::from_secs(29);
+    assert_eq!(told(&escrow).await, (300, 0, 700));
+    escrow.now = began + std::time::Duration::from_secs(30);
+    assert_eq!(told(&escrow).await, (300, 700, 0));
+}
+
 #[tokio::test]
 async fn an_edit_of_the_limit_or_of_how_it_is_held_is_told() {
     let (ledger, larger) = (ledger(), account(LIMIT));
