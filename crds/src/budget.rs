@@ -310,7 +310,9 @@ fn thresholds() -> Vec<String> {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertWebhook {
-    /// Its `https://` URL, in a Secret of the Budget's namespace, for many such URLs are secret.
+    /// Its URL, in a Secret of the Budget's namespace, for many such URLs are secret: `https://`, or
+    /// `http://` for a receiver within the cluster, where what it is told can be read on its way.
+    /// Link-local addresses, where clouds keep credentials, are not called.
     pub url_secret_ref: SecretKeyReference,
     /// The key by which calls are signed (HMAC with SHA-256), in a Secret of the Budget's namespace.
     pub signing_secret_ref: SecretKeyReference,

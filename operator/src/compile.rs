@@ -11,6 +11,7 @@ pub mod fleet;
 mod pool;
 mod route;
 pub mod secret;
+pub mod webhook;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -46,7 +46,8 @@ pub enum BudgetPhase {
     Active,
     /// One of the thresholds is reached.
     Warning,
-    /// Nothing is left of a limit.
+    /// Nothing is left of a limit; of money and tokens half a percent counts as nothing, for no call may
+    /// fit in.
     Exceeded,
     /// The ledger can't be reached.
     Degraded,
@@ -65,7 +66,8 @@ pub struct BudgetLimitStatus {
     pub end: Option<Time>,
     /// What may be spent; with `per`, by each value.
     pub limit: String,
-    /// What is spent, as far as the proxies have told.
+    /// What is spent, as far as the proxies have told, and what nobody has claimed half a minute after the
+    /// ledger has lost its memory.
     pub spent: String,
     /// What proxies hold for calls to come, and what may be gone that nobody has told of yet.
     pub reserved: String,
@@ -107,7 +109,7 @@ pub struct BudgetHistory {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetValueStatus {
-    /// The value, or the values joined by commas.
+    /// The value, or the values joined by slashes.
     pub value: String,
     /// In the unit of the limit.
     pub spent: String,

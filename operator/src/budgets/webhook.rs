@@ -5,15 +5,25 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write as _,
+    io,
+    net::SocketAddr,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{
+            HttpConnector,
+            dns::{GaiResolver, Name},
+        },
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use ring::hmac;
@@ -21,6 +31,9 @@ use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
 };
+use tower_service::Service;
+
+use crate::compile::webhook;
 
 /// Who does not answer within this is called again later.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,12 +55,7 @@ impl Target {
     /// # Errors
     /// What to change in them.
     pub fn new(url: &str, secret: &str) -> Result<Self, String> {
-        let url: Uri = url.parse().map_err(|_| {
-            "the webhook's URL is none: give one such as https://alerts.example.com/llm".to_owned()
-        })?;
-        if !matches!(url.scheme_str(), Some("https" | "http")) || url.host().is_none_or(str::is_empty) {
-            return Err("the webhook's URL must begin with https:// or http:// and name a host".to_owned());
-        }
+        let url = webhook::url(url).map_err(|why| format!("what is given as the webhook's URL {why}"))?;
         Ok(Self { url, secret: secret.as_bytes().to_vec() })
     }
 }
@@ -66,7 +74,7 @@ pub struct Attempted {
     pub result: Result<(), String>,
 }
 
-type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Http = Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>;
 
 /// All calls of one leader.
 pub struct Webhooks {
@@ -156,7 +164,7 @@ fn client() -> Result<Http, String> {
     let https = https.map_err(|error| {
         format!("there are no root certificates to trust: {error}; install ca-certificates")
     })?;
-    let mut http = HttpConnector::new();
+    let mut http = HttpConnector::new_with_resolver(Names(GaiResolver::new()));
     http.enforce_http(false);
     let connector = https.https_or_http().enable_http1().wrap_connector(http);
     // Calls are rare: none is worth a connection that is kept.
@@ -165,6 +173,31 @@ fn client() -> Result<Http, String> {
         .pool_max_idle_per_host(0)
         .build(connector);
     Ok(client)
+}
+
+/// Names of hosts, but for those of addresses that are not called: what a name stands for is known only now.
+#[derive(Clone)]
+struct Names(GaiResolver);
+
+impl Service<Name> for Names {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let found = self.0.call(name);
+        Box::pin(async move {
+            let found: Vec<_> = found.await?.filter(|address| webhook::may_be_called(address.ip())).collect();
+            if found.is_empty() {
+                return Err(io::Error::other("its name stands for no address that alerts are sent to"));
+            }
+            Ok(found.into_iter())
+        })
+    }
 }
 
 async fn attempt(http: &Http, call: &Call, now: i64) -> Result<(), String> {
@@ -219,6 +252,15 @@ mod tests {
         );
     }
 
+    /// By whichever name: `localhost` stands for one that is.
+    #[tokio::test]
+    async fn a_name_that_stands_for_no_address_to_call_is_not_found() {
+        let of = async |name: &str| Names(GaiResolver::new()).call(name.parse().unwrap()).await;
+        assert!(of("localhost").await.unwrap().count() > 0);
+        let refused = of("169.254.169.254").await.err().unwrap();
+        assert!(refused.to_string().contains("no address"), "{refused}");
+    }
+
     #[test]
     fn pauses_grow_to_five_minutes_and_are_never_the_same() {
         assert_eq!(pause(0, 1.0), Duration::from_secs(1));
@@ -234,5 +276,6 @@ mod tests {
         assert!(refused("ftp://hooks.example.com/").contains("https://"));
         assert!(refused("/path").contains("https://"));
         assert!(refused("not a url").contains("give one"));
+        assert!(refused("http://169.254.169.254/").contains("credentials"));
     }
 }

@@ -21,6 +21,7 @@ use super::{
     fleet::Fleet,
     resolved,
     secret::Secrets,
+    webhook,
 };
 use crate::observe::{LedgerSettings, ObjectName, Observed};
 
@@ -273,8 +274,8 @@ pub fn pools(budget: &compiled::Budget) -> impl Iterator<Item = &str> {
     backends.iter().map(|backend| backend.pool.as_str())
 }
 
-fn check_webhook(webhook: &AlertWebhook, secrets: &Secrets<'_>, found: &mut Findings) {
-    let AlertWebhook { url_secret_ref, signing_secret_ref } = webhook;
+fn check_webhook(given: &AlertWebhook, secrets: &Secrets<'_>, found: &mut Findings) {
+    let AlertWebhook { url_secret_ref, signing_secret_ref } = given;
     let path = "spec.alerts.webhook";
     let mut text = |field: &str, reference| {
         let text = secrets.text(&format!("{path}.{field}"), reference);
@@ -282,18 +283,13 @@ fn check_webhook(webhook: &AlertWebhook, secrets: &Secrets<'_>, found: &mut Find
     };
     let url = text("urlSecretRef", url_secret_ref);
     text("signingSecretRef", signing_secret_ref);
-    if url.is_some_and(|url| !is_url(&url)) {
+    if let Some(Err(why)) = url.as_deref().map(webhook::url) {
         let problem = format!(
-            "{path}.urlSecretRef: key `{}` of Secret `{}` is no URL that starts with https:// or http://",
+            "{path}.urlSecretRef: key `{}` of Secret `{}` {why}",
             url_secret_ref.key, url_secret_ref.name
         );
         found.unresolved(Reason::InvalidSecret, problem);
     }
-}
-
-fn is_url(text: &str) -> bool {
-    text.parse::<http::Uri>()
-        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
 /// What the proxies' own check says of it.
