@@ -179,7 +179,8 @@ pub fn limit_text(limit: &Limit) -> String {
 }
 
 /// A Go duration, as in the spec.
-fn span_text(seconds: u64) -> String {
+#[must_use]
+pub fn span_text(seconds: u64) -> String {
     let parts = [(seconds / 3_600, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
     parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect()
 }

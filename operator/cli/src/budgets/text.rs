@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use llm_crds::{BudgetAlert, WebhookDelivery};
 use llm_operator::{
-    budgets::history::Part,
+    budgets::{figures::span_text, history::Part},
     survey::budgets::{Listed, ListedLimit, Trouble},
 };
 
@@ -127,12 +127,7 @@ fn scale(limit: &ListedLimit) -> String {
         _ => None,
     });
     let Some(most) = spent.max() else { return String::new() };
-    format!("up to {} in {}", limit.amount_text(most), span(limit.step_seconds))
-}
-
-fn span(seconds: i64) -> String {
-    let parts = [(seconds / 3_600, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect()
+    format!("up to {} in {}", limit.amount_text(most), span_text(limit.step_seconds.unsigned_abs()))
 }
 
 fn phase(budget: &Listed) -> String {
