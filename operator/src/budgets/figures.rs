@@ -80,7 +80,7 @@ impl Reading {
             reserved: text(self.reserved),
             remaining: text(self.remaining()),
             exhausted_at: self.exhausted_at(now).map(Time),
-            history: history::advance(before, self.limit.unit, &self.window, self.spent, now),
+            history: history::advance(before, self.limit.unit, &self.window, None, self.spent, now),
             values: self.values.as_ref().map(|(count, _)| i32::try_from(*count).unwrap_or(i32::MAX)),
             top_values: top
                 .take(TOP)

@@ -23,16 +23,22 @@ struct Stretch {
     /// The first second of the first of them.
     start: i64,
     step: i64,
+    /// What was spent before them does not count any more: that of a rolling limit comes back.
+    forgets: bool,
 }
 
 impl Stretch {
-    /// The parts of a window; of one that never ends, the hours of the last day.
-    fn of(window: &Window, now: i64) -> Self {
+    /// The parts of a window; of one that never ends, the hours of the last day. Of a rolling limit, for how long in
+    /// seconds what is spent may count: all of that.
+    fn of(window: &Window, rolling: Option<i64>, now: i64) -> Self {
+        // Of whole seconds, so that there may be some less than 24.
+        let part = |length: i64| (length + PARTS - 1).div_euclid(PARTS).max(1);
+        let last = |step: i64| (now.div_euclid(step) - (PARTS - 1)) * step;
         let start = window.start.as_second();
-        match window.end {
-            // Of whole seconds, so that there may be some less than 24.
-            Some(end) => Self { start, step: (end.as_second() - start + PARTS - 1).div_euclid(PARTS).max(1) },
-            None => Self { start: (now.div_euclid(HOUR) - (PARTS - 1)) * HOUR, step: HOUR },
+        match (rolling.map(part), window.end) {
+            (Some(step), _) => Self { start: last(step), step, forgets: true },
+            (None, Some(end)) => Self { start, step: part(end.as_second() - start), forgets: false },
+            (None, None) => Self { start: last(HOUR), step: HOUR, forgets: false },
         }
     }
 
@@ -70,15 +76,19 @@ impl History {
         self.spent.iter().fold(self.earlier, |sum, part| sum.saturating_add(*part))
     }
 
-    fn add(&mut self, amount: Amount, stretch: Stretch, now: i64) {
+    /// Lets go of the parts before those of now.
+    fn leave(&mut self, stretch: Stretch) {
         let gone = stretch.index(self.start, stretch.start).min(self.spent.len());
         let gone_spent: Amount = self.spent.drain(..gone).sum();
-        self.earlier = self.earlier.saturating_add(gone_spent);
+        self.earlier = if stretch.forgets { 0 } else { self.earlier.saturating_add(gone_spent) };
         self.start = if self.spent.is_empty() {
             self.start.max(stretch.start)
         } else {
             self.start + stretch.step * i64::try_from(gone).unwrap_or(0)
         };
+    }
+
+    fn add(&mut self, amount: Amount, stretch: Stretch, now: i64) {
         // A clock that was set back goes on with the last part.
         let index = stretch.index(self.start, now).max(self.spent.len().saturating_sub(1));
         self.spent.resize(index + 1, 0);
@@ -91,26 +101,28 @@ impl History {
 /// The history of a limit of which so much is spent now; `before` is what is stored of it in this window.
 ///
 /// A ledger that has lost its memory tells of less for a while: nothing is counted again until there is more than was
-/// counted already.
+/// counted already. `rolling` is for how many seconds what is spent of a rolling limit may count.
 pub fn advance(
     before: Option<&BudgetLimitStatus>,
     unit: Unit,
     window: &Window,
+    rolling: Option<i64>,
     spent: Amount,
     now: Timestamp,
 ) -> Option<BudgetHistory> {
     let now = now.as_second();
-    let stretch = Stretch::of(window, now);
+    let stretch = Stretch::of(window, rolling, now);
     let stored = before.and_then(|before| before.history.as_ref());
     let known = stored.and_then(|stored| History::read(stored, unit, stretch));
     let is_known = known.is_some();
     let mut history = known.unwrap_or_else(|| {
         // Nobody has looked at this window yet: when it was spent is known only where that is its first part.
-        let first = stretch.index(stretch.start, now) == 0;
+        let first = stretch.forgets || stretch.index(stretch.start, now) == 0;
         let unseen = if first { 0 } else { spent };
         let earlier = before.map_or(unseen, |before| amount(unit, &before.spent).unwrap_or(spent));
         History::begun(stretch, earlier, now)
     });
+    history.leave(stretch);
     let counted = history.counted();
     if spent <= counted {
         return stored.filter(|_| is_known).cloned();
@@ -136,10 +148,15 @@ pub enum Part {
 
 /// All parts of a limit's window, in their order, and how many seconds each is long.
 #[must_use]
-pub fn parts(limit: &BudgetLimitStatus, unit: Unit, now: Timestamp) -> (Vec<Part>, i64) {
+pub fn parts(
+    limit: &BudgetLimitStatus,
+    unit: Unit,
+    rolling: Option<i64>,
+    now: Timestamp,
+) -> (Vec<Part>, i64) {
     let now = now.as_second();
     let window = Window { start: limit.start.0, end: limit.end.as_ref().map(|end| end.0) };
-    let stretch = Stretch::of(&window, now);
+    let stretch = Stretch::of(&window, rolling, now);
     let end = window.end.map_or(now + 1, |end| end.as_second());
     let known = limit.history.as_ref().and_then(|stored| History::read(stored, unit, stretch));
     let nothing = amount(unit, &limit.spent) == Some(0);
@@ -185,20 +202,21 @@ mod tests {
     /// A limit as it is stored again and again.
     struct Kept {
         window: Window,
+        rolling: Option<i64>,
         stored: Option<BudgetLimitStatus>,
     }
 
     impl Kept {
         /// Of a window in which nothing was spent when it was first looked at.
         fn of(window: Window) -> Self {
-            let mut kept = Self { window, stored: None };
+            let mut kept = Self { window, rolling: None, stored: None };
             assert_eq!(kept.looked(0, MIDNIGHT), None);
             kept
         }
 
         fn looked(&mut self, spent: Amount, now: &str) -> Option<(String, Amount, Vec<Amount>)> {
             let now = at(now);
-            let history = advance(self.stored.as_ref(), Unit::Tokens, &self.window, spent, now);
+            let history = advance(self.stored.as_ref(), Unit::Tokens, &self.window, self.rolling, spent, now);
             self.stored = Some(BudgetLimitStatus {
                 name: "of-a-test".to_owned(),
                 start: Time(self.window.start),
@@ -251,9 +269,9 @@ mod tests {
         let mut kept = Kept::of(Window { start: at("2026-11-25T00:00:00Z"), end: Some(at(MIDNIGHT)) });
         kept.looked(70, "2026-11-25T20:00:00Z");
         // What is stored is of another window: whoever asks passes it over.
-        let mut kept = Kept { window: day(), stored: None };
+        let mut kept = Kept { window: day(), rolling: None, stored: None };
         assert_eq!(kept.looked(3, "2026-11-26T00:00:01Z"), history("00:00", 0, &[3]));
-        let mut late = Kept { window: day(), stored: None };
+        let mut late = Kept { window: day(), rolling: None, stored: None };
         assert_eq!(late.looked(3, "2026-11-26T05:00:00Z"), None);
         assert_eq!(late.looked(4, "2026-11-26T05:10:00Z"), history("05:00", 3, &[1]));
     }
@@ -280,10 +298,25 @@ mod tests {
         for (seconds, step) in [(60, 3), (61, 3), (3_600, 150), (25 * 3_600, 3_750), (30 * 86_400, 108_000)] {
             let start = at(MIDNIGHT);
             let end = Timestamp::from_second(start.as_second() + seconds).unwrap();
-            let stretch = Stretch::of(&Window { start, end: Some(end) }, start.as_second());
+            let stretch = Stretch::of(&Window { start, end: Some(end) }, None, start.as_second());
             assert_eq!(stretch.step, step);
             assert!(stretch.index(stretch.start, end.as_second() - 1) < 24, "{seconds}");
         }
+    }
+
+    #[test]
+    fn what_comes_back_of_a_rolling_limit_is_forgotten_and_what_is_spent_then_is_seen() {
+        // For 24 hours.
+        let mut kept = Kept { window: total(), rolling: Some(86_400), stored: None };
+        assert_eq!(kept.looked(50, "2026-11-26T00:10:00Z"), history("00:00", 0, &[50]));
+        assert_eq!(kept.looked(60, "2026-11-26T02:10:00Z"), history("00:00", 0, &[50, 0, 10]));
+        // The fifty came back, and five were spent besides.
+        let (start, earlier, spent) = kept.looked(15, "2026-11-27T00:10:00Z").unwrap();
+        assert_eq!((start.as_str(), earlier, spent.len()), ("2026-11-26T01:00:00Z", 0, 24));
+        assert_eq!((spent[1], spent[23], spent.iter().sum::<Amount>()), (10, 5, 15));
+        // All came back.
+        assert_eq!(kept.looked(0, "2026-11-29T00:00:00Z").unwrap().2, spent, "time alone writes nothing");
+        assert_eq!(kept.looked(7, "2026-11-29T00:00:00Z").unwrap().2.last(), Some(&7));
     }
 
     /// Written by an older version, or by hand.
@@ -308,9 +341,9 @@ mod tests {
             earlier: "0.00".to_owned(),
             spent: vec!["0.25".to_owned()],
         };
-        let stretch = Stretch::of(&day(), at(MIDNIGHT).as_second());
+        let stretch = Stretch::of(&day(), None, at(MIDNIGHT).as_second());
         assert_eq!(History::read(&stored, Unit::Usd, stretch).unwrap().spent, [250_000_000]);
-        let first = advance(None, Unit::Usd, &day(), 1_000_001, at(MIDNIGHT)).unwrap();
+        let first = advance(None, Unit::Usd, &day(), None, 1_000_001, at(MIDNIGHT)).unwrap();
         assert_eq!(first.spent, ["0.001000001"]);
     }
 }

@@ -163,7 +163,7 @@ impl ListedLimit {
     fn of(status: &BudgetLimitStatus, now: Timestamp) -> Option<Self> {
         let (window, unit) = window_and_unit(&status.name)?;
         let limit = Limit { window, unit, amount: history::amount(unit, &status.limit)? };
-        let (parts, step_seconds) = history::parts(status, unit, now);
+        let (parts, step_seconds) = history::parts(status, unit, None, now);
         let exceeded = figures::is_exceeded(&limit, history::amount(unit, &status.spent)?);
         Some(Self { status: status.clone(), exceeded, limit, parts, step_seconds })
     }
