@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Amount, Epoch, Holder, Millis};
+use crate::{Amount, Epoch, Holder, Millis, rolling::Rolling};
 
 /// Of what is left, one grant takes this part at most, unless a call needs more: the nearer the limit, the
 /// smaller the slices, so that the last of it is not idle with somebody else.
@@ -170,6 +170,9 @@ struct Entry {
     seq: u64,
     drawn: Amount,
     spent: Amount,
+    /// When the holder was first heard of.
+    #[serde(default)]
+    since: Millis,
 }
 
 impl Entry {
@@ -204,10 +207,20 @@ pub struct Account {
     spent: Amount,
     recall: Option<Recall>,
     short_of_ceiling: Amount,
+    /// What is unclaimed was gone then. This and what follows matters of rolling limits only.
+    #[serde(default)]
+    begun_at: Millis,
+    /// Nothing has come into it since.
+    #[serde(default)]
+    latest: Millis,
+    /// Nothing leaves it before.
+    #[serde(default)]
+    looks_at: Millis,
 }
 
 impl Account {
-    pub(crate) fn begun(epoch: Epoch, revision: u64, gone: Amount, now: Millis) -> Self {
+    /// Begins with so much gone, which was so at `begun_at`.
+    pub(crate) fn begun(epoch: Epoch, revision: u64, gone: Amount, begun_at: Millis, now: Millis) -> Self {
         Self {
             epoch,
             revision,
@@ -219,6 +232,9 @@ impl Account {
             spent: 0,
             recall: None,
             short_of_ceiling: 0,
+            begun_at,
+            latest: now,
+            looks_at: now,
         }
     }
 
@@ -246,12 +262,44 @@ impl Account {
         Some(true)
     }
 
+    /// Of a rolling limit takes out what counts no more; whether it looked. It walks through all entries, and so does that
+    /// when something is due only, and not too often.
+    pub(crate) fn roll(&mut self, rolling: Option<Rolling>, now: Millis) -> bool {
+        let Some(rolling) = rolling.filter(|_| now >= self.looks_at) else { return false };
+        let counts = |since: Millis| now < since + rolling.counts_for();
+        if !counts(self.begun_at) {
+            self.committed -= self.unclaimed;
+            self.unclaimed = 0;
+        }
+        for (_, entry) in self.entries.extract_if(.., |_, entry| !counts(entry.since)) {
+            self.committed -= entry.weight();
+            self.spent -= entry.spent;
+        }
+        let gone_at = (self.unclaimed > 0).then_some(self.begun_at);
+        let first = self.entries.values().map(|entry| entry.since).chain(gone_at).min();
+        self.looks_at = (first.unwrap_or(now) + rolling.counts_for()).max(now + rolling.pause());
+        true
+    }
+
+    /// When nothing in it will count any more.
+    pub(crate) fn over_at(&self, rolling: Rolling) -> Millis {
+        self.latest + rolling.counts_for()
+    }
+
     /// Hears what a holder has, and grants. Gives besides whether others are to be asked for what they hold.
-    pub(crate) fn state(&mut self, statement: &Statement, terms: &Terms, now: Millis) -> (Answer, bool) {
+    pub(crate) fn state(
+        &mut self,
+        statement: &Statement,
+        terms: &Terms,
+        rolling: Option<Rolling>,
+        now: Millis,
+    ) -> (Answer, bool) {
         if statement.epoch != self.epoch {
             return (Answer::Moved(self.epoch), false);
         }
-        let mut entry = self.entries.get(&statement.holder).copied().unwrap_or_default();
+        self.roll(rolling, now);
+        let known = self.entries.get(&statement.holder).copied();
+        let mut entry = known.unwrap_or(Entry { since: now, ..Entry::default() });
         if statement.seq <= entry.seq {
             return (Answer::Stale, false);
         }
@@ -260,7 +308,7 @@ impl Account {
         self.unclaimed -= claimed;
         self.committed -= claimed + entry.weight();
         self.spent = self.spent - entry.spent + statement.spent;
-        entry = Entry { seq: statement.seq, drawn: statement.drawn, spent: statement.spent };
+        entry = Entry { seq: statement.seq, drawn: statement.drawn, spent: statement.spent, ..entry };
         self.committed += entry.weight();
         let (granted, asks) = self.granted(statement, entry, terms, now);
         let amount = granted.unwrap_or(0);
@@ -268,6 +316,7 @@ impl Account {
         entry.drawn += amount;
         self.committed += entry.weight();
         self.entries.insert(statement.holder, entry);
+        self.latest = self.latest.max(entry.since);
         let left = Left {
             limit: terms.limit,
             free: terms.limit.saturating_sub(self.committed),
@@ -328,11 +377,15 @@ impl Account {
     }
 
     /// All who hold something are gone for good: one entry says what they had, so that there are not more with each start.
-    pub(crate) fn bury(&mut self) {
-        let drawn = self.entries.values().map(|entry| entry.weight()).sum();
-        let buried = Entry { seq: u64::MAX, drawn, spent: self.spent };
-        self.entries = BTreeMap::from([(GONE, buried)]);
+    /// Those of a rolling limit go by themselves, each in its time.
+    pub(crate) fn bury(&mut self, rolling: Option<Rolling>) {
         self.recall = None;
+        if rolling.is_some() {
+            return;
+        }
+        let drawn = self.entries.values().map(|entry| entry.weight()).sum();
+        let buried = Entry { seq: u64::MAX, drawn, spent: self.spent, since: self.latest };
+        self.entries = BTreeMap::from([(GONE, buried)]);
     }
 
     pub(crate) fn totals(&self, limit: Amount) -> Totals {
@@ -364,6 +417,10 @@ impl Account {
 
     pub(crate) fn ceiling(&self) -> Amount {
         self.ceiling
+    }
+
+    pub(crate) fn begun_at(&self) -> Millis {
+        self.begun_at
     }
 
     pub(crate) fn committed(&self) -> Amount {

@@ -29,7 +29,8 @@
 //! one that counts on it. A value leaves the list of names when the ledger has lowered it to what holds for all.
 //!
 //! When there are as many as may have accounts, a further one is turned away; but not where its holder has something of it
-//! already. Its account was among them before a loss, and what was spent of it must not be spent again of another.
+//! already. Its account was among them before a loss, and what was spent of it must not be spent again of another. Where a
+//! limit is [rolling](crate::rolling), a value of which nothing counts any more makes room for another.
 
 mod kept;
 
@@ -46,7 +47,11 @@ use crate::{
     Amount, Epoch, Millis,
     account::{Account, Answer, Beginning, Checkpoint, Short, Statement, Terms, Totals},
     place::{Place, REST},
+    rolling::Rolling,
 };
+
+/// So many values of which nothing counts any more leave at once.
+const LEAVE: usize = 64;
 
 /// The ledger.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +91,34 @@ pub struct Spenders {
     pub short: Vec<(Arc<str>, Amount)>,
 }
 
+impl Root {
+    /// Whether one more value may have an account; `most` have one.
+    fn has_room(&mut self, most: u64, rolling: Option<Rolling>, now: Millis) -> bool {
+        let own = |root: &Self| root.listed.iter().filter(|listed| &***listed != REST).count() as u64;
+        if own(self) >= most
+            && let Some(rolling) = rolling
+        {
+            self.retire(rolling, now);
+        }
+        own(self) < most
+    }
+
+    /// Some of the values of which nothing counts any more leave, the longest so first.
+    fn retire(&mut self, rolling: Rolling, now: Millis) {
+        let over_at = |value: &Arc<str>| self.values.get(value).map_or(0, |account| account.over_at(rolling));
+        let over = self.listed.iter().map(|value| (over_at(value), value.clone()));
+        let mut over: Vec<_> = over.filter(|(at, _)| *at <= now).collect();
+        over.sort();
+        over.truncate(LEAVE);
+        over.iter().for_each(|(_, value)| self.leave(value));
+    }
+
+    fn leave(&mut self, value: &Arc<str>) {
+        self.listed.remove(value);
+        self.short.remove(value);
+    }
+}
+
 impl Accounts {
     /// Somebody will begin it by this epoch, and may: no account had it, and nobody has opened it with a later one. Gives
     /// when it was opened.
@@ -123,7 +156,7 @@ impl Accounts {
             let ceiling = values.map_or(0, |values| values.ceiling);
             let terms = Terms { limit, strict, ceiling, secured_at: now, opened_at };
             root.begun = Some(Begun {
-                account: Account::begun(epoch, revision, gone.max(before), now),
+                account: Account::begun(epoch, revision, gone.max(before), now, now),
                 terms,
                 value_gone: values.map_or(0, |values| values.gone),
                 most: values.map_or(0, |values| values.most),
@@ -137,7 +170,7 @@ impl Accounts {
             return false;
         }
         let gone = gone.max(before.map_or(0, Account::committed));
-        root.values.insert(value.clone(), Account::begun(epoch, revision, gone, now));
+        root.values.insert(value.clone(), Account::begun(epoch, revision, gone, now, now));
         root.listed.insert(value.clone());
         true
     }
@@ -178,33 +211,49 @@ impl Accounts {
     /// them at the [channel](Place::recall_channel).
     pub fn state(&mut self, place: &Place, statement: &Statement, now: Millis) -> (Answer, bool) {
         let closed = (Answer::Closed, false);
+        let rolling = place.rolling();
         let Some(root) = self.roots.get_mut(&place.root()) else { return closed };
         let Some(begun) = &mut root.begun else { return closed };
         let terms = Terms { opened_at: root.opened_at, ..begun.terms };
         let Some(value) = &place.value else {
-            return begun.account.state(statement, &Terms { ceiling: 0, ..terms }, now);
+            return begun.account.state(statement, &Terms { ceiling: 0, ..terms }, rolling, now);
         };
         let epoch = begun.account.epoch();
+        let (most, begun_at) = (begun.most, begun.account.begun_at());
+        let counts = rolling.is_none_or(|rolling| now < begun_at + rolling.counts_for());
+        let value_gone = if counts { begun.value_gone } else { 0 };
         let before = root.values.get(value);
+        let is_over = before.is_some_and(|before| {
+            before.epoch() <= epoch && rolling.is_some_and(|rolling| before.over_at(rolling) <= now)
+        });
+        if is_over {
+            root.leave(value);
+        }
+        let before = root.values.get(value).filter(|_| !is_over);
         // Begun by name for an epoch that the root is not in yet.
         if before.is_some_and(|before| before.epoch() > epoch) {
             return closed;
         }
         if before.is_none_or(|before| before.epoch() != epoch) {
-            let own = root.listed.iter().filter(|listed| &***listed != REST).count() as u64;
+            let gone = value_gone.max(before.map_or(0, Account::committed));
             let holds = statement.drawn > 0 || statement.spent > 0;
             // Who holds something of it had its account before this epoch.
-            if &**value != REST && !holds && own >= begun.most && !root.listed.contains(value) {
+            if &**value != REST
+                && !holds
+                && !root.listed.contains(value)
+                && !root.has_room(most, rolling, now)
+            {
                 return (Answer::Full, false);
             }
-            let gone = begun.value_gone.max(before.map_or(0, Account::committed));
-            root.values.insert(value.clone(), Account::begun(epoch, 0, gone, now));
+            root.values.insert(value.clone(), Account::begun(epoch, 0, gone, begun_at, now));
         }
         if !root.listed.contains(value) {
             root.listed.insert(value.clone());
         }
-        let Some(account) = root.values.get_mut(value) else { return closed };
-        let (answer, asks) = account.state(statement, &terms, now);
+        let (Some(begun), Some(account)) = (&mut root.begun, root.values.get_mut(value)) else {
+            return closed;
+        };
+        let (answer, asks) = account.state(statement, &terms, rolling, now);
         if let Answer::Granted { left, .. } = answer
             && left.short == Some(Short::Ceiling)
         {
@@ -215,23 +264,27 @@ impl Accounts {
     }
 
     /// How the account of a place stands; `None` where it has not been begun.
-    #[must_use]
-    pub fn totals(&self, place: &Place) -> Option<Totals> {
-        let root = self.roots.get(&place.root())?;
-        let begun = root.begun.as_ref()?;
+    pub fn totals(&mut self, place: &Place, now: Millis) -> Option<Totals> {
+        let root = self.roots.get_mut(&place.root())?;
+        let begun = root.begun.as_mut()?;
+        let limit = begun.terms.limit;
         let account = match &place.value {
             Some(value) => {
-                root.values.get(value).filter(|account| account.epoch() == begun.account.epoch())?
+                root.values.get_mut(value).filter(|account| account.epoch() == begun.account.epoch())?
             }
-            None => &begun.account,
+            None => &mut begun.account,
         };
-        Some(account.totals(begun.terms.limit))
+        account.roll(place.rolling(), now);
+        Some(account.totals(limit))
     }
 
-    /// The values of a root: so many of them at most.
-    #[must_use]
-    pub fn values(&self, root: &Place, most: usize) -> Spenders {
-        let Some(root) = self.roots.get(&root.root()) else { return Spenders::default() };
+    /// The values of a root: so many of them at most. What one of them has spent is as it was when it, or its totals, were
+    /// last spoken of.
+    pub fn values(&mut self, place: &Place, most: usize, now: Millis) -> Spenders {
+        let Some(root) = self.roots.get_mut(&place.root()) else { return Spenders::default() };
+        if let Some(rolling) = place.rolling() {
+            root.retire(rolling, now);
+        }
         let largest = |mut all: Vec<(Arc<str>, Amount)>| {
             all.sort_by(|(a, had), (b, has)| has.cmp(had).then_with(|| b.cmp(a)));
             all.truncate(most);
@@ -245,9 +298,16 @@ impl Accounts {
         }
     }
 
-    /// Forgets what was to be kept until before now.
+    /// Forgets what was to be kept until before now, and values of which nothing counts any more.
     pub fn expire(&mut self, now: Millis) {
         self.roots.retain(|_, root| now < root.kept_until);
+        for (place, root) in &mut self.roots {
+            let Some(rolling) = place.rolling() else { continue };
+            let over = root.values.extract_if(.., |_, account| account.over_at(rolling) <= now);
+            for value in over.map(|(value, _)| value).collect::<Vec<_>>() {
+                root.leave(&value);
+            }
+        }
     }
 
     /// Whether the sums that are kept are those of their parts.

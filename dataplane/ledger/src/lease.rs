@@ -57,6 +57,8 @@ pub struct Lease {
     /// There is less than it would like: it asks for a slice no sooner.
     scarce_until: Millis,
     failures: u32,
+    /// From then on no call begins.
+    over_at: Option<Millis>,
 }
 
 impl Lease {
@@ -85,6 +87,7 @@ impl Lease {
             not_before: now,
             scarce_until: now,
             failures: 0,
+            over_at: None,
         }
     }
 
@@ -92,6 +95,12 @@ impl Lease {
     #[must_use]
     pub fn with_timeout(self, timeout: Millis) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// The same for calls that begin before then: what they leave goes back at once, and no more is asked for.
+    #[must_use]
+    pub fn until(self, over_at: Millis) -> Self {
+        Self { over_at: Some(over_at), ..self }
     }
 
     /// Whether calls have waited long enough for the answer to what was said last.
@@ -168,7 +177,11 @@ impl Lease {
         let available = self.purse.available();
         let spent = self.purse.spent();
         let slice = self.slice();
-        let idle = now >= self.used_at + IDLE;
+        let over = self.over_at.is_some_and(|at| now >= at);
+        if over {
+            self.wait_no_more();
+        }
+        let idle = over || now >= self.used_at + IDLE;
         // Twice the slice is too much, so that what swings around it is not sent to and fro.
         let (keep, too_much) = if idle || self.recalled { (0, 0) } else { (slice, slice * 2) };
         let surplus = if available > too_much { available - keep } else { 0 };
@@ -338,6 +351,21 @@ mod tests {
         let statement = (1..20).find_map(|i| lease.due(i * 500).filter(|statement| statement.drawn == 4));
         assert_eq!(statement.unwrap().spent, 4);
         assert_eq!((lease.purse().available(), lease.drawn()), (0, 4));
+    }
+
+    /// Its calls may last long after.
+    #[test]
+    fn when_no_call_begins_any_more_all_goes_back_at_once_and_nothing_is_asked_for() {
+        let mut lease = lease(100).until(1_000);
+        let call = lease.purse().reserve(40).unwrap();
+        lease.wait_for(500);
+        assert_eq!(granted(&mut lease, 0, 900).need, 440);
+        let statement = granted(&mut lease, 0, 1_000);
+        assert_eq!((statement.drawn, statement.need, statement.want), (40, 0, 0));
+        assert_eq!((1_001..9_000).find_map(|now| lease.due(now)), None);
+        call.settle(10);
+        let statement = (9_000..11_000).find_map(|now| lease.due(now)).unwrap();
+        assert_eq!((statement.drawn, statement.spent, statement.want), (10, 10, 0));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! - [`purse`]: a call reserves the most that it can cost, in memory, and settles to what it did.
 //! - [`lease`]: when a proxy asks for more, gives back, or reports.
 //! - [`window`]: from when until when what is spent counts together.
+//! - [`rolling`]: how what was spent comes back where a limit holds in any stretch of time.
 //! - [`place`]: the names of the accounts.
 //! - [`account`]: what the ledger keeps of one limit in one window, for all or for one value, and what it
 //!   grants.
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub mod purse;
 pub mod lease;
 pub mod window;
+pub mod rolling;
 pub mod place;
 pub mod account;
 pub mod accounts;

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::window::Period;
+use crate::{rolling::Rolling, window::Period};
 
 /// Those values of `per` that have no account of their own share this one.
 pub const REST: &str = "*";
@@ -18,7 +18,7 @@ pub enum Unit {
     Requests,
 }
 
-/// One limit of a budget, which has one of each period and unit at most: `daily-usd`, `every3600-tokens`.
+/// One limit of a budget, which has one of each period and unit at most: `daily-usd`, `every3600-tokens`, `rolling18000-usd`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LimitId {
@@ -66,15 +66,23 @@ impl Place {
         format!("{}:values", self.root_key())
     }
 
-    /// The keys that every call of the script names: the root, the indexes of its values and of those that are short, and
-    /// the value's own.
+    /// The keys that every call of the script names: the root, the indexes of its values and of those that are short, that
+    /// of when values of a rolling limit have nothing left that counts, and the value's own.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         let root = self.root_key();
         let short = format!("{root}:short");
+        let over = self.rolling().map(|_| format!("{root}:over"));
         let mut keys = vec![root, self.values_key(), short];
+        keys.extend(over);
         keys.extend(self.value.is_some().then(|| self.key()));
         keys
+    }
+
+    /// How what was spent comes back, where the limit holds in any stretch of time.
+    #[must_use]
+    pub fn rolling(&self) -> Option<Rolling> {
+        self.limit.period.rolling()
     }
 
     /// Where it is told which accounts' idle money others wait for.
@@ -151,9 +159,15 @@ mod tests {
 
     #[test]
     fn a_limit_is_read_as_it_is_written() {
-        for text in
-            ["hourly-usd", "daily-tokens", "weekly-usd", "monthly-requests", "every3600-tokens", "total-usd"]
-        {
+        for text in [
+            "hourly-usd",
+            "daily-tokens",
+            "weekly-usd",
+            "monthly-requests",
+            "every3600-tokens",
+            "rolling86400-usd",
+            "total-usd",
+        ] {
             assert_eq!(text.parse::<LimitId>().unwrap().to_string(), text);
         }
         for text in [
@@ -165,6 +179,8 @@ mod tests {
             "every-5-usd",
             "everyday-usd",
             "every+60-usd",
+            "rolling-usd",
+            "rolling+60-usd",
         ] {
             assert_eq!(text.parse::<LimitId>(), Err(UnknownLimit(text.to_owned())));
         }
@@ -180,5 +196,7 @@ mod tests {
         assert_eq!(root.keys(), [root.key(), root.values_key(), root.key() + ":short"]);
         assert_eq!(value.keys()[3], value.key());
         assert_eq!(value.recall_channel(), "llm:{a-1}:recall");
+        let rolling = Place { limit: "rolling60-usd".parse().unwrap(), start: 0, ..value };
+        assert_eq!(rolling.keys()[3..], [rolling.root().key() + ":over", rolling.key()]);
     }
 }

@@ -53,14 +53,14 @@ pub fn secure(checkpoint: &Checkpoint, now: Option<Millis>) -> Option<Vec<String
 
 /// Those that ask how an account stands.
 #[must_use]
-pub fn totals() -> Vec<String> {
-    arguments("totals", None, &[])
+pub fn totals(now: Option<Millis>) -> Vec<String> {
+    arguments("totals", now, &[])
 }
 
 /// Those that ask for the values of a root, so many of them at most.
 #[must_use]
-pub fn values(most: usize) -> Vec<String> {
-    arguments("values", None, &[most as u64])
+pub fn values(most: usize, now: Option<Millis>) -> Vec<String> {
+    arguments("values", now, &[most as u64])
 }
 
 fn arguments(asked: &str, now: Option<Millis>, numbers: &[u64]) -> Vec<String> {

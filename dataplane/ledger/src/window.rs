@@ -5,7 +5,9 @@ use std::{fmt, str::FromStr};
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _, Unit, Zoned, civil::Weekday, tz::TimeZone};
 
-/// How long a window is; as text `daily`, or `every3600` for one of so many seconds.
+use crate::{Millis, rolling::Rolling};
+
+/// How long a window is; as text `daily`, or `every3600` and `rolling3600` for one of so many seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Period {
     Hourly,
@@ -15,6 +17,8 @@ pub enum Period {
     Monthly,
     /// Windows of this length, one after the other since 1970 began in the time zone.
     Every(SignedDuration),
+    /// Any stretch of this length: one window that never ends, and that forgets.
+    Rolling(SignedDuration),
     /// One, that never ends.
     Total,
 }
@@ -68,7 +72,7 @@ impl Calendar {
     /// # Errors
     /// When there is no such zone, or the length makes no sense.
     pub fn new(period: Period, zone: &str) -> Result<Self, CalendarError> {
-        if let Period::Every(length) = period
+        if let Period::Every(length) | Period::Rolling(length) = period
             && (!(SHORTEST..=LONGEST).contains(&length) || length.subsec_nanos() != 0)
         {
             return Err(CalendarError::Length);
@@ -100,7 +104,9 @@ impl Calendar {
                 (first.clone(), first.checked_add(1.month())?.start_of_day()?)
             }
             Period::Every(length) => return self.every(here.timestamp(), length),
-            Period::Total => return Ok(Window { start: Timestamp::UNIX_EPOCH, end: None }),
+            Period::Rolling(_) | Period::Total => {
+                return Ok(Window { start: Timestamp::UNIX_EPOCH, end: None });
+            }
         };
         Ok(Window { start: start.timestamp(), end: Some(next.timestamp()) })
     }
@@ -129,6 +135,15 @@ impl Calendar {
     }
 }
 
+impl Period {
+    /// How what was spent comes back, where it does so bit by bit.
+    #[must_use]
+    pub fn rolling(self) -> Option<Rolling> {
+        let Self::Rolling(length) = self else { return None };
+        Some(Rolling::new(Millis::try_from(length.as_millis()).unwrap_or(Millis::MAX)))
+    }
+}
+
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -137,6 +152,7 @@ impl fmt::Display for Period {
             Self::Weekly => f.write_str("weekly"),
             Self::Monthly => f.write_str("monthly"),
             Self::Every(length) => write!(f, "every{}", length.as_secs()),
+            Self::Rolling(length) => write!(f, "rolling{}", length.as_secs()),
             Self::Total => f.write_str("total"),
         }
     }
@@ -157,8 +173,12 @@ impl FromStr for Period {
             "monthly" => Self::Monthly,
             "total" => Self::Total,
             _ => {
-                let seconds = text.strip_prefix("every").and_then(|seconds| seconds.parse::<u32>().ok());
-                Self::Every(SignedDuration::from_secs(seconds.ok_or(UnknownPeriod)?.into()))
+                let of = |prefix: &str| {
+                    let seconds = text.strip_prefix(prefix)?.parse::<u32>().ok()?;
+                    Some(SignedDuration::from_secs(seconds.into()))
+                };
+                let every = of("every").map(Self::Every);
+                every.or_else(|| of("rolling").map(Self::Rolling)).ok_or(UnknownPeriod)?
             }
         })
     }
@@ -198,7 +218,9 @@ mod tests {
             "2026-11-26T09:30:00Z",
             "2026-11-26T10:30:00Z",
         );
-        is(Period::Total, berlin, "2026-11-26T10:29:59Z", "1970-01-01T00:00:00Z", "");
+        for period in [Period::Total, Period::Rolling(SignedDuration::from_hours(24))] {
+            is(period, berlin, "2026-11-26T10:29:59Z", "1970-01-01T00:00:00Z", "");
+        }
     }
 
     #[test]
@@ -276,6 +298,7 @@ mod tests {
             [SignedDuration::from_secs(59), SignedDuration::from_secs(-60), fraction, SignedDuration::MAX]
         {
             assert_eq!(refused(Period::Every(length), "UTC"), CalendarError::Length);
+            assert_eq!(refused(Period::Rolling(length), "UTC"), CalendarError::Length);
         }
     }
 }

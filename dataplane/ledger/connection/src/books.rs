@@ -112,12 +112,13 @@ impl Books {
         ceiling
     }
 
-    pub(crate) fn totals(&self, place: &Place) -> Option<Totals> {
-        self.accounts.totals(place)
+    /// What leaves the account of a rolling limit with it need not be kept: it leaves it in the next life, too.
+    pub(crate) fn totals(&mut self, place: &Place) -> Option<Totals> {
+        self.accounts.totals(place, self.now)
     }
 
-    pub(crate) fn values(&self, root: &Place, most: usize) -> Spenders {
-        self.accounts.values(root, most)
+    pub(crate) fn values(&mut self, root: &Place, most: usize) -> Spenders {
+        self.accounts.values(root, most, self.now)
     }
 
     fn changed(&mut self, place: &Place, urgent: bool) {

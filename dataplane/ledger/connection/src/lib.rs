@@ -10,7 +10,7 @@
 //! Redis 6 or later. A user of its own needs these rights, and no others, which [`RIGHTS`] has:
 //!
 //! ```text
-//! ACL SETUSER llm on >PASSWORD ~llm:* &llm:*:recall +evalsha +eval +info +psubscribe +publish +time +del +pexpire +pttl +hset +hget +hmget +hdel +hincrby +zadd +zrem +zcard +zscore +zrevrange
+//! ACL SETUSER llm on >PASSWORD ~llm:* &llm:*:recall +evalsha +eval +info +psubscribe +publish +time +del +pexpire +pttl +hset +hget +hmget +hgetall +hdel +hincrby +zadd +zrem +zcard +zscore +zrevrange +zrangebyscore
 //! ```
 //!
 //! In a cluster it needs `+cluster|slots +asking` besides, and a user of a sentinel `+sentinel|get-master-addr-by-name`.

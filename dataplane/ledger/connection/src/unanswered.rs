@@ -7,7 +7,7 @@ use redis::ErrorKind;
 /// What a user of Redis must be allowed, and nothing else, as `ACL SETUSER NAME` takes it. In a cluster besides:
 /// `+cluster|slots +asking`.
 pub const RIGHTS: &str = "~llm:* &llm:*:recall +evalsha +eval +info +psubscribe +publish +time +del +pexpire \
-    +pttl +hset +hget +hmget +hdel +hincrby +zadd +zrem +zcard +zscore +zrevrange";
+    +pttl +hset +hget +hmget +hgetall +hdel +hincrby +zadd +zrem +zcard +zscore +zrevrange +zrangebyscore";
 
 /// What a user of a sentinel must be allowed.
 const SENTINEL_RIGHTS: &str = "+sentinel|get-master-addr-by-name";

@@ -80,7 +80,7 @@ impl Remote {
         deadline: Deadline,
     ) -> Vec<Result<Option<Totals>, Unanswered>> {
         let runs: Vec<_> =
-            places.iter().map(|place| Run { keys: place.keys(), arguments: script::totals() }).collect();
+            places.iter().map(|place| Run { keys: place.keys(), arguments: script::totals(None) }).collect();
         let answers = self.run(&runs, deadline).await.into_iter().zip(places);
         answers.map(|(answer, place)| read(place, answer, script::standing)).collect()
     }
@@ -91,7 +91,7 @@ impl Remote {
         most: usize,
         deadline: Deadline,
     ) -> Result<Spenders, Unanswered> {
-        self.one(root, Some(script::values(most)), deadline, script::spenders).await
+        self.one(root, Some(script::values(most, None)), deadline, script::spenders).await
     }
 
     async fn one<T>(

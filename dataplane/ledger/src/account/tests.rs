@@ -9,12 +9,12 @@ const B: Holder = Holder(2);
 const C: Holder = Holder(3);
 
 /// An account and what its root says.
-struct Tested(Account, Terms);
+struct Tested(Account, Terms, Option<Rolling>);
 
 impl Tested {
     fn begun(epoch: u64, limit: Amount, gone: Amount, strict: bool) -> Self {
         let terms = Terms { limit, strict, ceiling: 0, secured_at: 0, opened_at: 0 };
-        Self(Account::begun(Epoch(epoch), 1, gone, 0), terms)
+        Self(Account::begun(Epoch(epoch), 1, gone, 0, 0), terms, None)
     }
 
     /// One that may grant all.
@@ -25,7 +25,7 @@ impl Tested {
     }
 
     fn state(&mut self, statement: Statement, now: Millis) -> Answer {
-        self.0.state(&statement, &self.1, now).0
+        self.0.state(&statement, &self.1, self.2, now).0
     }
 
     /// What is granted, and whether what is left over is to come back.
@@ -93,7 +93,7 @@ fn others_are_asked_once_in_two_seconds() {
     account.state(said(A, 1, 0, 0, 100, 100), 0);
     let mut asked = Vec::new();
     for (seq, now) in (1..).zip((0..5_000).step_by(100)) {
-        if account.0.state(&said(B, seq, 0, 0, 30, 30), &account.1, now).1 {
+        if account.0.state(&said(B, seq, 0, 0, 30, 30), &account.1, None, now).1 {
             asked.push(now);
         }
     }
@@ -192,4 +192,84 @@ fn what_nobody_has_claimed_half_a_minute_after_the_opening_is_spent() {
     assert_eq!(told(2, CLAIMED_AFTER - 1), (Some(Short::Held), 30));
     assert_eq!(told(3, CLAIMED_AFTER), (Some(Short::Spent), 80));
     assert_eq!(account.totals().unclaimed, 50, "it is never granted, and may be claimed still");
+}
+
+/// Of 24 seconds: what was heard of first counts for 26.
+#[test]
+fn what_was_spent_comes_back_when_the_length_has_passed_and_two_parts() {
+    let mut account = Tested::new(100);
+    account.2 = Some(Rolling::new(24_000));
+    assert_eq!(account.granted(said(A, 1, 0, 0, 60, 60), 1_000).0, 60);
+    // What is granted later was spent by calls of the same part.
+    assert_eq!(account.granted(said(A, 2, 60, 60, 10, 10), 1_900).0, 10);
+    assert_eq!(account.granted(said(B, 1, 0, 0, 30, 30), 14_000).0, 30);
+    assert_eq!(account.granted(said(C, 1, 0, 0, 1, 1), 26_999).0, 0);
+    assert_eq!(account.granted(said(C, 2, 0, 0, 71, 71), 27_000).0, 0);
+    assert_eq!(account.granted(said(C, 3, 0, 0, 70, 70), 27_000).0, 70);
+    account.state(said(C, 4, 70, 50, 0, 0), 27_000);
+    assert_eq!((account.totals().spent, account.totals().held), (50, 50));
+    // Nobody speaks, and somebody asks.
+    assert!(account.0.roll(account.2, 40_000));
+    assert_eq!((account.totals().spent, account.totals().held, account.totals().free), (50, 20, 30));
+    assert!(!account.0.roll(account.2, 52_998), "nothing was due");
+    assert!(account.0.roll(account.2, 52_999));
+    assert_eq!((account.totals().spent, account.totals().held, account.totals().free), (0, 0, 100));
+    assert!(account.0.is_balanced());
+}
+
+#[test]
+fn what_was_gone_before_an_epoch_comes_back_too() {
+    let mut account = Tested::begun(1, 100, 80, false);
+    account.2 = Some(Rolling::new(24_000));
+    let all = account.0.secure(2, 100, 0);
+    assert_eq!(all, Some(true));
+    assert_eq!(account.granted(said(A, 1, 30, 30, 20, 20), 25_000).0, 20);
+    assert_eq!((account.totals().unclaimed, account.totals().free), (50, 0));
+    // The part that was claimed counts from when it was.
+    assert_eq!(account.granted(said(B, 1, 0, 0, 51, 51), 26_000).0, 0);
+    assert_eq!(account.granted(said(B, 2, 0, 0, 50, 50), 26_000).0, 50);
+    assert_eq!(account.totals().unclaimed, 0);
+}
+
+/// It spoke last before its entry was taken out: its money is counted once more, and nobody is granted it twice.
+#[test]
+fn a_holder_that_is_heard_of_again_counts_from_then_on() {
+    let mut account = Tested::new(100);
+    account.2 = Some(Rolling::new(24_000));
+    account.state(said(A, 7, 0, 0, 60, 60), 0);
+    assert_eq!(account.granted(said(B, 1, 0, 0, 40, 40), 26_000).0, 40);
+    assert_eq!(account.granted(said(A, 5, 60, 10, 0, 0), 26_000).0, 0);
+    assert_eq!((account.totals().free, account.totals().spent), (0, 10));
+    assert_eq!(account.state(said(A, 5, 60, 10, 0, 0), 26_001), Answer::Stale);
+    assert!(account.0.is_balanced());
+}
+
+/// However many holders there are, all of them are looked at no more than four times in each part.
+#[test]
+fn all_entries_are_looked_at_now_and_then() {
+    let mut account = Tested::new(1_000_000);
+    let rolling = Rolling::new(24_000);
+    account.2 = Some(rolling);
+    let mut looks = 0;
+    for now in (0..60_000).step_by(10) {
+        account.state(said(Holder(now), 1, 0, 0, 1, 1), now);
+        looks += u32::from(account.0.looks_at == now + rolling.pause() || account.0.looks_at == now);
+    }
+    let parts = (60_000 - 26_000) / rolling.part();
+    assert!((parts..=4 * parts + 2).contains(&u64::from(looks)), "{looks} looks in {parts} parts");
+}
+
+/// The process began anew: nobody gives back what was held. It comes back as it was spent, and not all of it later.
+#[test]
+fn what_those_held_who_are_gone_comes_back_each_in_its_time() {
+    let mut account = Tested::new(100);
+    account.2 = Some(Rolling::new(24_000));
+    account.state(said(A, 1, 0, 0, 60, 60), 0);
+    account.state(said(B, 1, 0, 0, 40, 40), 10_000);
+    account.0.bury(account.2);
+    assert!(account.0.roll(account.2, 26_000));
+    assert_eq!((account.totals().held, account.totals().free), (40, 60));
+    account.0.bury(None);
+    assert_eq!((account.totals().held, account.totals().free), (40, 60));
+    assert!(account.0.is_balanced());
 }

@@ -61,9 +61,10 @@ impl Accounts {
 
     /// All who hold something are gone for good. What they held stays gone; one record is enough for all of them.
     pub fn bury(&mut self) {
-        for root in self.roots.values_mut() {
+        for (place, root) in &mut self.roots {
             let begun = root.begun.as_mut().map(|begun| &mut begun.account);
-            begun.into_iter().chain(root.values.values_mut()).for_each(Account::bury);
+            let accounts = begun.into_iter().chain(root.values.values_mut());
+            accounts.for_each(|account| account.bury(place.rolling()));
         }
     }
 

@@ -5,7 +5,7 @@ use llm_ledger::script;
 use llm_ledger::{Epoch, Holder};
 
 use crate::server::Server;
-use crate::{KEPT, begin, beginning, place};
+use crate::{KEPT, begin, beginning, place, rolling};
 
 fn said(seq: u64, drawn: u64, need: u64) -> Vec<String> {
     let (holder, epoch) = (Holder(1), Epoch(1));
@@ -26,7 +26,7 @@ fn a_server_that_has_started_again_grants_nothing_until_it_is_begun_anew() {
     let mut redis = server.connection();
     assert_eq!(redis.fields(&place.key(), &["epoch"]), ["1"]);
     assert_eq!(redis.ask(&place, &said(1, 0, 50)), ["closed"]);
-    assert_eq!(redis.totals(&place), None);
+    assert_eq!(redis.totals(&place, None), None);
     assert!(begin(&mut redis, &place, &beginning(3, 1_000, 200)));
     assert_eq!(redis.ask(&place, &said(1, 0, 50)), ["moved", "3"]);
 
@@ -96,7 +96,7 @@ fn a_value_that_was_lost_alone_stays_closed_until_all_begin_anew() {
     assert_eq!(redis.ask(&value, &said(1, 0, 50))[..2], ["granted", "50"]);
     redis.delete(&value.key());
     assert_eq!(redis.ask(&value, &said(2, 0, 50)), ["closed"]);
-    assert_eq!(redis.totals(&value), None);
+    assert_eq!(redis.totals(&value, None), None);
     let opened_at = redis.fields(&root.key(), &["opened_at"])[0].parse().unwrap();
     let by_name = Beginning { opened_at, ..beginning(1, 1_000, 0) };
     let by_name = script::begin(&by_name, KEPT, None).unwrap();
@@ -104,5 +104,34 @@ fn a_value_that_was_lost_alone_stays_closed_until_all_begin_anew() {
     let values = Some(Values { ceiling: 100, gone: 100, most: 10 });
     assert!(begin(&mut redis, &root, &Beginning { values, ..beginning(2, 1_000, 0) }));
     assert_eq!(redis.ask(&value, &said(3, 50, 0)), ["moved", "2"]);
-    assert_eq!(redis.totals(&value).unwrap().unclaimed, 100);
+    assert_eq!(redis.totals(&value, None).unwrap().unclaimed, 100);
+}
+
+/// The hash of a value of a rolling limit goes when nothing of it counts any more. Until then it is missed.
+#[test]
+fn a_value_of_which_nothing_counts_any_more_begins_anew_and_one_that_was_lost_before_does_not() {
+    let server = Server::start();
+    let mut redis = server.connection();
+    let root = rolling("b");
+    let [a, b] = ["a", "b"].map(|value| root.of(&value.into()));
+    let values = Some(Values { ceiling: 100, gone: 0, most: 1 });
+    assert!(begin(&mut redis, &root, &Beginning { values, ..beginning(1, 1_000, 0) }));
+    let begun_at: u64 = redis.fields(&root.key(), &["begun_at"])[0].parse().unwrap();
+    let said = |holder, seconds: u64, need| {
+        let (holder, epoch) = (Holder(holder), Epoch(1));
+        let statement = Statement { holder, epoch, seq: 1, drawn: 0, spent: 0, want: 0, need };
+        script::state(&statement, Some(begun_at + seconds * 1_000))
+    };
+    assert_eq!(redis.ask(&a, &said(1, 0, 100))[..2], ["granted", "100"]);
+    assert_eq!(redis.ask(&b, &said(1, 0, 100)), ["full"]);
+    let left = redis.left(&a.key());
+    assert!((65_000..=130_000).contains(&left), "{left}");
+    redis.delete(&a.key());
+    assert_eq!(redis.ask(&a, &said(2, 64, 100)), ["closed"]);
+    assert_eq!(redis.ask(&b, &said(1, 64, 100)), ["full"]);
+    assert_eq!(redis.ask(&a, &said(2, 65, 100))[..2], ["granted", "100"]);
+    assert_eq!(redis.ask(&b, &said(1, 65, 100)), ["full"]);
+    redis.delete(&a.key());
+    assert_eq!(redis.ask(&b, &said(1, 130, 100))[..2], ["granted", "100"], "it makes room");
+    assert_eq!(redis.ask(&a, &said(3, 130, 100)), ["full"]);
 }

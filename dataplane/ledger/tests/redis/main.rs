@@ -20,6 +20,11 @@ fn place(budget: &str) -> Place {
     Place { budget: budget.into(), limit: "daily-usd".parse().unwrap(), start: 86_400, value: None }
 }
 
+/// One of a minute, whose money comes back after 65 seconds.
+fn rolling(budget: &str) -> Place {
+    Place { limit: "rolling60-usd".parse().unwrap(), start: 0, ..place(budget) }
+}
+
 fn beginning(epoch: u64, limit: Amount, gone: Amount) -> Beginning {
     Beginning { epoch: Epoch(epoch), opened_at: 0, limit, revision: 1, strict: true, gone, values: None }
 }
@@ -52,7 +57,7 @@ fn no_unit_is_lost_of_large_amounts() {
     assert_eq!(redis.ask(&place, &script::state(&statement, None))[..2], ["granted", "9007199254740990"]);
     (statement.seq, statement.drawn, statement.spent, statement.need) = (2, limit - 1, limit - 2, 1);
     assert_eq!(redis.ask(&place, &script::state(&statement, None))[..2], ["granted", "1"]);
-    let totals = redis.totals(&place).unwrap();
+    let totals = redis.totals(&place, None).unwrap();
     assert_eq!((totals.spent, totals.held, totals.free), (limit - 2, 2, 0));
 }
 
@@ -61,15 +66,16 @@ fn no_unit_is_lost_of_large_amounts() {
 fn all_keys_of_a_window_go_with_it() {
     let server = Server::start();
     let mut redis = server.connection();
-    let root = place("b");
-    let values = Some(llm_ledger::account::Values { ceiling: 1, gone: 0, most: 10 });
-    assert!(begin(&mut redis, &root, &Beginning { values, ..beginning(1, 100, 0) }));
-    let statement =
-        Statement { holder: Holder(1), epoch: Epoch(1), seq: 1, drawn: 0, spent: 0, want: 0, need: 5 };
-    let place = root.of(&"a".into());
-    redis.ask(&place, &script::state(&statement, None));
-    for key in place.keys() {
-        let left = redis.left(&key);
-        assert!((1..=KEPT).contains(&left), "{key}: {left}");
+    for root in [place("b"), rolling("b")] {
+        let values = Some(llm_ledger::account::Values { ceiling: 1, gone: 0, most: 10 });
+        assert!(begin(&mut redis, &root, &Beginning { values, ..beginning(1, 100, 0) }));
+        let statement =
+            Statement { holder: Holder(1), epoch: Epoch(1), seq: 1, drawn: 0, spent: 0, want: 0, need: 5 };
+        let place = root.of(&"a".into());
+        redis.ask(&place, &script::state(&statement, None));
+        for key in place.keys() {
+            let left = redis.left(&key);
+            assert!((1..=KEPT).contains(&left), "{key}: {left}");
+        }
     }
 }

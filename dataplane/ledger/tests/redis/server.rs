@@ -140,8 +140,8 @@ impl Connection {
         script::opened(&words.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
     }
 
-    pub fn totals(&mut self, place: &Place) -> Option<Totals> {
-        let words = self.ask(place, &script::totals());
+    pub fn totals(&mut self, place: &Place, now: Option<Millis>) -> Option<Totals> {
+        let words = self.ask(place, &script::totals(now));
         script::standing(&words.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
     }
 

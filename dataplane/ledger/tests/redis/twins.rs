@@ -17,7 +17,7 @@ const RESTARTS_EACH: u64 = 8;
 #[test]
 fn the_script_does_what_the_accounts_do() {
     let mut server = Server::start();
-    let mut told = [0; 6];
+    let mut told = [0; 8];
     for seed in 0..SEEDS {
         let mut twins = Twins::new(seed);
         twins.live(&server);
@@ -29,7 +29,7 @@ fn the_script_does_what_the_accounts_do() {
         }
         told.iter_mut().zip(twins.told).for_each(|(all, some)| *all += some);
     }
-    println!("granted, stale, moved, closed, full, others asked: {told:?}");
+    println!("granted, stale, moved, closed, full, others asked, came back, left: {told:?}");
     assert!(told.iter().all(|told| *told >= 50), "not all answers are among those that are given: {told:?}");
 }
 
@@ -45,14 +45,21 @@ struct Twins {
     limit: Amount,
     /// Of each place and holder: number, drawn, spent.
     last: Vec<[(u64, Amount, Amount); 4]>,
-    /// How many answers of each kind there were, and how often others were asked.
-    told: [u32; 6],
+    /// Of each place the epoch, and what was spent in it. Of the root the number of values besides.
+    stood: Vec<Option<(Epoch, Amount)>>,
+    count: u64,
+    /// How many answers of each kind there were; how often others were asked, what was spent came back, and values left.
+    told: [u32; 8],
 }
 
 impl Twins {
     fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let root = crate::place(&format!("twins-{seed}"));
+        let mut root = crate::place(&format!("twins-{seed}"));
+        // Each other seed is a rolling limit, and its clock moves on by some lengths of it.
+        if seed % 2 == 1 {
+            (root.limit, root.start) = ("rolling12-usd".parse().unwrap(), 0);
+        }
         let mut places = vec![root.clone(); 3];
         if rng.bool() {
             places.extend(
@@ -61,6 +68,7 @@ impl Twins {
             );
         }
         let (limit, last) = (rng.u64(100..10_000), vec![[(0, 0, 0); 4]; places.len()]);
+        let stood = vec![None; places.len()];
         let accounts = Accounts::default();
         Self {
             rng,
@@ -73,7 +81,9 @@ impl Twins {
             opened_at: 0,
             limit,
             last,
-            told: [0; 6],
+            stood,
+            count: 0,
+            told: [0; 8],
         }
     }
 
@@ -96,25 +106,37 @@ impl Twins {
                 }
             }
             let all = step % 16 == 0;
-            for place in
-                [&self.root, &self.places[place]].into_iter().chain(self.places.iter().filter(|_| all))
-            {
-                assert_eq!(redis.totals(place), self.accounts.totals(place), "{at}: {}", place.key());
+            for index in [0, place].into_iter().chain((0..self.places.len()).filter(|_| all)) {
+                self.compare(&mut redis, index, &at);
             }
             let most = self.rng.usize(..4);
-            let words = redis.ask(&self.root, &script::values(most));
+            let words = redis.ask(&self.root, &script::values(most, Some(self.now)));
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            assert_eq!(script::spenders(&words), Some(self.accounts.values(&self.root, most)), "{at}");
+            let values = self.accounts.values(&self.root, most, self.now);
+            self.told[7] += u32::from(values.count > 0 && values.count < self.count);
+            self.count = values.count;
+            assert_eq!(script::spenders(&words), Some(values), "{at}");
             assert!(self.accounts.is_balanced(), "{at}");
         }
         redis.publish(&self.root.recall_channel(), "the end");
         assert_eq!(listener.next(), "the end", "seed {}: nobody was to be asked", self.seed);
     }
 
+    fn compare(&mut self, redis: &mut Connection, index: usize, at: &str) {
+        let place = &self.places[index];
+        let totals = self.accounts.totals(place, self.now);
+        assert_eq!(redis.totals(place, Some(self.now)), totals, "{at}: {}", place.key());
+        let stands = totals.map(|totals| (totals.epoch, totals.spent));
+        if let (Some((before, spent)), Some((epoch, left))) = (self.stood[index], stands) {
+            self.told[6] += u32::from(before == epoch && left < spent);
+        }
+        self.stood[index] = stands;
+    }
+
     /// That of the account mostly, and that which is opened.
     fn some_epoch(&mut self) -> Epoch {
-        match (self.accounts.totals(&self.root), self.rng.u8(..10)) {
-            (Some(totals), 0..7) => totals.epoch,
+        match (self.stood[0], self.rng.u8(..10)) {
+            (Some((epoch, _)), 0..7) => epoch,
             (_, 7 | 8) => Epoch(self.rng.u64(..=self.epoch)),
             _ => Epoch(self.epoch),
         }

@@ -1,20 +1,65 @@
 //! What may be billed, and what must hold of it.
 
-use llm_ledger::Amount;
-use llm_ledger::account::Totals;
+use std::collections::VecDeque;
 
-use crate::proxy::Share;
+use llm_ledger::account::Totals;
+use llm_ledger::{Amount, Millis};
+
+use crate::proxy::{Proxy, Share};
 use crate::world::World;
 
 /// What may be billed of one account.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Bill {
-    /// What all proxies that there are may be billed, and those that are gone.
-    pub exposure: Amount,
-    /// Of proxies that are gone: what they were billed, and what may still be.
+    /// When calls began that count, and the most that each can be billed for: all that there were, or of a rolling limit
+    /// those of the stretch that ends now.
+    calls: VecDeque<(Millis, Amount)>,
+    /// So many do not count any more.
+    past: u64,
+    /// The sum of those that count.
+    billed: Amount,
+    /// What calls may spend that begin now.
+    pub available: Amount,
+    /// Of proxies, and parts, that are gone: what they were billed, and what may still be.
     pub gone: Amount,
     /// The limit, or what was gone of a higher one when it was lowered.
     pub cap: Amount,
+}
+
+impl Bill {
+    pub fn new(cap: Amount) -> Self {
+        Self { cap, ..Self::default() }
+    }
+
+    /// A call begins; gives its number.
+    pub fn begins(&mut self, now: Millis, most: Amount) -> u64 {
+        self.calls.push_back((now, most));
+        self.billed += most;
+        self.past + self.calls.len() as u64 - 1
+    }
+
+    /// It has cost no more than this.
+    pub fn settles(&mut self, number: u64, cost: Amount) {
+        let index = number.checked_sub(self.past).and_then(|index| self.calls.get_mut(index as usize));
+        if let Some((_, most)) = index {
+            self.billed = self.billed - *most + cost;
+            *most = cost;
+        }
+    }
+
+    /// Calls that began so long ago count no more.
+    pub fn passes(&mut self, until: Millis) {
+        while let Some(&(_, most)) = self.calls.front().filter(|(at, _)| *at <= until) {
+            self.calls.pop_front();
+            self.billed -= most;
+            self.past += 1;
+        }
+    }
+
+    /// The most that can be billed.
+    pub fn exposure(&self) -> Amount {
+        self.billed + self.available
+    }
 }
 
 impl World {
@@ -33,8 +78,8 @@ impl World {
     }
 
     pub(crate) fn billed_of(&self, account: usize) -> Amount {
-        let spent = self.proxies.iter().map(|proxy| proxy.shares[account].lease.purse().spent());
-        self.bills[account].gone + spent.sum::<Amount>()
+        let shares = self.proxies.iter().flat_map(Proxy::all_shares).filter(|share| share.account == account);
+        self.bills[account].gone + shares.map(|share| share.lease.purse().spent()).sum::<Amount>()
     }
 
     /// The limit of a ledger is this now. What is committed of a higher one, there or elsewhere, is so already.
@@ -42,14 +87,16 @@ impl World {
         let split = self.now < self.split_until;
         for (account, bill) in self.bills.iter_mut().enumerate() {
             let unknown = self.stored.values.map_or(0, |(ceiling, _)| ceiling);
-            let committed = self.ledgers[ledger].totals(&self.places[account]);
+            let committed =
+                self.ledgers[ledger].totals(&self.places[account], self.now + self.clocks[ledger]);
             let committed = committed.as_ref().map_or(unknown, Totals::committed).max(limit);
             bill.cap = if split { bill.cap.max(committed) } else { committed };
         }
     }
 
-    pub(crate) fn check(&self, whole: bool) -> Result<(), String> {
-        for (account, Bill { exposure, cap, .. }) in self.bills.iter().enumerate() {
+    pub(crate) fn check(&mut self, whole: bool) -> Result<(), String> {
+        for (account, bill) in self.bills.iter().enumerate() {
+            let (exposure, cap) = (bill.exposure(), bill.cap);
             if exposure > cap {
                 return Err(format!("{exposure} may be billed of a limit of {cap} of account {account}"));
             }
@@ -58,16 +105,23 @@ impl World {
             return Ok(());
         }
         for (account, bill) in self.bills.iter().enumerate() {
-            let shares = self.proxies.iter().map(|proxy| &proxy.shares[account]);
-            let exposure = bill.gone + shares.map(Share::exposure).sum::<Amount>();
-            assert_eq!(exposure, bill.exposure, "the simulator's own account");
+            let available =
+                self.proxies.iter().map(|proxy| proxy.shares[account].available()).sum::<Amount>();
+            let billed = bill.calls.iter().map(|(_, most)| most).sum::<Amount>();
+            assert_eq!((billed, available), (bill.billed, bill.available), "the simulator's own account");
+            if self.rolling.is_none() {
+                let shares = self.proxies.iter().map(|proxy| &proxy.shares[account]);
+                assert_eq!(bill.gone + shares.map(Share::billed).sum::<Amount>(), billed, "the same");
+            }
         }
-        for ledger in &self.ledgers {
+        for index in 0..self.ledgers.len() {
+            let (ledger, now) = (&mut self.ledgers[index], self.now + self.clocks[index]);
             if !ledger.is_balanced() {
                 return Err(format!("an account is not the sum of its parts: {ledger:?}"));
             }
-            for (account, place) in self.places.iter().enumerate() {
-                if let Some(totals) = ledger.totals(place) {
+            let totals: Vec<_> = self.places.iter().map(|place| ledger.totals(place, now)).collect();
+            for (account, totals) in totals.into_iter().enumerate() {
+                if let Some(totals) = totals {
                     self.check_totals(account, &totals)?;
                 }
             }
@@ -83,7 +137,7 @@ impl World {
         if totals.epoch != self.stored.epoch {
             return Ok(());
         }
-        let (stored, exposure) = (self.stored.ceiling(account), self.bills[account].exposure);
+        let (stored, exposure) = (self.stored.ceiling(account), self.bills[account].exposure());
         if exposure > totals.committed() {
             return Err(format!(
                 "{exposure} of account {account} may be billed, and less is committed: {totals:?}"

@@ -35,6 +35,10 @@ pub enum Broken {
     LastOneStoredWins,
     /// A proxy tells that it has given back what it keeps.
     GivenBackAndKept,
+    /// Of a rolling limit, as those that follow: what is spent counts for no longer than the length.
+    SpentComesBackAPartTooEarly,
+    /// A proxy spends four parts of the length as one holder.
+    LinesLiveOnPastTheirPart,
 }
 
 impl Broken {
@@ -56,4 +60,5 @@ impl Broken {
         Self::LastOneStoredWins,
         Self::GivenBackAndKept,
     ];
+    pub const OF_ROLLING: [Self; 2] = [Self::SpentComesBackAPartTooEarly, Self::LinesLiveOnPastTheirPart];
 }

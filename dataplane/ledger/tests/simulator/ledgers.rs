@@ -17,7 +17,7 @@ impl World {
             // Later than any.
             statement.seq += self.now * 1_000;
         }
-        let now = self.now + self.clock;
+        let now = self.now + self.clocks[ledger];
         let (mut answer, asks) = self.ledgers[ledger].state(&self.places[account], &statement, now);
         if let Answer::Granted { seq: told, .. } = &mut answer {
             *told = seq;
@@ -35,11 +35,13 @@ impl World {
     }
 
     pub(crate) fn serve(&mut self, index: usize, request: Request) -> Reply {
-        let now = self.now + self.clock;
+        let now = self.now + self.clocks[index];
         let ledger = &mut self.ledgers[index];
         let root = self.places.len() - 1;
         match request {
-            Request::Look => Reply::Standing(self.places.iter().map(|place| ledger.totals(place)).collect()),
+            Request::Look => {
+                Reply::Standing(self.places.iter().map(|place| ledger.totals(place, now)).collect())
+            }
             Request::Open(epoch) => Reply::Opened(ledger.open(&self.places[root], epoch, KEPT, now)),
             Request::Begin(account, mut beginning) => {
                 let over = self.broken == Some(Broken::BeginsOverWhatHasBegun) && account == root;
@@ -60,11 +62,11 @@ impl World {
             }
             Request::Secure(account, mut checkpoint) => {
                 if self.broken == Some(Broken::OlderCheckpointsCount)
-                    && let Some(totals) = ledger.totals(&self.places[account])
+                    && let Some(totals) = ledger.totals(&self.places[account], now)
                 {
                     checkpoint.revision = checkpoint.revision.max(totals.revision + 1);
                 }
-                let before = ledger.totals(&self.places[root]).map(|totals| totals.limit);
+                let before = ledger.totals(&self.places[root], now).map(|totals| totals.limit);
                 let ceiling = ledger.secure(&self.places[account], &checkpoint, now);
                 self.tell(|| format!("ledger {index} secures {account}: {checkpoint:?}: {ceiling:?}"));
                 let Checkpoint { limit, .. } = checkpoint;
@@ -78,8 +80,8 @@ impl World {
 
     /// What is said of a dead proxy's, or a silent one's, by a ledger that grants it again.
     pub(crate) fn take_back(&mut self, account: usize, last: Statement, seq: u64) {
-        let (ledger, now) = (&mut self.ledgers[self.current], self.now + self.clock);
-        let epoch = ledger.totals(&self.places[account]).map_or(Epoch(0), |totals| totals.epoch);
+        let (ledger, now) = (&mut self.ledgers[self.current], self.now + self.clocks[self.current]);
+        let epoch = ledger.totals(&self.places[account], now).map_or(Epoch(0), |totals| totals.epoch);
         let given_back = Statement { seq, epoch, drawn: last.spent, want: 0, need: 0, ..last };
         ledger.state(&self.places[account], &given_back, now);
     }

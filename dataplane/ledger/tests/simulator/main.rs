@@ -12,6 +12,7 @@ mod faults;
 mod ledgers;
 mod network;
 mod operator;
+mod parts;
 mod proxy;
 mod report;
 mod world;
@@ -21,7 +22,6 @@ use report::{cells, percent};
 use std::collections::BTreeMap;
 use world::{Faults, World};
 
-/// Of each kind of run.
 const SEEDS: u64 = 10_000;
 /// A broken rule shows in fewer.
 const SEEDS_OF_BROKEN: u64 = 5_000;
@@ -85,6 +85,37 @@ fn whatever_breaks_the_limit_holds_and_no_money_is_lost() {
     report::add("Faults of these runs", &rows);
 }
 
+/// Wherever a stretch of the length begins.
+#[test]
+fn whatever_breaks_a_rolling_limit_holds_in_any_stretch_of_its_length() {
+    let mut sum = Sum::default();
+    for seed in seeds() {
+        let mut world = World::rolling(seed, Faults::All, None);
+        if let Err(violation) = world.run() {
+            panic!("SEED={seed}: {violation}");
+        }
+        sum.add(&world);
+    }
+    sum.report("Everything breaks: no rolling limit was passed in any stretch of its length", "-");
+}
+
+#[test]
+fn where_nothing_breaks_what_was_spent_of_a_rolling_limit_comes_back() {
+    const LENGTHS: u64 = 6;
+    let mut sum = Sum::default();
+    for seed in 0..100 {
+        let mut world = World::rolling(seed, Faults::None, None);
+        if let Err(violation) = world.run_lengths(LENGTHS) {
+            panic!("SEED={seed}: {violation}");
+        }
+        sum.add(&world);
+    }
+    let Sum { billed, limits, .. } = sum;
+    sum.report("Nothing breaks, for six lengths of a rolling limit", "-");
+    // There is not always somebody to spend it.
+    assert!(billed >= limits * LENGTHS / 2, "{billed} of {limits}");
+}
+
 #[test]
 fn where_nothing_breaks_the_last_of_it_can_be_spent() {
     let mut sum = Sum::default();
@@ -105,9 +136,10 @@ fn where_nothing_breaks_the_last_of_it_can_be_spent() {
 #[test]
 fn a_rule_that_is_broken_is_found_out() {
     let mut rows = vec![cells(["rule broken on purpose", "caught with seed", "by"])];
-    for broken in Broken::ALL {
+    let of = |broken: Broken| if Broken::OF_ROLLING.contains(&broken) { World::rolling } else { World::new };
+    for broken in Broken::ALL.into_iter().chain(Broken::OF_ROLLING) {
         let caught = (0..SEEDS_OF_BROKEN)
-            .find_map(|seed| World::new(seed, Faults::All, Some(broken)).run().err().map(|why| (seed, why)));
+            .find_map(|seed| of(broken)(seed, Faults::All, Some(broken)).run().err().map(|why| (seed, why)));
         let (seed, why) = caught.unwrap_or_else(|| panic!("{broken:?} is not found out"));
         // What an account looks like is for who runs the seed.
         let why = why.split(": ").next().unwrap_or_default();

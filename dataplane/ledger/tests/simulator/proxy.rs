@@ -7,9 +7,10 @@ use llm_ledger::purse::Reservation;
 use llm_ledger::{Amount, Holder, Millis};
 
 pub struct Proxy {
-    pub holder: Holder,
     /// Of each account.
     pub shares: Vec<Share>,
+    /// Of parts that are over.
+    pub past: Vec<Share>,
     /// The ledger cannot be reached until then.
     pub cut_until: Millis,
     /// Its clock runs by this many thousandths of the true one, from here.
@@ -19,8 +20,11 @@ pub struct Proxy {
 
 /// What it has of one account.
 pub struct Share {
+    pub holder: Holder,
+    pub account: usize,
+    pub since: Millis,
     pub lease: Lease,
-    pub calls: Vec<Reservation>,
+    pub calls: Vec<Call>,
     /// A call that waits for money, and since when.
     pub waits: Option<(Amount, Millis)>,
     pub last_said: Option<Statement>,
@@ -28,19 +32,19 @@ pub struct Share {
     pub full: bool,
 }
 
+/// A call, by its number in the bill.
+pub struct Call {
+    pub number: u64,
+    pub reservation: Reservation,
+}
+
 impl Proxy {
-    pub fn new(holder: Holder, accounts: usize, now: Millis, rate: u64, offset: Millis) -> Self {
-        let mut proxy = Self { holder, shares: Vec::new(), cut_until: 0, rate, offset };
-        let clock = proxy.clock(now);
-        let share = || Share {
-            lease: Lease::new(holder, clock),
-            calls: Vec::new(),
-            waits: None,
-            last_said: None,
-            full: false,
-        };
-        proxy.shares.extend(std::iter::repeat_with(share).take(accounts));
-        proxy
+    pub fn new(rate: u64, offset: Millis) -> Self {
+        Self { shares: Vec::new(), past: Vec::new(), cut_until: 0, rate, offset }
+    }
+
+    pub fn all_shares(&self) -> impl Iterator<Item = &Share> {
+        self.shares.iter().chain(&self.past)
     }
 
     pub fn clock(&self, now: Millis) -> Millis {
@@ -54,14 +58,28 @@ impl Proxy {
 }
 
 impl Share {
-    /// What its calls may still cost.
-    pub fn reserved(&self) -> Amount {
-        self.calls.iter().map(Reservation::amount).sum()
+    /// `part`: for so long calls begin, where the limit is rolling.
+    pub fn new(holder: Holder, account: usize, clock: Millis, part: Option<Millis>) -> Self {
+        let lease = Lease::new(holder, clock);
+        let lease = match part {
+            Some(part) => lease.until(clock + part),
+            None => lease,
+        };
+        let (calls, waits) = (Vec::new(), None);
+        Self { holder, account, since: clock, lease, calls, waits, last_said: None, full: false }
     }
 
-    /// What it may spend, and has: the most that it can be billed for.
-    pub fn exposure(&self) -> Amount {
-        let purse = self.lease.purse();
-        purse.spent() + self.reserved() + purse.available()
+    /// What its calls may still cost.
+    pub fn reserved(&self) -> Amount {
+        self.calls.iter().map(|call| call.reservation.amount()).sum()
+    }
+
+    /// What its calls have cost, and what they may still cost.
+    pub fn billed(&self) -> Amount {
+        self.lease.purse().spent() + self.reserved()
+    }
+
+    pub fn available(&self) -> Amount {
+        self.lease.purse().available()
     }
 }

@@ -5,10 +5,11 @@ use crate::broken::Broken;
 use crate::network::{Message, Network, Request};
 use crate::operator::{Act, Operator, Stored};
 use crate::proxy::{Proxy, Share};
-use llm_ledger::account::Answer;
+use llm_ledger::account::{Answer, Statement};
 use llm_ledger::accounts::Accounts;
 use llm_ledger::place::{Place, REST};
-use llm_ledger::{Amount, Holder, Millis};
+use llm_ledger::rolling::Rolling;
+use llm_ledger::{Amount, Millis};
 use std::collections::BTreeMap;
 
 const STEPS: usize = 1_500;
@@ -25,6 +26,7 @@ pub struct World {
     pub(crate) rng: fastrand::Rng,
     pub(crate) faults: Faults,
     pub(crate) broken: Option<Broken>,
+    pub(crate) rolling: Option<Rolling>,
     pub(crate) now: Millis,
     largest_call: Amount,
     pub(crate) network: Network,
@@ -34,15 +36,15 @@ pub struct World {
     pub(crate) ledgers: [Accounts; 2],
     pub(crate) current: usize,
     pub(crate) split_until: Millis,
-    /// The ledger's clock is another after each loss.
-    pub(crate) clock: Millis,
+    /// A ledger's clock is another after each loss.
+    pub(crate) clocks: [Millis; 2],
     pub(crate) memory: Option<Accounts>,
     /// What operators have asked: some of it comes again, much later.
     pub(crate) asked: Vec<Request>,
     pub(crate) stored: Stored,
     pub(crate) operators: Vec<Operator>,
     pub(crate) proxies: Vec<Proxy>,
-    lives: u64,
+    pub(crate) lives: u64,
     pub(crate) bills: Vec<Bill>,
     pub(crate) limit: Amount,
     pub steps: u64,
@@ -56,14 +58,39 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, faults: Faults, broken: Option<Broken>) -> Self {
+        Self::of(seed, faults, broken, false)
+    }
+
+    /// Of a rolling limit.
+    pub fn rolling(seed: u64, faults: Faults, broken: Option<Broken>) -> Self {
+        Self::of(seed, faults, broken, true)
+    }
+
+    fn of(seed: u64, faults: Faults, broken: Option<Broken>, rolls: bool) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let count = if rng.bool() { rng.usize(2..10) } else { rng.usize(10..=100) };
+        // Some lengths of a rolling limit pass in a run.
+        let seconds = match broken {
+            Some(Broken::SpentComesBackAPartTooEarly) => 13,
+            _ if rolls => rng.u64(6..24),
+            _ => 0,
+        };
+        let rolling = rolls.then(|| Rolling::new(seconds * 1_000));
+        let count = if rolls {
+            rng.usize(2..9)
+        } else if rng.bool() {
+            rng.usize(2..10)
+        } else {
+            rng.usize(10..=100)
+        };
         let largest_call = rng.u64(2..200);
         let most = (rng.u8(..3) == 0).then(|| rng.u64(1..4));
         let few = most.is_some() || rng.bool();
         let limit = largest_call * if few { rng.u64(3..20) } else { rng.u64(20..100) };
         let calm = rng.u64(5..200);
-        let root = Place { budget: "b".into(), limit: "daily-usd".parse().unwrap(), start: 0, value: None };
+        // In a limit of 12 seconds what is spent counts for 13.
+        let seconds = if broken == Some(Broken::SpentComesBackAPartTooEarly) { 12 } else { seconds };
+        let limit_id = if rolls { format!("rolling{seconds}-usd") } else { "daily-usd".to_owned() };
+        let root = Place { budget: "b".into(), limit: limit_id.parse().unwrap(), start: 0, value: None };
         let mut places = vec![root.clone()];
         if most.is_some() {
             let values = ["a", "b", "c", REST].map(|value| root.of(&value.into()));
@@ -74,20 +101,21 @@ impl World {
         let mut world = Self {
             faults,
             broken,
+            rolling,
             now: 0,
             largest_call,
             network: Network::new(faults == Faults::All),
             ledgers: Default::default(),
             current: 0,
             split_until: 0,
-            clock: rng.u64(..1_000_000),
+            clocks: [rng.u64(..1_000_000), rng.u64(..1_000_000)],
             memory: None,
             asked: Vec::new(),
             stored: Stored::new(limit, places.len(), most),
             operators: std::iter::repeat_with(|| Operator::new(broken, room)).take(operators).collect(),
             proxies: Vec::new(),
             lives: 0,
-            bills: vec![Bill { cap: limit, ..Bill::default() }; places.len()],
+            bills: vec![Bill::new(limit); places.len()],
             places,
             limit,
             steps: 0,
@@ -105,15 +133,6 @@ impl World {
         world
     }
 
-    pub(crate) fn born(&mut self) -> Proxy {
-        self.lives += 1;
-        let (rate, offset) = match self.faults {
-            Faults::None => (1_000, 0),
-            Faults::All => (self.rng.u64(800..1_200), self.rng.u64(..1_000_000)),
-        };
-        Proxy::new(Holder(self.lives), self.places.len(), self.now, rate, offset)
-    }
-
     /// Runs for a while, with every fault.
     pub fn run(&mut self) -> Result<(), String> {
         for step in 0..STEPS {
@@ -122,6 +141,16 @@ impl World {
                 self.fault();
             }
             self.check(step % 32 == 0)?;
+        }
+        self.check(true)
+    }
+
+    /// Runs for so many lengths of a rolling limit.
+    pub fn run_lengths(&mut self, count: u64) -> Result<(), String> {
+        let until = self.rolling.map_or(0, |rolling| rolling.length() * count);
+        while self.now < until {
+            self.step();
+            self.check(false)?;
         }
         self.check(true)
     }
@@ -148,6 +177,14 @@ impl World {
             self.split_until = 0;
             self.ledgers[1 - self.current] = Accounts::default();
         }
+        if let Some(rolling) = self.rolling
+            && self.faults == Faults::All
+            && self.rng.u16(..500) == 0
+        {
+            // Nobody does anything for a while.
+            self.now += self.rng.u64(..rolling.length());
+        }
+        self.turn();
         while let Some(message) = self.network.arrived(self.now) {
             self.deliver(message);
         }
@@ -192,14 +229,14 @@ impl World {
     }
 
     /// Does something to a share, and keeps account of what it may be billed.
-    fn of<T>(&mut self, index: usize, account: usize, act: impl FnOnce(&mut Share, Millis) -> T) -> T {
+    fn with<T>(&mut self, index: usize, account: usize, act: impl FnOnce(&mut Share, Millis) -> T) -> T {
         let proxy = &mut self.proxies[index];
         let now = proxy.clock(self.now);
         let share = &mut proxy.shares[account];
-        let before = share.exposure();
+        let before = share.available();
         let done = act(share, now);
         let bill = &mut self.bills[account];
-        bill.exposure = bill.exposure - before + share.exposure();
+        bill.available = bill.available - before + share.available();
         done
     }
 
@@ -210,25 +247,19 @@ impl World {
             match call {
                 true if full => self.call(index, self.places.len() - 2),
                 true => self.call(index, account),
-                false => self.of(index, account, |share, _| {
-                    let calls = share.calls.len() as u64;
-                    if calls > 0 {
-                        let call = share.calls.swap_remove((chance % calls) as usize);
-                        let cost = chance / calls % (call.amount() + 1);
-                        call.settle(cost);
-                    }
-                }),
+                false => self.ends(index, account, chance),
             }
         }
         for account in 0..self.places.len() {
             self.wait(index, account);
             self.say(index, account);
         }
+        self.say_of_the_past(index);
     }
 
     fn say(&mut self, index: usize, account: usize) {
         let kept = self.broken == Some(Broken::GivenBackAndKept);
-        let said = self.of(index, account, |share, now| {
+        let said = self.with(index, account, |share, now| {
             let mut statement = share.lease.due(now)?;
             if kept {
                 statement.drawn -= share.lease.purse().available() / 2;
@@ -236,7 +267,12 @@ impl World {
             share.last_said = Some(statement);
             Some(statement)
         });
-        let Some(statement) = said else { return };
+        if let Some(statement) = said {
+            self.send(index, account, statement);
+        }
+    }
+
+    pub(crate) fn send(&mut self, index: usize, account: usize, statement: Statement) {
         if self.now < self.proxies[index].cut_until {
             return;
         }
@@ -249,20 +285,21 @@ impl World {
     fn call(&mut self, index: usize, account: usize) {
         let bound = self.rng.u64(1..=self.largest_call);
         let now = self.now;
-        let served = self.of(index, account, |share, _| {
+        let call = self.with(index, account, |share, _| {
             if share.waits.is_some() {
-                return false;
+                return None;
             }
             let call = share.lease.purse().reserve(bound);
-            let served = call.is_some();
-            share.calls.extend(call);
-            if !served {
+            if call.is_none() {
                 share.waits = Some((bound, now));
                 share.lease.wait_for(bound);
             }
-            served
+            call
         });
-        self.calls += u64::from(served);
+        if let Some(call) = call {
+            self.calls += 1;
+            self.begins(index, account, call);
+        }
     }
 
     /// The call that waits, if one does: it goes on, or is refused in the end.
@@ -270,7 +307,7 @@ impl World {
         let share = &self.proxies[index].shares[account];
         let Some((bound, since)) = share.waits else { return };
         let over = self.now >= since + PATIENCE || share.full;
-        let call = share.lease.purse().reserve(bound);
+        let call = self.with(index, account, |share, _| share.lease.purse().reserve(bound));
         if call.is_none() && !over {
             return;
         }
@@ -278,9 +315,11 @@ impl World {
         let share = &mut self.proxies[index].shares[account];
         share.waits = None;
         share.lease.wait_no_more();
-        // Taken from what was available already: it may be billed no more than before.
-        share.calls.extend(call);
-        if share.full && !served {
+        let full = share.full;
+        if let Some(call) = call {
+            self.begins(index, account, call);
+        }
+        if full && !served {
             return;
         }
         self.calls += 1;
@@ -302,8 +341,11 @@ impl World {
             }
             Message::Answer { to, holder, account, mut answer } => {
                 let proxy = &self.proxies[to];
-                if proxy.holder != holder || self.now < proxy.cut_until {
+                if self.now < proxy.cut_until {
                     return;
+                }
+                if proxy.shares[account].holder != holder {
+                    return self.answers_the_past(to, holder, account, &answer);
                 }
                 if self.broken == Some(Broken::AnyAnswerCounts)
                     && let (Answer::Granted { seq, .. }, Some(last)) =
@@ -311,7 +353,7 @@ impl World {
                 {
                     *seq = last.seq;
                 }
-                self.of(to, account, |share, now| {
+                self.with(to, account, |share, now| {
                     share.full = answer == Answer::Full;
                     share.lease.answered(&answer, now);
                 });

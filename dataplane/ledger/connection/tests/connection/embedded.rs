@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::{env, fs};
 
 use llm_ledger::account::Answer;
+use llm_ledger::accounts::Accounts;
 use llm_ledger::{Amount, Epoch};
 use llm_ledger_connection::{Connection, Kind};
 
@@ -245,4 +246,26 @@ async fn a_ledger_that_has_gone_on_answers_no_other_epoch() {
     begin(&ledger, &place("a"), LIMIT).await;
     let before = llm_ledger::account::Statement { epoch: Epoch(1), ..says(1, 1, (0, 0), 1) };
     assert_eq!(ledger.state(&place("a"), &before).await, Ok(Answer::Moved(EPOCH)));
+}
+
+/// As it was written before entries had times.
+const OLD: &str = r#"{
+    "place": {"budget": "a", "limit": "daily-usd", "start": 1764115200, "value": null},
+    "kept": {"Root": {"opening": null, "opened_at": 5, "kept_until": 99, "begun": {
+        "account": {
+            "epoch": 7, "revision": 2, "ceiling": 1000, "secured_at": 6, "unclaimed": 3,
+            "entries": {"1": {"seq": 4, "drawn": 10, "spent": 2}}, "committed": 13, "spent": 2, "recall": null,
+            "short_of_ceiling": 0
+        },
+        "terms": {"limit": 1000, "strict": true, "ceiling": 0, "secured_at": 6}, "value_gone": 0, "most": 0
+    }}}
+}"#;
+
+#[test]
+fn what_an_earlier_version_has_kept_is_read() {
+    let mut accounts = Accounts::restored(vec![serde_json::from_str(OLD).unwrap()]);
+    accounts.bury();
+    let totals = accounts.totals(&place("a"), 7).unwrap();
+    assert_eq!((totals.epoch, totals.spent, totals.held, totals.unclaimed), (EPOCH, 2, 8, 3));
+    assert!(accounts.is_balanced());
 }

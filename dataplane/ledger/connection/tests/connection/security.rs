@@ -116,7 +116,9 @@ fn user(server: &Server, rights: &[&str]) -> Redis {
 
 /// Does all that there is to do. Gives the first refusal.
 async fn does_all(ledger: &Connection, budget: &str, recalled: Duration) -> Result<(), String> {
-    let (place, said) = (place(budget), |why: llm_ledger_connection::Unanswered| why.to_string());
+    let (mut place, said) = (place(budget), |why: llm_ledger_connection::Unanswered| why.to_string());
+    // A rolling limit needs all that others do, and more.
+    (place.limit, place.start) = ("rolling60-usd".parse().unwrap(), 0);
     let value = place.of(&"ann".into());
     let opened_at = ledger.open(&place, EPOCH, KEPT).await.map_err(said)?.unwrap();
     let own = crate::account::beginning(opened_at, LIMIT);
