@@ -26,7 +26,7 @@ pub use status::{
     derive = "PartialEq",
     shortname = "llmb",
     category = "llm",
-    doc = "What calls may spend, on all proxies together: in USD, tokens or requests, by the hour, day, week or month. It counts the calls through LLMRoutes of its namespace, and those that its namespace makes; one in the operator's namespace counts all. A call must be within every Budget that counts it. A Budget that is deleted and made again begins anew.",
+    doc = "What calls may spend, on all proxies together: in USD, tokens or requests, by the hour, day, week or month, or in any stretch of time of some length. It counts the calls through LLMRoutes of its namespace, and those that its namespace makes; one in the operator's namespace counts all. A call must be within every Budget that counts it. A Budget that is deleted and made again begins anew.",
     printcolumn(
         name = "Limit",
         type_ = "string",
@@ -61,7 +61,7 @@ pub use status::{
         name = "Resets",
         type_ = "string",
         json_path = ".status.summary.resets",
-        description = "When it begins anew."
+        description = "When it begins anew; rolling: bit by bit."
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -156,16 +156,17 @@ fn utc() -> String {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.usd) || has(self.tokens) || has(self.requests)").message("give at least one of usd, tokens and requests"),
-    validation = Rule::new("(self.window == 'Custom') == has(self.duration)").message("duration is given exactly when window is Custom").field_path(".duration"),
+    validation = Rule::new("(self.window in ['Custom', 'Rolling']) == has(self.duration)").message("duration is given exactly when window is Custom or Rolling").field_path(".duration"),
     validation = Rule::new("!has(self.usd) || (double(self.usd) > 0.0 && double(self.usd) <= 9000000.0)").message("usd must be above 0, and at most 9000000").field_path(".usd")
 )]
 pub struct BudgetLimit {
     /// From when until when what is spent counts together. `Hourly`, `Daily`, `Weekly` (from Monday) and
     /// `Monthly` by the calendar of `timeZone`; `Custom`: windows of `duration`, one after the other;
-    /// `Total`: one that never ends.
+    /// `Rolling`: any stretch of time of `duration`, wherever it begins; `Total`: one that never ends.
     pub window: BudgetWindow,
-    /// How long a window is, with `window: Custom`. They follow each other since 1970 began in
-    /// `timeZone`.
+    /// How long a window is, with `window: Custom`, where they follow each other since 1970 began in
+    /// `timeZone`, and with `window: Rolling`. There what is spent comes back bit by bit, as it was
+    /// spent: after `duration`, and a twelfth of it at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "window_duration")]
     pub duration: Option<Duration>,
@@ -200,6 +201,7 @@ pub enum BudgetWindow {
     Weekly,
     Monthly,
     Custom,
+    Rolling,
     Total,
 }
 
@@ -217,7 +219,7 @@ pub enum BudgetEnforcement {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(self.action == 'Downgrade') == has(self.downgrade)").message("downgrade is given exactly when action is Downgrade").field_path(".downgrade"))]
 pub struct OnExceeded {
-    /// `Block`: they are refused, with the time when the limit begins anew. `Warn`: they pass, are
+    /// `Block`: they are refused, with the time when something comes back. `Warn`: they pass, are
     /// counted, and say so in the reply; a limit is then passed, whatever `enforcement` is. `Downgrade`:
     /// they are answered by cheaper models, and refused when there is nothing left for those either.
     pub action: ExceededAction,

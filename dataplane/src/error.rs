@@ -10,7 +10,6 @@ use http::StatusCode;
 use llm_dialect::{Fault, FaultKind, Invalid, bound::Unbounded, limits::Inexpressible};
 
 pub use figures::Figures;
-use figures::anew;
 
 /// Why a call was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +66,8 @@ pub enum Error {
     #[error("The wish '{wish}' can't be met for the model '{model}': {reason}.")]
     WishUnmet { wish: String, model: String, reason: String },
     /// A limit is spent, or so nearly that the call may pass it.
-    #[error("{figures} {}", anew(*.resets_in))]
-    BudgetExceeded { figures: Box<Figures>, resets_in: Option<Duration> },
+    #[error("{figures} {}", figures.comes_back(*.comes_back_in))]
+    BudgetExceeded { figures: Box<Figures>, comes_back_in: Option<Duration> },
     /// What is not spent is reserved by other calls, which may give some of it back.
     #[error("{figures} Other calls have reserved the rest: try again in 1 s.")]
     BudgetHeld { figures: Box<Figures> },
@@ -290,7 +289,7 @@ impl Error {
             | Self::NoProvider { .. }
             | Self::BudgetHeld { .. }
             | Self::LedgerUnavailable { .. } => Some(1),
-            Self::BudgetExceeded { resets_in, .. } => resets_in.map(seconds),
+            Self::BudgetExceeded { comes_back_in, .. } => comes_back_in.map(seconds),
             Self::Unpaid { last, .. } => last.retry_after(),
             Self::Resting { retry_after, .. } | Self::Saturated { retry_after, .. } => {
                 Some(seconds(*retry_after))

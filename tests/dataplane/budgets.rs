@@ -4,7 +4,7 @@ use crate::documents::{MODEL, call, chunk, completion, document, last_chunk, str
 use harness::http::{Answer, json_request, post_json, post_stream, send};
 use harness::{Proxy, RawUpstream, Scratch, Step, answer, eventually, sse_end, sse_event, sse_head};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(5);
 /// By the prices of `document`, one answer of `completion`, in nano-USD.
@@ -95,6 +95,41 @@ async fn who_is_refused_reads_the_figures_in_its_own_dialect() {
     let line = &proxy.await_requests(2).await[0];
     assert_eq!(line["error"], "budget_exceeded", "{line}");
     assert!(line["reason"].as_str().unwrap().starts_with("Budget ai/team has too little left"), "{line}");
+}
+
+#[tokio::test]
+async fn who_is_refused_by_a_rolling_limit_reads_that_what_is_spent_comes_back_bit_by_bit() {
+    let upstream = good().await;
+    let limits = json!([{"window": {"rolling": 60}, "unit": "requests", "amount": 2}]);
+    let proxy = Proxy::start(&budgeted(&[upstream.url()], &limits, &json!({})), &[]).await;
+    for _ in 0..2 {
+        assert!(post_json(&proxy.chat_url(), &call()).await.status.is_success());
+    }
+    let refused = post_json(&proxy.chat_url(), &call()).await;
+    assert_eq!(code(&refused), (429, json!("budget_exceeded")));
+    assert_eq!(
+        refused.json()["error"]["message"],
+        "Budget ai/team has too little left: 2 requests of 2 requests in any 1 min are spent, and this call may take 1 requests. What is spent comes back 1 min later, bit by bit: try again in 3 s."
+    );
+    assert_eq!(refused.header("retry-after"), Some("3"));
+}
+
+/// Of a minute a proxy spends two and a half seconds as one holder, and goes on as another.
+#[tokio::test]
+async fn what_is_spent_of_a_rolling_limit_counts_whichever_part_it_was_spent_in() {
+    let upstream = good().await;
+    let limits = json!([{"window": {"rolling": 60}, "unit": "requests", "amount": 1_000_000}]);
+    let proxy = Proxy::start(&budgeted(&[upstream.url()], &limits, &json!({})), &[]).await;
+    let (begun, mut calls) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(6) {
+        assert!(post_json(&proxy.chat_url(), &call()).await.status.is_success());
+        calls += 1;
+    }
+    eventually("all are counted", SOON, async || {
+        let spent = spent(&proxy).await;
+        if spent == f64::from(calls) { Ok(()) } else { Err(format!("{spent} of {calls}")) }
+    })
+    .await;
 }
 
 #[tokio::test]

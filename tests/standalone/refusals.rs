@@ -97,6 +97,10 @@ async fn a_bad_budget_is_refused_by_field_too() {
         ("limits: [{window: Daily, usd: '0'}]", "usd must be above 0, and at most 9000000"),
         ("limits: [{window: Custom, duration: 1.5s, usd: '1'}]", "must be whole seconds from 1m to 8784h"),
         ("limits: [{window: Custom, duration: 60.5s, usd: '1'}]", "must be whole seconds from 1m to 8784h"),
+        (
+            "limits: [{window: Rolling, usd: '1'}]",
+            "duration is given exactly when window is Custom or Rolling",
+        ),
         ("limits: [{window: Daily, usd: '1'}, {window: Daily, usd: '2'}]", "of the same window and unit"),
         ("limits: [{window: Daily, usd: '1', eur: '1'}]", "unknown field: spec.limits[0].eur"),
         ("limits: [{window: Daily, usd: '1'}], per: [User, User]", "spec.per: "),

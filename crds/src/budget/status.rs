@@ -59,7 +59,7 @@ pub enum BudgetPhase {
 pub struct BudgetLimitStatus {
     /// Its window and unit, such as `daily-usd`.
     pub name: String,
-    /// The first instant of the window.
+    /// The first instant of the window. 1970 began then where there is only one: of `Total` and `Rolling`.
     pub start: Time,
     /// The first instant behind it. None: it never ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,8 @@ pub struct BudgetLimitStatus {
     pub reserved: String,
     /// The limit less both.
     pub remaining: String,
-    /// When nothing will be left at the pace of the last hour, if that is before its end.
+    /// When nothing will be left at the pace of the last hour, if that is before its end; of a rolling
+    /// limit, if that is within its duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exhausted_at: Option<Time>,
     /// What was spent when. None: nothing was.
@@ -159,7 +160,8 @@ pub struct BudgetValueCheckpoint {
 pub struct BudgetAlert {
     /// The limit, such as `daily-usd`.
     pub limit: String,
-    /// The first instant of the window.
+    /// The first instant of the window. A rolling limit tells of each threshold once in each of the
+    /// windows that it would have as a `Custom` one.
     pub start: Time,
     /// The share that was reached.
     pub threshold: String,
@@ -203,7 +205,7 @@ pub struct BudgetSummary {
     /// What is left of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining: Option<String>,
-    /// When it begins anew.
+    /// When it begins anew; `rolling`: bit by bit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resets: Option<String>,
     /// Every limit, with what is spent of it.

@@ -92,6 +92,8 @@ pub enum Window {
     Monthly,
     /// Of so many seconds, one after the other.
     Every(u64),
+    /// Any stretch of so many seconds, wherever it begins.
+    Rolling(u64),
     Total,
 }
 

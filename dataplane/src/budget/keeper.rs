@@ -28,8 +28,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const SWEEP: u32 = 20;
 /// Milliseconds after the end of a window in which a call may still look at it.
 const GRACE: i64 = 10_000;
-/// The same after which nobody listens any more to what was spent in it.
-const LOST: i64 = 3_600_000;
 /// A value that nobody has used for so long: another life of its line costs the ledger another entry.
 const UNUSED: Duration = Duration::from_secs(15 * 60);
 /// How long a ledger within this process keeps an account behind its window.
@@ -77,7 +75,8 @@ pub async fn finish(purses: &Purses) {
     let Some(connected) = purses.connection.load_full() else { return };
     let until = Instant::now() + FAREWELL;
     while Instant::now() < until {
-        let open: Vec<_> = lines(purses).into_iter().filter(|line| !line.is_settled()).collect();
+        let mut open = lines(purses);
+        open.retain(|line| !line.is_settled() && !line.is_lost(unix_now()));
         if open.is_empty() {
             return;
         }
@@ -123,9 +122,9 @@ fn lines(purses: &Purses) -> Vec<Arc<Line>> {
 /// Says what is due of these, all of it in one go, and waits for no answer.
 fn look(lines: Vec<Arc<Line>>, connected: &Connected, bell: &Arc<Bell>) {
     let (connection, embedded) = (&connected.connection, connected.settings.is_none());
-    let now = line::now();
+    let (now, unix_now) = (line::now(), unix_now());
     let mut due = Vec::new();
-    for line in lines {
+    for line in lines.into_iter().filter(|line| !line.is_lost(unix_now)) {
         if embedded && !agrees(&line) {
             if !line.agreeing.swap(true, Relaxed) {
                 tokio::spawn(begin(line, connection.clone(), bell.clone()));
@@ -208,10 +207,10 @@ fn forget(purses: &Purses) {
     let unix_now = unix_now();
     let mut lines = purses.lines.lock().unwrap_or_else(PoisonError::into_inner);
     lines.retain(|line| {
-        let over = line.is_over(unix_now - GRACE);
+        let over = line.is_over(unix_now - GRACE) && !line.is_current(unix_now);
         let unused = line.place.value.is_some() && line.rests_for(UNUSED);
         let Some(slot) = line.slot.upgrade() else { return !line.is_settled() };
-        let lost = line.is_over(unix_now - LOST) && Arc::strong_count(line) <= 1;
+        let lost = line.is_lost(unix_now) && Arc::strong_count(line) <= 1;
         !(lost || ((over || unused) && slot.lets_go(line)))
     });
 }

@@ -24,13 +24,15 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{bell::Bell, slot::Slot};
+use super::{bell::Bell, slot::Slot, unix_now};
 use crate::clock;
 
 /// What the ledger said lately is taken for true for so long.
 const FRESH: Millis = 1_000;
 /// Milliseconds by which a clock may be set back without another look at the calendar.
 const SET_BACK: i64 = 5_000;
+/// Milliseconds after the end of a window in which nobody listens any more to what was spent in it.
+const LOST: i64 = 3_600_000;
 /// How often a call that waits has the ledger asked again.
 const AGAIN: Duration = Duration::from_millis(RETRY);
 
@@ -42,8 +44,9 @@ pub struct Line {
     pub key: Box<str>,
     /// Gone where no configuration has the limit any more.
     pub slot: Weak<Slot>,
-    /// The first moment behind the window, in milliseconds since 1970.
-    ends: Option<i64>,
+    /// The first moment of the window, and the first behind it, in milliseconds since 1970. Of a rolling limit: of its part.
+    window: (i64, Option<i64>),
+    part: Option<Part>,
     purse: Arc<Purse>,
     lease: Mutex<Lease>,
     /// How long an answer of the ledger is waited for.
@@ -67,6 +70,15 @@ pub struct Line {
     pub agreeing: AtomicBool,
 }
 
+/// A part of a rolling limit's length, which is spent as one holder; by a clock that nobody sets.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    length: Millis,
+    over_at: Millis,
+    /// From then on what was spent in it counts for nothing. Who told the ledger of it would be taken for somebody new.
+    lost_at: Millis,
+}
+
 /// What the ledger said last of all who share the limit.
 #[derive(Debug, Default)]
 struct Told {
@@ -88,23 +100,36 @@ pub enum Shortage {
     Unavailable,
     /// The value has no limit of its own: it shares that of further ones.
     Full,
+    /// The line's time is over: there is another.
+    Over,
 }
 
 impl Line {
     pub fn new(
         place: Place,
-        ends: Option<i64>,
+        window: (i64, Option<i64>),
         slot: Weak<Slot>,
         bell: Arc<Bell>,
         timeout: Duration,
     ) -> Self {
         let millis = Millis::try_from(timeout.as_millis()).unwrap_or(Millis::MAX);
-        let lease = Lease::new(Holder(fastrand::u64(..)), now()).with_timeout(millis);
+        let now = now();
+        let part = place.rolling().map(|rolling| Part {
+            length: rolling.part(),
+            over_at: now + rolling.part(),
+            lost_at: now + rolling.length(),
+        });
+        let lease = Lease::new(Holder(fastrand::u64(..)), now).with_timeout(millis);
+        let lease = match part {
+            Some(part) => lease.until(part.over_at),
+            None => lease,
+        };
         Self {
             key: place.key().into(),
             place,
             slot,
-            ends,
+            window,
+            part,
             purse: lease.purse().clone(),
             lease: Mutex::new(lease),
             timeout,
@@ -123,11 +148,39 @@ impl Line {
 
     /// Whether this is the window of that moment. A clock that was ahead and is set back must not spend from the next one.
     pub fn is_open(&self, unix_now: i64) -> bool {
-        unix_now >= self.place.start.saturating_mul(1_000) - SET_BACK && !self.is_over(unix_now)
+        unix_now >= self.window.0 - SET_BACK && !self.is_over(unix_now)
     }
 
+    /// A machine that slept may have a clock that did too, and another that did not.
     pub fn is_over(&self, unix_now: i64) -> bool {
-        self.ends.is_some_and(|ends| unix_now >= ends)
+        self.window.1.is_some_and(|ends| unix_now >= ends)
+            || self.part.is_some_and(|part| now() >= part.over_at)
+    }
+
+    /// Whether nobody listens any more to what was spent.
+    pub fn is_lost(&self, unix_now: i64) -> bool {
+        match self.part {
+            Some(part) => now() >= part.lost_at,
+            None => self.is_over(unix_now - LOST),
+        }
+    }
+
+    /// Whether what the ledger said of it is of now, if it has said anything. Of a rolling limit it stays so for a while
+    /// when no call comes.
+    pub fn is_current(&self, unix_now: i64) -> bool {
+        let lately = |part: Part| !self.rests_for(Duration::from_millis(part.length));
+        self.is_open(unix_now) || self.part.is_some_and(lately)
+    }
+
+    /// It takes the place of another of the same rolling limit: what the ledger said to that one holds here.
+    pub fn follows(&self, before: &Self) {
+        if self.part.is_some() {
+            self.told.limit.store(before.told.limit.load(Relaxed), Relaxed);
+            self.told.free.store(before.told.free.load(Relaxed), Relaxed);
+            self.told.spent.store(before.told.spent.load(Relaxed), Relaxed);
+            self.told.at.store(before.told.at.load(Acquire), Release);
+            self.agreed.store(before.agreed.load(Relaxed), Relaxed);
+        }
     }
 
     /// Whether the ledger has not been spoken to for so long.
@@ -136,10 +189,16 @@ impl Line {
         u128::from(since) >= how_long.as_millis()
     }
 
-    /// How long until it is over.
+    /// How long until the window is over; `None`: it never is.
     pub fn ends_in(&self, unix_now: i64) -> Option<Duration> {
-        let left = self.ends?.saturating_sub(unix_now);
+        let left = self.window.1.filter(|_| self.part.is_none())?.saturating_sub(unix_now);
         Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
+    }
+
+    /// How long until something of what is spent may be there again; `None`: it never is.
+    pub fn comes_back_in(&self, unix_now: i64) -> Option<Duration> {
+        let part = self.part.map(|part| Duration::from_millis(part.length));
+        part.or_else(|| self.ends_in(unix_now))
     }
 
     pub fn is_full(&self) -> bool {
@@ -312,6 +371,9 @@ impl Asked {
             }
             if line.is_full() {
                 return Err(Shortage::Full);
+            }
+            if line.is_over(unix_now()) {
+                return Err(Shortage::Over);
             }
             if line.is_spent(*amount, at.saturating_sub(FRESH)) {
                 return Err(Shortage::Spent);

@@ -56,6 +56,9 @@ impl SlotKey {
             Window::Every(seconds) => {
                 Period::Every(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
             }
+            Window::Rolling(seconds) => {
+                Period::Rolling(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
+            }
             Window::Total => Period::Total,
         };
         let limit = LimitId { period, unit };
@@ -105,7 +108,7 @@ impl Counts {
             Shortage::Spent => &self.spent,
             Shortage::Held => &self.held,
             Shortage::Unavailable => &self.unavailable,
-            Shortage::Full => return,
+            Shortage::Full | Shortage::Over => return,
         };
         count.fetch_add(1, Relaxed);
     }
@@ -183,7 +186,7 @@ impl Slot {
             None => self.shared.load_full(),
             Some(value) => self.value(value),
         };
-        let line = line.filter(|line| line.is_open(unix_now()))?;
+        let line = line.filter(|line| line.is_current(unix_now()))?;
         if line.is_full() { self.left(Some(OTHERS)) } else { line.look() }
     }
 
@@ -208,8 +211,8 @@ impl Slot {
             None => self.shared.load_full(),
             Some(value) => self.value(value),
         };
-        if let Some(line) = found.filter(|line| line.is_open(unix_now)) {
-            return line;
+        if let Some(line) = found.as_ref().filter(|line| line.is_open(unix_now)) {
+            return line.clone();
         }
         let most = usize::try_from(self.most_values.load(Relaxed)).unwrap_or(usize::MAX);
         // The ledger keeps accounts of so many in a window: of twice as many here, most have none.
@@ -231,8 +234,14 @@ impl Slot {
         let purses = self.purses.upgrade();
         let bell = purses.as_ref().map(|purses| purses.bell.clone()).unwrap_or_default();
         let timeout = purses.as_ref().map_or(super::TIMEOUT, |purses| purses.timeout());
-        let ends = window.end.map(Timestamp::as_millisecond);
-        let line = Arc::new(Line::new(place, ends, self.itself.clone(), bell, timeout));
+        let window = match place.rolling() {
+            None => (window.start.as_millisecond(), window.end.map(Timestamp::as_millisecond)),
+            Some(rolling) => (unix_now, Some(unix_now.saturating_add_unsigned(rolling.part()))),
+        };
+        let line = Arc::new(Line::new(place, window, self.itself.clone(), bell, timeout));
+        if let Some(before) = found {
+            line.follows(&before);
+        }
         match value {
             None => self.shared.store(Some(line.clone())),
             Some(value) => {
@@ -289,37 +298,4 @@ impl Slot {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
-    use super::*;
-
-    #[test]
-    fn values_of_a_window_that_is_over_take_nobodys_place() {
-        const DAY: i64 = 24 * 3_600 * 1_000;
-        let limit = Limit { window: Window::Daily, unit: config::budget::Unit::Requests, amount: 10 };
-        let budget = config::Budget {
-            uid: "b".into(),
-            time_zone: "UTC".into(),
-            per: vec![config::budget::Dimension::User],
-            max_values: 2,
-            limits: vec![limit],
-            ..config::Budget::default()
-        };
-        let purses = Arc::new(Purses::default());
-        let slot = purses.slot(&"ai/team".into(), &budget, limit).unwrap();
-        slot.agree(&budget, limit);
-        let value =
-            |user: usize, day: i64| slot.line(Some(&format!("user-{user}")), day * DAY).place.value.clone();
-        let own = |user: usize| Some(format!("user-{user}").into());
-        for user in 0..5 {
-            assert_eq!(value(user, 1), own(user));
-        }
-        assert_eq!(value(5, 1).as_deref(), Some(OTHERS), "of twice as many some have no account");
-        // None of the five has been told to the ledger: they stay.
-        for user in 5..10 {
-            assert_eq!(value(user, 2), own(user));
-        }
-        assert_eq!(value(10, 2).as_deref(), Some(OTHERS));
-    }
-}
+mod tests;

@@ -2,8 +2,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use llm_ledger::place::{LimitId, Unit};
+use llm_ledger::{
+    Millis,
+    place::{LimitId, Unit},
+};
 
+use super::seconds;
 use crate::money::Usd;
 
 /// A limit, and what a call wants of it.
@@ -32,7 +36,34 @@ impl fmt::Display for Figures {
             f.write_str(" has too little left")?;
         }
         let (whole, spent, needs) = (amount(*whole), amount(*spent), amount(*needs));
-        write!(f, ": {spent} of {whole} ({}) are spent, and this call may take {needs}.", limit.period)
+        match limit.period.rolling() {
+            Some(rolling) => write!(f, ": {spent} of {whole} in any {} are spent", span(rolling.length()))?,
+            None => write!(f, ": {spent} of {whole} ({}) are spent", limit.period)?,
+        }
+        write!(f, ", and this call may take {needs}.")
+    }
+}
+
+impl Figures {
+    /// When something of the limit is there again.
+    pub fn comes_back(&self, comes_back_in: Option<Duration>) -> String {
+        match (self.limit.period.rolling(), comes_back_in) {
+            (Some(rolling), Some(part)) => format!(
+                "What is spent comes back {} later, bit by bit: try again in {} s.",
+                span(rolling.length()),
+                seconds(part)
+            ),
+            _ => anew(comes_back_in),
+        }
+    }
+}
+
+/// Whole units of it, such as `24 h`.
+fn span(millis: Millis) -> String {
+    match millis / 1_000 {
+        seconds if seconds % 3_600 == 0 => format!("{} h", seconds / 3_600),
+        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
     }
 }
 
@@ -59,7 +90,7 @@ impl fmt::Display for Quantity {
 }
 
 /// When a limit begins anew.
-pub fn anew(resets_in: Option<Duration>) -> String {
+fn anew(resets_in: Option<Duration>) -> String {
     let Some(left) = resets_in else {
         return "It does not begin anew: it must be raised.".to_owned();
     };
@@ -74,6 +105,8 @@ pub fn anew(resets_in: Option<Duration>) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
     use super::*;
 
     #[test]
@@ -87,5 +120,27 @@ mod tests {
         assert_eq!(anew(Some(Duration::from_secs(7_260))), "It begins anew in 2 h 1 min.");
         assert_eq!(anew(Some(Duration::from_secs(90_000))), "It begins anew in 1 d 1 h.");
         assert_eq!(anew(None), "It does not begin anew: it must be raised.");
+    }
+
+    #[test]
+    fn a_rolling_limit_says_that_what_is_spent_comes_back_bit_by_bit() {
+        let told = |limit: &str, part| {
+            let (budget, limit) = ("ai/team".into(), limit.parse().unwrap());
+            let figures = Figures { budget, value: None, limit, whole: 9, spent: 7, needs: 3 };
+            format!("{figures} {}", figures.comes_back(Some(Duration::from_millis(part))))
+        };
+        assert_eq!(
+            told("rolling18000-tokens", 750_000),
+            "Budget ai/team has too little left: 7 tokens of 9 tokens in any 5 h are spent, and this call may take 3 tokens. What is spent comes back 5 h later, bit by bit: try again in 750 s."
+        );
+        let minute = told("rolling60-requests", 2_500);
+        assert!(minute.contains("of 9 requests in any 1 min are spent"), "{minute}");
+        assert!(minute.ends_with("comes back 1 min later, bit by bit: try again in 3 s."), "{minute}");
+        assert!(told("rolling90-requests", 3_750).contains("in any 90 s"));
+        let daily = told("daily-requests", 60_000);
+        assert!(
+            daily.ends_with("(daily) are spent, and this call may take 3 requests. It begins anew in 1 min."),
+            "{daily}"
+        );
     }
 }

@@ -63,7 +63,7 @@ impl Collector for Budgets {
         for (name, help, gauge) in GAUGES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for slot in &slots {
-                let lines: Vec<_> = slot.lines().into_iter().filter(|line| line.is_open(now)).collect();
+                let lines: Vec<_> = slot.lines().into_iter().filter(|line| line.is_current(now)).collect();
                 if let Some(amount) = gauge(&lines) {
                     family.encode_family(&labels(slot))?.encode_gauge(&shown(slot, amount))?;
                 }

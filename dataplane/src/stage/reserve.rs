@@ -141,11 +141,14 @@ impl Want<'_> {
             Shortage::Unavailable if self.budget.on_ledger_unavailable == OnLedgerUnavailable::Allow => {
                 Ok(self.passes(asked.line.clone()))
             }
-            Shortage::Full => {
-                let others = self.slot.line(Some(OTHERS), unix_now());
-                match others.reserve(self.each) {
-                    Some(reservation) => Ok(self.held(others, Some(reservation))),
-                    None => Box::pin(self.had(others.ask(self.each), until)).await,
+            // Another line has its money: that of all further values, or that of the next window.
+            Shortage::Full | Shortage::Over => {
+                let is_over = shortage == Shortage::Over;
+                let value = if is_over { asked.line.place.value.as_deref() } else { Some(OTHERS) };
+                let other = self.slot.line(value, unix_now());
+                match other.reserve(self.each) {
+                    Some(reservation) => Ok(self.held(other, Some(reservation))),
+                    None => Box::pin(self.had(other.ask(self.each), until)).await,
                 }
             }
             shortage => Err(Refusal::short(self.budget, self.slot, &asked.line, self.each, shortage)),

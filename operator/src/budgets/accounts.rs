@@ -1,5 +1,6 @@
 //! The accounts that a budget has now: of each limit one for the present window, and one for the next, which is begun
-//! ahead of time: an operator that is away when the window turns keeps nobody from spending. Pure.
+//! ahead of time: an operator that is away when the window turns keeps nobody from spending. Where there is no next window,
+//! as of rolling limits, there is one. Pure.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +25,9 @@ pub struct Account {
     pub place: Place,
     /// Whether it is the present window, and not the next.
     pub is_now: bool,
+    /// Since when each threshold is told of once: of a rolling limit there are the windows that it would have by the
+    /// calendar.
+    pub round: Timestamp,
 }
 
 impl Account {
@@ -51,6 +55,11 @@ pub fn of(budget: &Budget, now: Timestamp) -> Vec<Account> {
             window,
             place: Place { budget: uid.clone(), limit: id, start: window.start.as_second(), value: None },
             is_now,
+            round: match id.period {
+                Period::Rolling(length) => Calendar::new(Period::Every(length), &budget.time_zone)
+                    .map_or(window.start, |calendar| calendar.window(now).start),
+                _ => window.start,
+            },
         };
         let present = calendar.window(now);
         let next = present.end.map(|end| account(calendar.window(end), false));
@@ -67,6 +76,9 @@ fn id(limit: &Limit) -> LimitId {
         Length::Monthly => Period::Monthly,
         Length::Every(seconds) => {
             Period::Every(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
+        }
+        Length::Rolling(seconds) => {
+            Period::Rolling(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
         }
         Length::Total => Period::Total,
     };
@@ -120,6 +132,21 @@ mod tests {
             [row("total-tokens", "1970-01-01T00:00:00Z", 10 * 366 * 24, true)]
         );
         assert_eq!(starts(Length::Daily, "Europe/Bärlin", "2026-11-26T12:30:00Z"), []);
+    }
+
+    /// What is told of one day in its time zone is told again on the next.
+    #[test]
+    fn a_rolling_limit_has_one_account_and_tells_of_its_thresholds_by_the_calendar() {
+        let rolling = Length::Rolling(86_400);
+        assert_eq!(
+            starts(rolling, "UTC", "2026-11-26T12:30:00Z"),
+            [row("rolling86400-tokens", "1970-01-01T00:00:00Z", 10 * 366 * 24, true)]
+        );
+        let limits = vec![Limit { window: rolling, unit: Unit::Tokens, amount: 1 }];
+        let budget = Budget { time_zone: "Asia/Tokyo".to_owned(), limits, ..Budget::default() };
+        let round = |now: &str| of(&budget, now.parse().unwrap())[0].round.to_string();
+        assert_eq!(round("2026-11-26T14:59:59Z"), "2026-11-25T15:00:00Z");
+        assert_eq!(round("2026-11-26T15:00:00Z"), "2026-11-26T15:00:00Z");
     }
 
     /// With it the windows are others, and what was spent in those of before counts for them no more.

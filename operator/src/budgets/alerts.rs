@@ -10,7 +10,7 @@ use llm_crds::{BudgetAlert, WebhookDelivery};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::figures::{Reading, amount_text};
+use super::figures::{self, Reading, amount_text};
 use crate::observe::ObjectName;
 
 /// From this share on an Event is a warning, in parts per million.
@@ -49,7 +49,7 @@ pub fn review(
         for threshold in thresholds.iter().filter(|threshold| reading.has_reached(threshold.ppm)) {
             let is_told = |alert: &BudgetAlert| {
                 alert.limit == reading.name
-                    && alert.start.0 == reading.window.start
+                    && alert.start.0 == reading.round
                     && alert.threshold == threshold.text
             };
             if alerts.iter().any(is_told) {
@@ -69,7 +69,7 @@ fn stays(alert: &BudgetAlert, readings: &[Reading], thresholds: &[Threshold], no
     if alert.webhook == Some(WebhookDelivery::Pending) && now.as_second() < alert.at.0.as_second() + LONGEST {
         return true;
     }
-    let of_now = |reading: &&Reading| reading.name == alert.limit && reading.window.start == alert.start.0;
+    let of_now = |reading: &&Reading| reading.name == alert.limit && reading.round == alert.start.0;
     let Some(reading) = readings.iter().find(of_now) else { return false };
     let reached = thresholds
         .iter()
@@ -82,7 +82,7 @@ fn reached(reading: &Reading, threshold: &Threshold, has_webhook: bool, now: Tim
     let value = reading.values.as_ref().and_then(|(_, top)| top.first()).map(|(value, _)| value.clone());
     let alert = BudgetAlert {
         limit: reading.name.clone(),
-        start: Time(reading.window.start),
+        start: Time(reading.round),
         threshold: threshold.text.clone(),
         at: Time(now),
         amount: text(reading.limit.amount),
@@ -93,7 +93,13 @@ fn reached(reading: &Reading, threshold: &Threshold, has_webhook: bool, now: Tim
     };
     let whose = alert.value.as_ref().map_or_else(String::new, |value| format!(" of {value}"));
     let unit = unit_text(reading.limit.unit);
-    let until = match (reading.is_exceeded(), reading.window.end, reading.exhausted_at(now)) {
+    let exhausted_at = reading.exhausted_at(now);
+    let until = match (reading.is_exceeded(), reading.window.end, exhausted_at) {
+        (is_exceeded, ..) if let (Some(length), None) = (reading.length(), exhausted_at) => {
+            let length = figures::span_text(length.unsigned_abs().as_secs());
+            let lasts = if is_exceeded { "" } else { "at the present pace it lasts: " };
+            format!("{lasts}what is spent comes back {length} later, bit by bit")
+        }
         (true, Some(end), _) => format!("it begins anew at {end}"),
         (true, None, _) => "it never begins anew".to_owned(),
         (false, _, Some(at)) => format!("at the present pace it will be spent at {at}"),
@@ -177,6 +183,7 @@ mod tests {
             name: "daily-requests".to_owned(),
             limit: Limit { window: Window::Daily, unit: Unit::Requests, amount },
             window: window::Window { start: at(START), end: Some(at("2026-11-27T00:00:00Z")) },
+            round: at(START),
             spent,
             reserved: 0,
             pace: 0.0,
@@ -221,8 +228,23 @@ mod tests {
         assert_eq!(reviewed(reading(50, 95), &alerts).1, ["1.0"]);
 
         let tomorrow = window::Window { start: at("2026-11-27T00:00:00Z"), end: None };
-        let (kept, news) = reviewed(Reading { window: tomorrow, ..reading(100, 50) }, &alerts);
+        let (kept, news) =
+            reviewed(Reading { window: tomorrow, round: tomorrow.start, ..reading(100, 50) }, &alerts);
         assert_eq!((kept.len(), news), (1, vec!["0.5".to_owned()]));
+    }
+
+    /// It is reached all the while, and told of in each round.
+    #[test]
+    fn a_threshold_of_a_rolling_limit_is_told_once_in_each_round() {
+        let (mut alerts, news) = reviewed(reading(100, 60), &[]);
+        assert_eq!(news, ["0.5"]);
+        alerts.iter_mut().for_each(|alert| alert.webhook = Some(WebhookDelivery::Delivered));
+        assert_eq!(reviewed(reading(100, 40), &alerts), (alerts.clone(), vec![]), "some of it came back");
+        assert_eq!(reviewed(reading(100, 60), &alerts), (alerts.clone(), vec![]));
+        let next = Reading { round: at("2026-11-27T00:00:00Z"), ..reading(100, 60) };
+        let (kept, news) = reviewed(next, &alerts);
+        assert_eq!((kept.len(), news), (1, vec!["0.5".to_owned()]));
+        assert_ne!(key("u", &kept[0]), key("u", &alerts[0]), "nobody takes it for the same");
     }
 
     #[test]
@@ -257,6 +279,15 @@ mod tests {
             )
         );
         assert!(note(reading(100, 100)).0.ends_with("it begins anew at 2026-11-27T00:00:00Z"));
+        let rolling = |spent, pace| {
+            let limit = Limit { window: Window::Rolling(5 * 3_600), unit: Unit::Requests, amount: 100 };
+            let window = window::Window { start: at("1970-01-01T00:00:00Z"), end: None };
+            note(Reading { limit, window, pace, ..reading(100, spent) }).0
+        };
+        let comes_back = "what is spent comes back 5h later, bit by bit";
+        assert!(rolling(100, 0.0).ends_with(&format!("100 requests are spent; {comes_back}")));
+        assert!(rolling(60, 0.0).ends_with(&format!("at the present pace it lasts: {comes_back}")));
+        assert!(rolling(60, 0.1).ends_with("at the present pace it will be spent at 2026-11-26T12:07:00Z"));
     }
 
     #[test]

@@ -126,13 +126,20 @@ impl Escrow {
         let listed = stored.map_or(&[][..], |stored| &stored.values);
         let mut first = Standing::default();
         if told.is_some() && words.iter().all(|word| word.begins.is_none()) {
-            let names = listing(&spenders, listed, unsigned(checkpoint.ceiling));
+            // What comes back of a rolling limit of those who call no more is seen when they are looked at.
+            let shown = if root.rolling().is_some() { TOP } else { 1 };
+            let names = listing(&spenders, listed, unsigned(checkpoint.ceiling), shown);
             let places: Vec<Place> = names.iter().map(|value| of(root, value)).collect();
             let totals = if places.is_empty() { vec![] } else { self.connection.totals(&places).await };
             for ((value, place), told) in names.iter().zip(&places).zip(totals) {
                 let told = told?;
                 if spenders.spent.first().is_some_and(|(first, _)| first == value) {
                     first = self.standing(told);
+                }
+                // All of it came back, and nobody has spoken of it since: it begins like any other.
+                let is_known = told.is_some() || spenders.spent.iter().any(|(known, _)| known == value);
+                if root.rolling().is_some() && !is_known {
+                    continue;
                 }
                 let before = listed.iter().find(|listed| *listed.value == **value);
                 let Some((kept, word)) =
@@ -300,13 +307,18 @@ impl Escrow {
 }
 
 /// The values whose ceilings are to be looked at: those that are listed, those that are past half of what all have in
-/// common, those whose calls were short of it, and whoever has spent most.
-fn listing(spenders: &Spenders, listed: &[BudgetValueCheckpoint], common: Amount) -> Vec<Arc<str>> {
+/// common, those whose calls were short of it, and so many of those who have spent most as are shown.
+fn listing(
+    spenders: &Spenders,
+    listed: &[BudgetValueCheckpoint],
+    common: Amount,
+    shown: usize,
+) -> Vec<Arc<str>> {
     let mut spent: BTreeMap<Arc<str>, Amount> =
         listed.iter().map(|listed| (listed.value.as_str().into(), 0)).collect();
     spent.extend(spenders.short.iter().map(|(value, _)| (value.clone(), 0)));
     for (i, (value, amount)) in spenders.spent.iter().enumerate() {
-        if i == 0 || *amount > common / 2 || spent.contains_key(value) {
+        if i < shown || *amount > common / 2 || spent.contains_key(value) {
             spent.insert(value.clone(), *amount);
         }
     }

@@ -22,6 +22,8 @@ pub struct Reading {
     pub name: String,
     pub limit: Limit,
     pub window: window::Window,
+    /// Since when each threshold is told of once.
+    pub round: Timestamp,
     pub spent: Amount,
     /// With proxies, or gone before the ledger began anew.
     pub reserved: Amount,
@@ -58,7 +60,18 @@ impl Reading {
         let round = if after < SignedDuration::from_hours(1) { 60 } else { 900 };
         let at = now.checked_add(after).ok()?.as_second();
         let at = Timestamp::from_second(at + (round - at.rem_euclid(round))).ok()?;
-        self.window.end.is_none_or(|end| at < end).then_some(at)
+        // When a rolling limit's length has passed, what is spent now is there again: who spends no more than all of it in
+        // that time never comes to its end.
+        let lasts = self.length().is_some_and(|length| {
+            after > length || self.pace * length.as_secs_f64() <= self.limit.amount as f64
+        });
+        (!lasts && self.window.end.is_none_or(|end| at < end)).then_some(at)
+    }
+
+    /// How long the stretches of a rolling limit are.
+    pub fn length(&self) -> Option<SignedDuration> {
+        let Window::Rolling(seconds) = self.limit.window else { return None };
+        Some(SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
     }
 
     /// As it is in `status.limits`, of which `before` is stored.
@@ -80,7 +93,14 @@ impl Reading {
             reserved: text(self.reserved),
             remaining: text(self.remaining()),
             exhausted_at: self.exhausted_at(now).map(Time),
-            history: history::advance(before, self.limit.unit, &self.window, None, self.spent, now),
+            history: history::advance(
+                before,
+                self.limit.unit,
+                &self.window,
+                history::counts_for(self.limit.window),
+                self.spent,
+                now,
+            ),
             values: self.values.as_ref().map(|(count, _)| i32::try_from(*count).unwrap_or(i32::MAX)),
             top_values: top
                 .take(TOP)
@@ -132,7 +152,11 @@ pub fn summary(readings: &[Reading]) -> BudgetSummary {
         spent: Some(short(tight.spent)),
         reserved: Some(short(tight.reserved)),
         remaining: Some(short(tight.remaining())),
-        resets: Some(tight.window.end.map_or_else(|| "never".to_owned(), |end| end.to_string())),
+        resets: Some(match (tight.window.end, tight.length()) {
+            (Some(end), _) => end.to_string(),
+            (None, Some(_)) => "rolling".to_owned(),
+            (None, None) => "never".to_owned(),
+        }),
         all: Some(all.collect::<Vec<_>>().join(", ")),
         ..BudgetSummary::default()
     }
@@ -160,7 +184,7 @@ pub fn short_text(limit: &Limit, amount: Amount) -> String {
     format!("${}.{}", amount / NANO, fraction.get(..digits).unwrap_or(&fraction))
 }
 
-/// Such as `$100.00/day`, `500000 tokens/6h` and `10 requests in all`.
+/// Such as `$100.00/day`, `500000 tokens/6h`, `$5.00/24h rolling` and `10 requests in all`.
 #[must_use]
 pub fn limit_text(limit: &Limit) -> String {
     let amount = match limit.unit {
@@ -174,6 +198,7 @@ pub fn limit_text(limit: &Limit) -> String {
         Window::Weekly => format!("{amount}/week"),
         Window::Monthly => format!("{amount}/month"),
         Window::Every(seconds) => format!("{amount}/{}", span_text(seconds)),
+        Window::Rolling(seconds) => format!("{amount}/{} rolling", span_text(seconds)),
         Window::Total => format!("{amount} in all"),
     }
 }
@@ -198,12 +223,13 @@ mod tests {
     fn reading(window: Window, unit: Unit, amount: Amount, spent: Amount, reserved: Amount) -> Reading {
         let span = window::Window {
             start: at("2026-11-26T00:00:00Z"),
-            end: (window != Window::Total).then(|| at("2026-11-27T00:00:00Z")),
+            end: (!matches!(window, Window::Total | Window::Rolling(_))).then(|| at("2026-11-27T00:00:00Z")),
         };
         Reading {
             name: "of-a-test".to_owned(),
             limit: Limit { window, unit, amount },
             window: span,
+            round: span.start,
             spent,
             reserved,
             pace: 0.0,
@@ -233,6 +259,11 @@ mod tests {
         assert_eq!(
             (total.limit.unwrap(), total.remaining.unwrap(), total.resets.unwrap()),
             ("9 tokens in all".to_owned(), "0".to_owned(), "never".to_owned())
+        );
+        let rolling = summary(&[reading(Window::Rolling(86_400), Unit::Usd, 5 * NANO, NANO, 0)]);
+        assert_eq!(
+            (rolling.limit.unwrap(), rolling.remaining.unwrap(), rolling.resets.unwrap()),
+            ("$5.00/24h rolling".to_owned(), "$4.0000".to_owned(), "rolling".to_owned())
         );
     }
 
@@ -271,6 +302,13 @@ mod tests {
         assert_eq!(projected(10_000, 1.0), None, "it is spent");
         let total = Reading { pace: 0.1, ..reading(Window::Total, Unit::Tokens, 10_000, 5_000, 0) };
         assert_eq!(total.exhausted_at(now), Some(at("2026-11-27T02:00:00Z")));
+        // Of one in whose length more would be spent than there is, and of one that gets it back as fast.
+        let rolling = |pace| {
+            let reading = reading(Window::Rolling(10_000), Unit::Tokens, 10_000, 9_000, 0);
+            Reading { pace, ..reading }.exhausted_at(now)
+        };
+        assert_eq!(rolling(1.1), Some(at("2026-11-26T12:16:00Z")));
+        assert_eq!(rolling(1.0), None);
     }
 
     #[test]

@@ -6,9 +6,9 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use llm_config::budget::Unit;
+use llm_config::budget::{self, Unit};
 use llm_crds::{BudgetHistory, BudgetLimitStatus, nano_usd};
-use llm_ledger::{Amount, window::Window};
+use llm_ledger::{Amount, rolling::Rolling, window::Window};
 
 use super::figures::amount_text;
 
@@ -45,6 +45,12 @@ impl Stretch {
     fn index(self, from: i64, at: i64) -> usize {
         usize::try_from((at - from).div_euclid(self.step)).unwrap_or(0)
     }
+}
+
+/// For how long what is spent counts, in seconds, where a limit is rolling.
+pub fn counts_for(window: budget::Window) -> Option<i64> {
+    let budget::Window::Rolling(seconds) = window else { return None };
+    i64::try_from(Rolling::new(seconds.saturating_mul(1_000)).counts_for() / 1_000).ok()
 }
 
 /// The same as it is stored, in numbers.

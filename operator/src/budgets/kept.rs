@@ -250,18 +250,24 @@ impl Kept {
 
     fn read(&mut self, account: &Account, standing: &Standing, object: &Budget, now: Timestamp) -> Reading {
         let Standing { spent, lost, reserved, values, .. } = standing;
-        let pace = self.paces.entry(account.place.clone()).or_default();
+        let rolling = account.place.rolling();
+        let pace = self.paces.entry(account.place.clone()).or_insert_with(|| Pace::of(rolling.is_some()));
         pace.saw(seconds(now), *spent);
         // A window may have begun long before there was anything to count in it.
         let created = object.metadata.creation_timestamp.as_ref().map(|created| created.0);
         let since = created.map_or(account.window.start, |created| account.window.start.max(created));
+        let since = seconds(since).max(rolling.map_or(0, |rolling| {
+            // What is spent is that of its length, and counts somewhat longer.
+            seconds(now).saturating_sub(rolling.counts_for() / 1_000)
+        }));
         Reading {
             name: account.name(),
             limit: account.limit,
             window: account.window,
+            round: account.round,
             spent: spent.saturating_add(*lost),
             reserved: *reserved,
-            pace: pace.of_the_hour(seconds(now), *spent, seconds(since)),
+            pace: pace.of_the_hour(seconds(now), *spent, since),
             values: values.clone(),
         }
     }

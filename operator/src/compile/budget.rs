@@ -189,8 +189,9 @@ fn limits(spec: &BudgetSpec, found: &mut Findings) -> Vec<compiled::Limit> {
             (BudgetWindow::Monthly, _) => Window::Monthly,
             (BudgetWindow::Total, _) => Window::Total,
             (BudgetWindow::Custom, Some(duration)) => Window::Every(seconds(*duration)),
-            (BudgetWindow::Custom, None) => {
-                found.invalid(format!("{path}.duration: is needed with window Custom"));
+            (BudgetWindow::Rolling, Some(duration)) => Window::Rolling(seconds(*duration)),
+            (BudgetWindow::Custom | BudgetWindow::Rolling, None) => {
+                found.invalid(format!("{path}.duration: is needed with window {window:?}"));
                 continue;
             }
         };
@@ -310,7 +311,7 @@ fn refused(name: &ObjectName, budget: &compiled::Budget, offered: &Pools<'_>) ->
         Some(format!("spec.{}: {}", problem.path.strip_prefix(&prefix)?, problem.message))
     });
     let windows = budget.limits.iter().enumerate().filter_map(|(i, limit)| {
-        let Window::Every(seconds) = limit.window else { return None };
+        let (Window::Every(seconds) | Window::Rolling(seconds)) = limit.window else { return None };
         let length = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
         // A zone that is unknown is told already.
         (Calendar::new(Period::Every(length), "UTC") == Err(CalendarError::Length))

@@ -143,7 +143,9 @@ impl Listed {
         let status = budget.status.clone().unwrap_or_default();
         let of_now = |alert: &BudgetAlert| {
             let mut limits = status.limits.iter();
-            limits.any(|limit| limit.name == alert.limit && limit.start == alert.start)
+            // Those of a limit that is rolling, and has no end, are told anew in every stretch of its length.
+            let of_window = |limit: &BudgetLimitStatus| limit.end.is_none() || limit.start == alert.start;
+            limits.any(|limit| limit.name == alert.limit && of_window(limit))
         };
         Self {
             phase: status.phase,
@@ -163,9 +165,14 @@ impl ListedLimit {
     fn of(status: &BudgetLimitStatus, now: Timestamp) -> Option<Self> {
         let (window, unit) = window_and_unit(&status.name)?;
         let limit = Limit { window, unit, amount: history::amount(unit, &status.limit)? };
-        let (parts, step_seconds) = history::parts(status, unit, None, now);
+        let (parts, step_seconds) = history::parts(status, unit, history::counts_for(window), now);
         let exceeded = figures::is_exceeded(&limit, history::amount(unit, &status.spent)?);
         Some(Self { status: status.clone(), exceeded, limit, parts, step_seconds })
+    }
+
+    #[must_use]
+    pub fn is_rolling(&self) -> bool {
+        matches!(self.limit.window, Window::Rolling(_))
     }
 
     /// Such as `$100.00/day`.
@@ -203,6 +210,7 @@ fn window_and_unit(name: &str) -> Option<(Window, Unit)> {
         Period::Weekly => Window::Weekly,
         Period::Monthly => Window::Monthly,
         Period::Every(length) => Window::Every(u64::try_from(length.as_secs()).ok()?),
+        Period::Rolling(length) => Window::Rolling(u64::try_from(length.as_secs()).ok()?),
         Period::Total => Window::Total,
     };
     let unit = match unit {

@@ -34,6 +34,7 @@ pub fn rules() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
 fn rules_of_limits() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
     let usd = |usd: &str| limits(json!([{"window": "Total", "usd": usd}]));
     let custom = |duration: &str| limits(json!([{"window": "Custom", "duration": duration, "requests": 1}]));
+    let rolling = |duration: &str| limits(json!([{"window": "Rolling", "duration": duration, "usd": "5"}]));
     vec![
         (
             "give at least one of usd, tokens and requests",
@@ -41,17 +42,19 @@ fn rules_of_limits() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![limits(json!([{"window": "Daily"}]))],
         ),
         (
-            "duration is given exactly when window is Custom",
-            vec![custom("6h")],
+            "duration is given exactly when window is Custom or Rolling",
+            vec![custom("6h"), rolling("24h")],
             vec![
                 limits(json!([{"window": "Custom", "requests": 1}])),
+                limits(json!([{"window": "Rolling", "requests": 1}])),
+                limits(json!([{"window": "Total", "duration": "24h", "requests": 1}])),
                 limits(json!([{"window": "Daily", "duration": "24h", "requests": 1}])),
             ],
         ),
         (
             "must be whole seconds from 1m to 8784h, such as 6h",
-            vec![custom("1m"), custom("8784h"), custom("1h30m1s"), custom("60000ms")],
-            vec![custom("59s"), custom("8784h1s"), custom("1m0.5s")],
+            vec![custom("1m"), custom("8784h"), custom("1h30m1s"), custom("60000ms"), rolling("1m")],
+            vec![custom("59s"), custom("8784h1s"), custom("1m0.5s"), rolling("59s"), rolling("8784h1s")],
         ),
         (
             "usd must be above 0, and at most 9000000",
@@ -66,6 +69,7 @@ fn rules_of_limits() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
                     {"window": "Hourly", "usd": "1", "tokens": 1},
                     {"window": "Custom", "duration": "1h", "usd": "1"},
                     {"window": "Custom", "duration": "2h", "usd": "1"},
+                    {"window": "Rolling", "duration": "1h", "usd": "1"},
                 ])),
                 limits(json!([{"window": "Daily", "usd": "1"}, {"window": "Daily", "tokens": 1}])),
             ],
@@ -77,6 +81,10 @@ fn rules_of_limits() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
                 limits(json!([
                     {"window": "Custom", "duration": "1h", "requests": 1},
                     {"window": "Custom", "duration": "60m", "requests": 2},
+                ])),
+                limits(json!([
+                    {"window": "Rolling", "duration": "24h", "usd": "1"},
+                    {"window": "Rolling", "duration": "1440m", "usd": "2", "tokens": 2},
                 ])),
             ],
         ),

@@ -5,11 +5,13 @@ use llm_ledger::account::{Answer, Short};
 use llm_ledger::lease::Lease;
 use llm_ledger::place::Place;
 use llm_ledger::purse::Purse;
-use llm_ledger::{Amount, Holder, Millis};
+use llm_ledger::{Amount, Holder, Millis, script};
 use llm_ledger_connection::Connection;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -31,6 +33,23 @@ pub fn connection(redis: &Redis) -> Connection {
 /// The account of the one window of a limit that never ends.
 pub fn place(uid: &str, limit: &str, value: Option<&str>) -> Place {
     Place { budget: uid.into(), limit: limit.parse().unwrap(), start: 0, value: value.map(Into::into) }
+}
+
+/// Looks at an account by a clock that is so much ahead of the server's: what counts no more by then is taken out.
+pub fn look_ahead(redis: &Redis, place: &Place, by: Duration) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = Millis::try_from((since + by).as_millis()).unwrap();
+    let keys = place.keys();
+    let mut words = vec!["EVAL".to_owned(), script::SCRIPT.to_owned(), keys.len().to_string()];
+    words.extend(keys);
+    words.extend(script::totals(Some(now)));
+    let mut stream = TcpStream::connect(redis.endpoint()).unwrap();
+    stream.set_read_timeout(Some(WITHIN)).unwrap();
+    write!(stream, "*{}\r\n", words.len()).unwrap();
+    words.iter().for_each(|word| write!(stream, "${}\r\n{word}\r\n", word.len()).unwrap());
+    let mut answer = BufReader::new(stream).lines().map(Result::unwrap);
+    let answer: Vec<String> = answer.by_ref().take(3).collect();
+    assert_eq!(answer[2], "totals", "{answer:?}");
 }
 
 impl Spender {

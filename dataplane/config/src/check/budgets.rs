@@ -42,7 +42,8 @@ fn one(path: &str, budget: &Budget, document: &Document, found: &mut Findings) {
         if limit.amount > LARGEST {
             found.add(format!("{path}.amount"), format!("must be at most {LARGEST}"));
         }
-        if matches!(limit.window, Window::Every(seconds) if seconds < SHORTEST_WINDOW) {
+        if matches!(limit.window, Window::Every(seconds) | Window::Rolling(seconds) if seconds < SHORTEST_WINDOW)
+        {
             found.add(format!("{path}.window"), format!("must be at least {SHORTEST_WINDOW} s long"));
         }
     }

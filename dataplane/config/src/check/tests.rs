@@ -220,10 +220,12 @@ fn budgets_are_checked() {
         budget_problems(|budget| budget.limits[0].amount = 1 << 53),
         path("limits[0].amount", "must be at most 9007199254740991")
     );
-    assert_eq!(
-        budget_problems(|budget| budget.limits[1].window = budget::Window::Every(59)),
-        path("limits[1].window", "must be at least 60 s long")
-    );
+    for window in [budget::Window::Every(59), budget::Window::Rolling(59)] {
+        assert_eq!(
+            budget_problems(|budget| budget.limits[1].window = window),
+            path("limits[1].window", "must be at least 60 s long")
+        );
+    }
     assert_eq!(
         budget_problems(|budget| budget.per = vec![budget::Dimension::User]),
         path("maxValues", "must be from 1 to 100000")

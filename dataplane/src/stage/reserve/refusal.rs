@@ -34,7 +34,7 @@ pub struct Short {
     needs: Amount,
     /// The limit, and what is spent of it.
     of: Option<(Amount, Amount)>,
-    resets_in: Option<Duration>,
+    comes_back_in: Option<Duration>,
 }
 
 impl Refusal {
@@ -50,7 +50,7 @@ impl Refusal {
             shortage,
             needs,
             of: line.left().map(|left| (left.limit, left.spent)),
-            resets_in: line.ends_in(unix_now()),
+            comes_back_in: line.comes_back_in(unix_now()),
         }))
     }
 
@@ -68,7 +68,7 @@ impl Refusal {
                 return Error::Unbounded { budget, model, unbounded };
             }
         };
-        let Short { budget, value, slot, shortage, needs, of, resets_in } = *short;
+        let Short { budget, value, slot, shortage, needs, of, comes_back_in } = *short;
         slot.counts.refused(shortage);
         let (Some((whole, spent)), true) = (of, shortage != Shortage::Unavailable) else {
             return Error::LedgerUnavailable { budget: budget.to_string() };
@@ -76,7 +76,7 @@ impl Refusal {
         let figures = Figures { budget, value, limit: slot.limit, whole, spent, needs };
         match shortage {
             Shortage::Held => Error::BudgetHeld { figures: Box::new(figures) },
-            _ => Error::BudgetExceeded { figures: Box::new(figures), resets_in },
+            _ => Error::BudgetExceeded { figures: Box::new(figures), comes_back_in },
         }
     }
 }

@@ -135,8 +135,11 @@ fn phase(budget: &Listed) -> String {
 }
 
 fn resets(budget: &Listed, limit: &ListedLimit, now: Timestamp) -> String {
-    let end = limit.status.end.as_ref();
-    end.map_or_else(|| "never".to_owned(), |end| moment(end.0, now, &budget.time_zone))
+    match &limit.status.end {
+        Some(end) => moment(end.0, now, &budget.time_zone),
+        None if limit.is_rolling() => "rolling".to_owned(),
+        None => "never".to_owned(),
+    }
 }
 
 fn pace(budget: &Listed, limit: &ListedLimit, now: Timestamp) -> String {
