@@ -130,7 +130,7 @@ app.kubernetes.io/component: redis
 
 {{/* The entry of a Secret that holds the password of the release's own Redis, as YAML. */}}
 {{- define "llm-gateway.redis.password" -}}
-{{- with .Values.redis.passwordSecret }}
+{{- with (.Values.redis).passwordSecret }}
 {{- dict "name" (default (include "llm-gateway.redis.fullname" $) .name) "key" (empty .name | ternary "password" .key) | toYaml }}
 {{- end }}
 {{- end }}
@@ -138,7 +138,7 @@ app.kubernetes.io/component: redis
 {{/* The ledger's settings: those of the Redis outside, or of the release's own, in the form of `ledger.redis`. As YAML. */}}
 {{- define "llm-gateway.ledger" -}}
 {{- $outside := .Values.ledger.redis }}
-{{- if .Values.redis.enabled }}
+{{- if (.Values.redis).enabled }}
 {{- if $outside.endpoints }}
 {{- fail "redis.enabled and ledger.redis.endpoints: there is one ledger. Take the first away, which is for trials, or the second" }}
 {{- end }}
