@@ -139,6 +139,9 @@ app.kubernetes.io/component: redis
 {{- define "llm-gateway.ledger" -}}
 {{- $outside := .Values.ledger.redis }}
 {{- if (.Values.redis).enabled }}
+{{- if not .Values.redis.image }}
+{{- fail "redis: its other values are not there, as with --reuse-values from a chart that had none: take --reset-then-reuse-values" }}
+{{- end }}
 {{- if $outside.endpoints }}
 {{- fail "redis.enabled and ledger.redis.endpoints: there is one ledger. Take the first away, which is for trials, or the second" }}
 {{- end }}

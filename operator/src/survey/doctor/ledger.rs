@@ -37,7 +37,7 @@ pub fn ledger(facts: &Facts, depths: &Depths) -> Check {
     if !without.is_empty() {
         found.error(
             format!("there is no ledger, and so {} out of force", are(without.iter().map(|(budget, _)| *budget))),
-            "helm upgrade --reuse-values --set 'ledger.redis.endpoints={HOST:PORT}' RELEASE charts/llm-gateway; \
+            "helm upgrade --reset-then-reuse-values --set 'ledger.redis.endpoints={HOST:PORT}' RELEASE charts/llm-gateway; \
              for a trial --set redis.enabled=true",
         );
     }
