@@ -16,8 +16,9 @@ use crate::{
     stop::MostOutput,
 };
 
-/// Of an API whose last event tells everything once more, so much of a stream is kept to end it.
-const MOST_KEPT: usize = 4 * 1024 * 1024;
+/// Of an API whose last event tells everything once more, so much of a stream is kept to end it. Hundreds of
+/// streams may run at once, and hardly ever is one cut: what is longer ends without saying it all again.
+const MOST_KEPT: usize = 256 * 1024;
 
 /// Where an API's streams say what matters.
 #[derive(Clone, Copy, Debug)]

@@ -48,6 +48,9 @@ pub async fn run(purses: Arc<Purses>) {
             rung = purses.bell.lines() => rung,
             _turn = turns.tick() => {
                 turn = turn.wrapping_add(1);
+                if turn.is_multiple_of(SWEEP) {
+                    forget(&purses);
+                }
                 lines(&purses)
             }
             wanted = wanted(&mut recalls) => recalled(&purses, wanted.as_deref()),
@@ -62,9 +65,6 @@ pub async fn run(purses: Arc<Purses>) {
         }
         if let Some(connected) = &connected {
             look(rung, connected, &purses.bell);
-        }
-        if turn.is_multiple_of(SWEEP) {
-            forget(&purses);
         }
     }
 }
@@ -210,7 +210,6 @@ fn forget(purses: &Purses) {
         let over = line.is_over(unix_now - GRACE) && !line.is_current(unix_now);
         let unused = line.place.value.is_some() && line.rests_for(UNUSED);
         let Some(slot) = line.slot.upgrade() else { return !line.is_settled() };
-        let lost = line.is_lost(unix_now) && Arc::strong_count(line) <= 1;
-        !(lost || ((over || unused) && slot.lets_go(line)))
+        !((over || unused) && slot.lets_go(line, unix_now))
     });
 }

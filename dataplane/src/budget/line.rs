@@ -383,7 +383,7 @@ impl Asked {
                 if now >= until {
                     return Err(Shortage::Held);
                 }
-            } else if line.lease().is_unanswered(self::now()) || self::now() >= at + line.timeout() {
+            } else if line.lease().is_unanswered(self::now()) || self::now() >= at + line.timeout() + RETRY {
                 return Err(Shortage::Unavailable);
             }
             line.bell.ring(line);

@@ -5,7 +5,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError, RwLock, Weak,
         atomic::{
-            AtomicBool, AtomicU32, AtomicU64,
+            AtomicBool, AtomicI64, AtomicU32, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -32,6 +32,9 @@ use super::{
 
 /// The value of all that have no limit of their own.
 pub const OTHERS: &str = "*";
+
+/// Milliseconds in which no room is looked for where there was none: it takes a walk through all values.
+const CROWDED: i64 = 500;
 
 /// What makes a limit the same one in another configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +89,8 @@ pub struct Slot {
     values: RwLock<HashMap<Box<str>, Arc<Line>>>,
     /// Who opens a line has it: each is opened once.
     opening: Mutex<()>,
+    /// Until then nobody counts the values again: there are too many.
+    crowded_until: AtomicI64,
     pub counts: Counts,
 }
 
@@ -139,6 +144,7 @@ impl Slot {
             shared: ArcSwapOption::default(),
             values: RwLock::default(),
             opening: Mutex::default(),
+            crowded_until: AtomicI64::default(),
             counts: Counts::default(),
         }))
     }
@@ -205,6 +211,10 @@ impl Slot {
     }
 
     fn open(&self, value: Option<&str>, unix_now: i64) -> Arc<Line> {
+        let is_own = value.is_some_and(|value| value != OTHERS);
+        if is_own && unix_now < self.crowded_until.load(Relaxed) {
+            return self.line(Some(OTHERS), unix_now);
+        }
         let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         // Another may have been here first.
         let found = match value {
@@ -216,9 +226,8 @@ impl Slot {
         }
         let most = usize::try_from(self.most_values.load(Relaxed)).unwrap_or(usize::MAX);
         // The ledger keeps accounts of so many in a window: of twice as many here, most have none.
-        if let Some(value) = value.filter(|value| *value != OTHERS)
-            && self.open_values(unix_now, most) > most.saturating_mul(2)
-        {
+        if is_own && self.open_values(unix_now, most) > most.saturating_mul(2) {
+            self.crowded_until.store(unix_now.saturating_add(CROWDED), Relaxed);
             drop(opening);
             tracing::debug!(budget = %self.name, value, "shares the limit of further values");
             return self.line(Some(OTHERS), unix_now);
@@ -262,15 +271,16 @@ impl Slot {
     }
 
     /// Lets go of a line that nobody misses, where no call has it in hand; whether it did.
-    pub fn lets_go(&self, line: &Arc<Line>) -> bool {
+    pub fn lets_go(&self, line: &Arc<Line>, unix_now: i64) -> bool {
+        let is_missed = !line.is_settled() && !line.is_lost(unix_now);
         // The keeper has one; so has this, where the line is the one in use.
         let Some(value) = &line.place.value else {
             let used = self.shared.load().as_ref().is_some_and(|shared| Arc::ptr_eq(shared, line));
-            return Arc::strong_count(line) <= 1 + usize::from(used) && line.is_settled();
+            return Arc::strong_count(line) <= 1 + usize::from(used) && !is_missed;
         };
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
         let used = values.get(&**value).is_some_and(|used| Arc::ptr_eq(used, line));
-        let let_go = Arc::strong_count(line) <= 1 + usize::from(used) && line.is_settled();
+        let let_go = Arc::strong_count(line) <= 1 + usize::from(used) && !is_missed;
         if let_go && used {
             values.remove(&**value);
         }

@@ -17,6 +17,8 @@ use crate::observe::ObjectName;
 const WARNING: u32 = 900_000;
 /// An alert whose webhook has not taken it for so long is not sent any more.
 const LONGEST: i64 = 24 * 3_600;
+/// Of windows that are over, so many wait for their webhook at most: an object has only so much room.
+const MOST_WAITING: usize = 100;
 
 /// A share of a limit, as the spec gives it and in parts per million.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +44,7 @@ pub fn review(
     has_webhook: bool,
     now: Timestamp,
 ) -> (Vec<BudgetAlert>, Vec<Reached>) {
-    let mut alerts: Vec<BudgetAlert> =
-        before.iter().filter(|alert| stays(alert, readings, thresholds, now)).cloned().collect();
+    let mut alerts = kept(before, readings, thresholds, now);
     let mut news = Vec::new();
     for reading in readings {
         for threshold in thresholds.iter().filter(|threshold| reading.has_reached(threshold.ppm)) {
@@ -63,12 +64,32 @@ pub fn review(
     (alerts, news)
 }
 
-/// Whether it is to be remembered still: for as long as its window lasts and its limit is the same one, or while its
-/// webhook waits.
-fn stays(alert: &BudgetAlert, readings: &[Reading], thresholds: &[Threshold], now: Timestamp) -> bool {
-    if alert.webhook == Some(WebhookDelivery::Pending) && now.as_second() < alert.at.0.as_second() + LONGEST {
-        return true;
-    }
+/// Those that are to be remembered still: of windows that last, and of earlier ones the newest whose webhook waits.
+fn kept(
+    before: &[BudgetAlert],
+    readings: &[Reading],
+    thresholds: &[Threshold],
+    now: Timestamp,
+) -> Vec<BudgetAlert> {
+    let is_of_now = |alert: &&BudgetAlert| is_of_now(alert, readings, thresholds);
+    let waits = |alert: &&BudgetAlert| {
+        alert.webhook == Some(WebhookDelivery::Pending) && now.as_second() < alert.at.0.as_second() + LONGEST
+    };
+    let mut surplus = before.iter().filter(|alert| waits(alert) && !is_of_now(alert)).count();
+    surplus = surplus.saturating_sub(MOST_WAITING);
+    let stays = |alert: &&BudgetAlert| {
+        if is_of_now(alert) {
+            return true;
+        }
+        let is_surplus = waits(alert) && surplus > 0;
+        surplus -= usize::from(is_surplus);
+        waits(alert) && !is_surplus
+    };
+    before.iter().filter(stays).cloned().collect()
+}
+
+/// Whether its window lasts and its limit is the same one.
+fn is_of_now(alert: &BudgetAlert, readings: &[Reading], thresholds: &[Threshold]) -> bool {
     let of_now = |reading: &&Reading| reading.name == alert.limit && reading.round == alert.start.0;
     let Some(reading) = readings.iter().find(of_now) else { return false };
     let reached = thresholds

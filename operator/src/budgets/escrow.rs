@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use llm_crds::{BudgetCheckpoint, BudgetValueCheckpoint};
 use llm_ledger::{
     Amount, Epoch, Millis,
-    account::{self, Beginning, Totals, Values},
+    account::{self, Beginning, CLAIMED_AFTER, Totals, Values},
     accounts::Spenders,
     place::Place,
 };
@@ -23,9 +23,6 @@ use super::{
 /// Values of `per` whose ceilings are stored one by one, of each limit and window: those that have spent most. All
 /// others have one in common.
 const LISTED: usize = 100;
-
-/// So long after an epoch began all who live and hold something have claimed it, in seconds.
-const CLAIMED_AFTER: u64 = 30;
 
 /// How the accounts of a budget are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +159,7 @@ impl Escrow {
     fn standing(&self, told: Option<Totals>) -> Standing {
         let Totals { epoch, spent, held, unclaimed, .. } = told.unwrap_or_default();
         // Epochs are numbered by the second in which they begin.
-        let is_lost = seconds(self.now) >= epoch.0.saturating_add(CLAIMED_AFTER);
+        let is_lost = seconds(self.now) >= epoch.0.saturating_add(CLAIMED_AFTER / 1_000);
         let (lost, reserved) = if is_lost { (unclaimed, held) } else { (0, held + unclaimed) };
         Standing { spent, lost, reserved, ..Standing::default() }
     }

@@ -7,10 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 
-/// Of AWS by IPv6, and of Alibaba Cloud. All others are link-local.
-const METADATA: [IpAddr; 2] = [
+/// Of AWS by IPv6, of machines and of pods, of Alibaba Cloud, and of Azure. All others are link-local.
+const METADATA: [IpAddr; 4] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
 ];
 
 /// The URL that alerts are sent to. Within a cluster few receivers have a certificate, so that plain HTTP is one.
@@ -34,12 +36,23 @@ pub fn url(text: &str) -> Result<Uri, &'static str> {
 /// Whether alerts are sent to this address, by whichever name.
 #[must_use]
 pub fn may_be_called(address: IpAddr) -> bool {
-    let address = address.to_canonical();
+    let address = without_nat64(address.to_canonical());
     let is_link_local = match address {
         IpAddr::V4(address) => address.is_link_local() || address.is_unspecified(),
         IpAddr::V6(address) => address.is_unicast_link_local() || address.is_unspecified(),
     };
     !is_link_local && !METADATA.contains(&address)
+}
+
+/// A gateway between IPv6 and IPv4 calls what the last four bytes say (RFC 6052).
+fn without_nat64(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(six) if six.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] => {
+            let [.., a, b, c, d] = six.octets();
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        address => address,
+    }
 }
 
 #[cfg(test)]
@@ -65,7 +78,10 @@ mod tests {
             ("https://[fe80::1]/", "credentials"),
             ("http://[fd00:ec2::254]/", "credentials"),
             ("http://[::ffff:169.254.169.254]/", "credentials"),
+            ("http://[fd00:ec2::23]/", "credentials"),
+            ("http://[64:ff9b::169.254.169.254]/", "credentials"),
             ("http://100.100.100.200/", "credentials"),
+            ("http://168.63.129.16/", "credentials"),
             ("http://0.0.0.0/", "credentials"),
         ] {
             assert!(url(bad).is_err_and(|said| said.contains(why)), "{bad}: {:?}", url(bad));

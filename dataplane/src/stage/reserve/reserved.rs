@@ -9,7 +9,7 @@ use llm_ledger::{Amount, place::Unit, purse::Reservation};
 use smallvec::SmallVec;
 
 use crate::{
-    budget::{line::Line, slot::Slot},
+    budget::{line::Line, slot::Slot, unix_now},
     money::cost,
     snapshot::{Target, budgets::Budget},
 };
@@ -73,7 +73,11 @@ impl Held {
         let attempts = usize::try_from(self.flying + self.lost + 1).unwrap_or(usize::MAX);
         let passes = self.reservations.is_empty() || self.slot.limit.unit == Unit::Requests;
         while !passes && self.reservations.len() < attempts {
-            let Some(another) = self.line.reserve(self.each) else {
+            // One that is over has given back what it had.
+            let now = unix_now();
+            let next = self.line.is_over(now).then(|| self.slot.line(self.line.place.value.as_deref(), now));
+            let line = next.as_ref().unwrap_or(&self.line);
+            let Some(another) = line.reserve(self.each) else {
                 self.slot.counts.refused_another();
                 return false;
             };
@@ -83,13 +87,16 @@ impl Held {
     }
 
     fn charge(self, used: Amount) {
-        let mut reservations = self.reservations.into_iter();
-        match reservations.next() {
-            Some(first) => first.settle(used),
-            None if used > 0 => self.line.purse().charge(used),
-            None => {}
+        if self.reservations.is_empty() && used > 0 {
+            self.line.purse().charge(used);
         }
-        reservations.for_each(|further| further.settle(0));
+        // Each takes a part from where it was reserved: two may be of different lines.
+        let (mut rest, last) = (used, self.reservations.len().saturating_sub(1));
+        for (i, reservation) in self.reservations.into_iter().enumerate() {
+            let part = if i == last { rest } else { rest.min(reservation.amount()) };
+            rest -= part;
+            reservation.settle(part);
+        }
         self.line.freed();
     }
 

@@ -1,0 +1,192 @@
+//! A lease alone, with a ledger that answers as the test says.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use super::*;
+use crate::account::Left;
+
+fn granted(lease: &mut Lease, amount: Amount, now: Millis) -> Statement {
+    let statement = lease.due(now).unwrap();
+    lease
+        .answered(&Answer::Granted { seq: statement.seq, amount, recall: false, left: Left::default() }, now);
+    statement
+}
+
+/// A lease in the ledger's epoch with so much at hand, for a call that waits.
+fn lease(amount: Amount) -> Lease {
+    let mut lease = Lease::new(Holder(1), 0);
+    assert!(lease.purse().reserve(amount).is_none());
+    lease.wait_for(amount);
+    assert_eq!(granted(&mut lease, amount, 0).need, amount);
+    lease.wait_no_more();
+    lease
+}
+
+#[test]
+fn nothing_is_asked_before_the_first_call_and_then_at_once() {
+    let mut lease = Lease::new(Holder(1), 0);
+    assert_eq!(lease.due(10_000), None);
+    lease.wait_for(30);
+    let statement = lease.due(10_000).unwrap();
+    assert_eq!((statement.need, statement.seq, statement.drawn), (30, 1, 0));
+    // One at a time.
+    assert_eq!(lease.due(10_001), None);
+}
+
+#[test]
+fn what_was_spent_is_told_once_a_second_and_a_slice_follows_the_pace() {
+    let mut lease = lease(1_000);
+    let mut told = Vec::new();
+    for tenth in 1..=50 {
+        let now = tenth * 100;
+        lease.purse().reserve(10).unwrap().settle(10);
+        if let Some(statement) = lease.due(now) {
+            lease.answered(
+                &Answer::Granted {
+                    seq: statement.seq,
+                    amount: statement.want,
+                    recall: false,
+                    left: Left::default(),
+                },
+                now,
+            );
+            told.push((now, statement.spent));
+        }
+    }
+    // Some 100 a second: two seconds' worth, and the largest call, is enough to hold.
+    assert!((4..=12).contains(&told.len()), "{told:?}");
+    let available = lease.purse().available();
+    assert!((50..=500).contains(&available), "{available}");
+}
+
+#[test]
+fn idle_money_goes_back() {
+    let mut lease = lease(100);
+    lease.purse().reserve(10).unwrap().settle(4);
+    assert!(lease.due(500).is_none_or(|statement| statement.drawn > 0));
+    let statement = (1..20).find_map(|i| lease.due(i * 500).filter(|statement| statement.drawn == 4));
+    assert_eq!(statement.unwrap().spent, 4);
+    assert_eq!((lease.purse().available(), lease.drawn()), (0, 4));
+}
+
+/// Its calls may last long after.
+#[test]
+fn when_no_call_begins_any_more_all_goes_back_at_once_and_nothing_is_asked_for() {
+    let mut lease = lease(100).until(1_000);
+    let call = lease.purse().reserve(40).unwrap();
+    lease.wait_for(500);
+    assert_eq!(granted(&mut lease, 0, 900).need, 440);
+    let statement = granted(&mut lease, 0, 1_000);
+    assert_eq!((statement.drawn, statement.need, statement.want), (40, 0, 0));
+    assert_eq!((1_001..9_000).find_map(|now| lease.due(now)), None);
+    call.settle(10);
+    let statement = (9_000..11_000).find_map(|now| lease.due(now)).unwrap();
+    assert_eq!((statement.drawn, statement.spent, statement.want), (10, 10, 0));
+}
+
+#[test]
+fn an_answer_that_comes_late_never_counts() {
+    let mut lease = Lease::new(Holder(1), 0);
+    lease.wait_for(30);
+    let first = lease.due(0).unwrap();
+    let second = (1..100).find_map(|i| lease.due(TIMEOUT * i)).unwrap();
+    assert!(second.seq > first.seq && lease.is_cut_off());
+    lease.answered(
+        &Answer::Granted { seq: first.seq, amount: 30, recall: false, left: Left::default() },
+        5_000,
+    );
+    assert_eq!(lease.purse().available(), 0);
+    lease.answered(
+        &Answer::Granted { seq: second.seq, amount: 30, recall: false, left: Left::default() },
+        5_000,
+    );
+    assert_eq!((lease.purse().available(), lease.drawn(), lease.is_cut_off()), (30, 30, false));
+}
+
+#[test]
+fn a_ledger_that_began_anew_is_told_all_again_and_one_that_is_away_ever_less_often() {
+    let mut lease = lease(30);
+    lease.wait_for(40);
+    let statement = lease.due(100).unwrap();
+    assert_eq!((statement.epoch, statement.need), (Epoch(0), 10));
+    lease.answered(&Answer::Moved(Epoch(7)), 100);
+    let statement = lease.due(100).unwrap();
+    assert_eq!((statement.epoch, statement.drawn, statement.need), (Epoch(7), 30, 10));
+    let asked = (101..30_000).filter(|now| lease.due(*now).is_some()).count();
+    assert!((10..30).contains(&asked), "{asked} times in half a minute");
+    // What it holds it may spend all the while.
+    assert!(lease.purse().reserve(30).is_some());
+}
+
+#[test]
+fn what_others_wait_for_goes_back_at_once_but_not_what_a_call_here_waits_for() {
+    let mut lease = lease(100);
+    lease.purse().reserve(30).unwrap().settle(30);
+    lease.recall();
+    let statement = granted(&mut lease, 0, 10);
+    assert_eq!((statement.drawn, statement.spent, statement.want), (30, 30, 0));
+    lease.wait_for(50);
+    granted(&mut lease, 20, 20);
+    lease.recall();
+    // It is told with its next answer who goes first.
+    let statement = lease.due(1_000).unwrap();
+    assert_eq!((statement.drawn, statement.need), (50, 30));
+}
+
+/// Calls that are counted and not refused go on when nothing is left; there is no use in asking each time.
+#[test]
+fn a_slice_that_is_not_there_is_asked_for_once_a_second() {
+    let mut lease = lease(100);
+    let mut asked = 0;
+    for now in (0..10_000).step_by(10) {
+        lease.purse().charge(5);
+        if lease.due(now).is_some() {
+            asked += 1;
+            let seq = lease.seq;
+            let left = Left::default();
+            lease.answered(&Answer::Granted { seq, amount: 0, recall: false, left }, now);
+        }
+    }
+    assert!((9..=12).contains(&asked), "{asked} times in ten seconds");
+}
+
+/// A limit whose calls all go to something cheaper has none that would ask.
+#[test]
+fn what_somebody_decides_by_is_asked_once_a_second_for_as_long_as_it_is_looked_at() {
+    let mut lease = lease(100);
+    lease.purse().reserve(100).unwrap().settle(100);
+    let mut asked = Vec::new();
+    for now in (0..20_000).step_by(50) {
+        if now < 10_000 {
+            lease.ask_about();
+        }
+        if let Some(statement) = lease.due(now) {
+            let (seq, left) = (statement.seq, Left::default());
+            lease.answered(&Answer::Granted { seq, amount: 0, recall: false, left }, now);
+            asked.push(now);
+        }
+    }
+    let late = |from: Millis, to: Millis| asked.iter().filter(|now| (from..to).contains(*now)).count();
+    assert!((4..=6).contains(&late(5_000, 10_000)), "{asked:?}");
+    assert!(late(12_000, 20_000) == 0, "{asked:?}");
+}
+
+#[test]
+fn a_value_without_an_account_is_asked_for_again_after_a_while() {
+    let mut lease = Lease::new(Holder(1), 0);
+    lease.wait_for(30);
+    lease.due(0).unwrap();
+    lease.answered(&Answer::Full, 10);
+    assert!(!lease.is_cut_off());
+    assert_eq!(lease.due(10 + LONGEST_PAUSE - 1), None);
+    assert_eq!(lease.due(10 + LONGEST_PAUSE).unwrap().need, 30);
+}
+
+/// A burst that meets a proxy which has rested is served in one go, and not call by call.
+#[test]
+fn all_calls_that_wait_are_asked_for_at_once_also_after_a_rest() {
+    let mut lease = Lease::new(Holder(1), 0);
+    lease.needs(30, 3_000);
+    let statement = lease.due(10_000).unwrap();
+    assert_eq!((statement.need, statement.want), (30, 3_000));
+}
