@@ -13,7 +13,10 @@ const UNIX_NOW: i64 = 1_795_651_200_000;
 const PART: i64 = 10_000;
 
 /// Ten requests in any four minutes.
-fn slot() -> (Arc<Purses>, Arc<Slot>) {
+async fn slot() -> (Arc<Purses>, Arc<Slot>) {
+    // The process's time begins with who asks for it first, by the clock of that test: all of this is long after it.
+    let _begun = line::now();
+    advance(Duration::from_secs(24 * 3_600)).await;
     let purses = Arc::new(Purses::default());
     let limit = Limit { window: Window::Rolling(240), unit: config::budget::Unit::Requests, amount: 10 };
     let budget = config::Budget {
@@ -34,7 +37,7 @@ fn granted(line: &Line) -> Answer {
 
 #[tokio::test(start_paused = true)]
 async fn each_part_of_a_rolling_limit_is_spent_by_a_line_of_its_own() {
-    let (_purses, slot) = slot();
+    let (_purses, slot) = slot().await;
     let first = slot.line(None, UNIX_NOW);
     assert_eq!((&*first.place.key(), first.place.start), ("llm:{u}:rolling240-requests:0", 0));
     assert!(Arc::ptr_eq(&first, &slot.line(None, UNIX_NOW + PART - 1)));
@@ -60,7 +63,7 @@ async fn each_part_of_a_rolling_limit_is_spent_by_a_line_of_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_knows_what_the_ledger_said_to_the_one_before_it() {
-    let (_purses, slot) = slot();
+    let (_purses, slot) = slot().await;
     let first = slot.line(None, UNIX_NOW);
     first.lease().wait_for(1);
     first.answered(&granted(&first));
@@ -74,7 +77,7 @@ async fn a_line_knows_what_the_ledger_said_to_the_one_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_that_is_over_gives_back_at_once_and_lets_go_of_who_waits() {
-    let (_purses, slot) = slot();
+    let (_purses, slot) = slot().await;
     let begun_at = unix_now();
     let line = slot.line(None, begun_at);
     line.lease().wait_for(1);
