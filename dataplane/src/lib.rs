@@ -29,7 +29,9 @@
 //! running proxies know of their providers.
 //!
 //! Each worker is a thread with a runtime of its own and its own connections to the providers:
-//! nothing on the path of a request is shared but atomics, and the map of a budget's values.
+//! nothing on the path of a request is shared but atomics, and the map of a budget's values. What the
+//! calls of one of its turns write goes out together (`burst`), and a deadline that has passed unneeded
+//! leaves its timer to the next (`alarm`).
 
 pub mod args;
 pub mod serve;
@@ -37,9 +39,11 @@ mod worker;
 mod listen;
 mod shared;
 mod clock;
+mod alarm;
 mod money;
 mod budget;
 mod buffer;
+mod burst;
 mod pipeline;
 mod stage;
 mod respond;

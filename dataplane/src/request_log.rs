@@ -23,7 +23,7 @@ use crate::{metrics::Metrics, money::Usd, snapshot::callers::Identity, stage::re
 const WAITING: usize = 8192;
 /// How long the writer lets records gather behind the first. A worker that finds it asleep pays for
 /// waking it; at thousands of calls a second that cost more than all else about the log.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(10);
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

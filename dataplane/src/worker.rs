@@ -19,19 +19,19 @@ use http::{HeaderValue, Version, header};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{sleep, timeout},
+    task::yield_now,
+    time::{Instant, sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
 
 use crate::{
+    alarm::{self, Alarms},
+    burst::{BurstStream, Flusher},
     listen::{Arrival, Ports},
     pipeline,
     shared::{Limits, Shared},
@@ -42,6 +42,8 @@ use crate::{
 /// Bytes of a request's head, and what is read of its body at once.
 const READ_BUFFER: usize = 64 * 1024;
 const MAX_STREAMS: u32 = 256;
+/// Who has connected when the drain ends, and has said nothing yet, has so long to say it.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long to wait when the system is out of something, file descriptors for one.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -56,13 +58,15 @@ impl Worker {
     /// Runs until `stop` turns true and what was in flight is done, or `grace` has passed.
     pub fn run(self, ports: Ports, stop: watch::Receiver<bool>, grace: Duration) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _kept = alarm::keep();
         runtime.block_on(self.serve(ports, stop, grace))
     }
 
     async fn serve(self, ports: Ports, mut stop: watch::Receiver<bool>, grace: Duration) -> io::Result<()> {
         let listeners = ports.listen()?;
+        drop(tokio::spawn(Flusher));
         let server = Arc::new(server(&self.shared.limits));
-        let open = GracefulShutdown::new();
+        let (end, open) = watch::channel(());
         loop {
             // With all connections taken, new ones wait in the listener's queue.
             let permit = tokio::select! {
@@ -81,13 +85,18 @@ impl Worker {
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
-        // Who has connected already is answered; the listener closes behind them.
+        // Who has connected already is answered; the listener closes behind them. It learns of them when the
+        // system is asked for what is new.
+        yield_now().await;
         while let Some(Ok(arrival)) = listeners.accept().now_or_never() {
             let Ok(permit) = self.connections.clone().try_acquire_owned() else { break };
             self.connection(&server, &open, arrival, permit);
         }
-        drop(listeners);
-        if timeout(grace, open.shutdown()).await.is_err() {
+        drop((listeners, open));
+        // Also where whoever ran the proxy is gone: connections look for the end only then.
+        self.shared.draining.store(true, Relaxed);
+        let _nobody = end.send(());
+        if timeout(grace, end.closed()).await.is_err() {
             tracing::warn!(worker = self.index, "calls were still in flight when the drain timeout ended");
         }
         Ok(())
@@ -96,7 +105,7 @@ impl Worker {
     fn connection(
         &self,
         server: &Arc<auto::Builder<TokioExecutor>>,
-        open: &GracefulShutdown,
+        open: &watch::Receiver<()>,
         Arrival { stream, peer, handshake }: Arrival,
         permit: OwnedSemaphorePermit,
     ) {
@@ -106,7 +115,7 @@ impl Worker {
         }
         let Limits { write_timeout, .. } = self.shared.limits;
         let timed = move |stream| {
-            let mut stream = TimeoutStream::new(stream);
+            let mut stream = TimeoutStream::new(BurstStream::new(stream));
             stream.set_write_timeout(Some(write_timeout));
             Box::pin(stream)
         };
@@ -115,7 +124,7 @@ impl Worker {
             worker: self.index,
             shared: self.shared.clone(),
             server: server.clone(),
-            drain: open.watcher(),
+            end: open.clone(),
             permit,
         };
         match handshake {
@@ -134,7 +143,8 @@ struct Connection {
     worker: usize,
     shared: Arc<Shared>,
     server: Arc<auto::Builder<TokioExecutor>>,
-    drain: Watcher,
+    /// It is to end, and who waits until it has.
+    end: watch::Receiver<()>,
     permit: OwnedSemaphorePermit,
 }
 
@@ -144,11 +154,11 @@ impl Connection {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { worker, shared, server, drain, permit } = self;
+        let Self { worker, shared, server, mut end, permit } = self;
         let Limits { header_timeout, .. } = shared.limits;
         let spoken = Arc::new(AtomicBool::new(false));
         let service = service_fn({
-            let spoken = spoken.clone();
+            let (spoken, shared) = (spoken.clone(), shared.clone());
             move |request: Request<Incoming>| {
                 spoken.store(true, Relaxed);
                 let (shared, caller) = (shared.clone(), caller.clone());
@@ -163,18 +173,32 @@ impl Connection {
                 }
             }
         });
-        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let mut connection = pin!(drain.watch(connection));
+        let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service).into_owned());
         // The server's own timer starts when it knows the version of HTTP: a client that sends
         // nothing, or the beginning of a preface, would stay for good. A connection that breaks
         // is the client's affair; its calls have been settled.
         let mut silent = pin!(sleep(header_timeout));
+        let (mut ending, mut watched) = (pin!(end.changed()), false);
+        let (mut ends, mut told) = (false, false);
         let _broken = poll_fn(|cx| {
-            if connection.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
+            // Who has been asked once wakes this task; to ask at each turn would be for nothing.
+            if !ends && (!watched || shared.draining.load(Relaxed)) {
+                watched = true;
+                ends = ending.as_mut().poll(cx).is_ready();
+                if ends && !spoken.load(Relaxed) {
+                    silent.as_mut().reset(Instant::now() + LAST_WORDS.min(header_timeout));
+                }
             }
-            // One that has spoken costs no more looks at a clock.
-            if spoken.load(Relaxed) { Poll::Pending } else { silent.as_mut().poll(cx) }
+            while connection.as_mut().poll(cx).is_pending() {
+                // What it has sent is answered first: told before, it would not be read any more.
+                if told || !ends || !spoken.load(Relaxed) {
+                    // One that has spoken costs no more looks at a clock.
+                    return if spoken.load(Relaxed) { Poll::Pending } else { silent.as_mut().poll(cx) };
+                }
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            Poll::Ready(())
         })
         .await;
         drop(permit);
@@ -185,7 +209,7 @@ fn server(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
-        .timer(TokioTimer::new())
+        .timer(Alarms)
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(READ_BUFFER)
         .http2()
@@ -208,3 +232,6 @@ fn of_one_connection(error: &io::Error) -> bool {
 fn caller_address(peer: SocketAddr) -> IpAddr {
     peer.ip().to_canonical()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The capped body to a call: the outside of it now, the inside when a provider of another dialect
 //! wants it.
 
-use std::sync::OnceLock;
+use std::{pin::pin, sync::OnceLock};
 
 use hyper::body::Incoming;
 use llm_dialect::{
@@ -9,8 +9,10 @@ use llm_dialect::{
     envelope::{Envelope, TakenOut},
     surface::{Api, CallerSide},
 };
+use tokio::time::Instant;
 
 use crate::{
+    alarm::Alarm,
     buffer::{Buffers, Held, Unheld},
     error::Error,
     shared::Limits,
@@ -51,14 +53,14 @@ impl Meaning {
 /// Reads a body whole.
 pub async fn read(body: Incoming, limits: &Limits, buffers: &Buffers) -> Result<Held, Error> {
     let (after, limit) = (limits.body_timeout, limits.max_body_bytes);
-    tokio::time::timeout(after, buffers.collect(body, limit))
-        .await
-        .map_err(|_| Error::BodyTimeout { after })?
-        .map_err(|unheld| match unheld {
+    let collected = pin!(buffers.collect(body, limit));
+    Alarm::at(Instant::now() + after).before(collected).await.ok_or(Error::BodyTimeout { after })?.map_err(
+        |unheld| match unheld {
             Unheld::TooLarge => Error::BodyTooLarge { limit },
             Unheld::Full => Error::Busy,
             Unheld::Broken => Error::BodyBroken,
-        })
+        },
+    )
 }
 
 /// Decodes a body; `model` where the path names it. What of the body is for the gateway is added to

@@ -6,15 +6,19 @@ mod exchange;
 mod judge;
 mod walk;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    pin::pin,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::{HeaderMap, StatusCode};
 use llm_dialect::{Context, FaultKind, Garbled, reply::Usage, surface::CallerSide, translation::Through};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::{
+    alarm::Alarm,
     buffer::{Buffers, Held},
     error::Error,
     snapshot::{Target, Upstream},
@@ -121,15 +125,15 @@ async fn within(plan: &Plan<'_>, target: &Target, sending: Sending<'_>) -> Resul
     let own = if sending.call.stream { Some(timeouts.first_token()) } else { timeouts.attempt() };
     let own = own.filter(|own| Instant::now() + *own < sending.deadline);
     let until = own.map_or(sending.deadline, |own| Instant::now() + own);
-    let reply = timeout_at(until, attempt(target, sending)).await;
-    reply.map_err(|_| {
+    let reply = pin!(attempt(target, sending));
+    Alarm::at(until).before(reply).await.unwrap_or_else(|| {
         let provider = target.provider.name.to_string();
         match own {
-            None => Error::Timeout { provider, after: sending.allowed },
-            Some(after) if sending.call.stream => Error::FirstToken { provider, after },
-            Some(after) => Error::Attempt { provider, after },
+            None => Err(Error::Timeout { provider, after: sending.allowed }),
+            Some(after) if sending.call.stream => Err(Error::FirstToken { provider, after }),
+            Some(after) => Err(Error::Attempt { provider, after }),
         }
-    })?
+    })
 }
 
 async fn attempt(target: &Target, sending: Sending<'_>) -> Result<Reply, Error> {

@@ -26,9 +26,10 @@ use llm_dialect::{
     surface::CallerSide,
     translation::{Broken, Through},
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::{
+    alarm::Alarm,
     buffer::Held,
     error::Error,
     stage::{
@@ -118,7 +119,7 @@ pub fn relay(
                 idle,
                 deadline,
                 allowed: timeouts.request(),
-                timer: Box::pin(sleep_until(deadline.min(Instant::now() + idle))),
+                timer: Alarm::at(deadline.min(Instant::now() + idle)),
                 provider: settlement.provider(),
                 trial,
                 takes_trailers,
@@ -164,7 +165,7 @@ pub struct Relay {
     idle: Duration,
     deadline: Instant,
     allowed: Duration,
-    timer: Pin<Box<Sleep>>,
+    timer: Alarm,
     provider: Arc<str>,
     /// What the end of the stream tells of its provider.
     trial: Option<Trial>,
@@ -203,7 +204,7 @@ impl Relay {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         loop {
-            ready!(self.timer.as_mut().poll(cx));
+            ready!(Pin::new(&mut self.timer).poll(cx));
             let now = Instant::now();
             if now >= self.deadline {
                 return Poll::Ready(Error::StreamDeadline { after: self.allowed });
@@ -216,7 +217,7 @@ impl Relay {
                 });
             }
             // Frames only note their time; the timer is set anew when it has run out.
-            self.timer.as_mut().reset(idle_at.min(self.deadline));
+            self.timer.reset(idle_at.min(self.deadline));
         }
     }
 

@@ -4,25 +4,28 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
+use futures::{TryFutureExt as _, future::MapOk};
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tower_service::Service;
 
 use super::origin::Origin;
-use crate::tls;
+use crate::{burst::BurstStream, tls};
 
 /// A provider that does not take a connection within this is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What connects.
-pub type Connector = HttpsConnector<HttpConnector>;
+pub type Connector = HttpsConnector<InBursts>;
 /// What it connects by.
-pub type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub type Io = MaybeHttpsStream<TokioIo<BurstStream>>;
 
 /// Whom to trust.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +98,24 @@ impl Clients {
     }
 }
 
+/// Connects, and writes as [`crate::burst`] does.
+#[derive(Clone, Debug)]
+pub struct InBursts(HttpConnector);
+
+impl Service<Uri> for InBursts {
+    type Response = TokioIo<BurstStream>;
+    type Error = <HttpConnector as Service<Uri>>::Error;
+    type Future = MapOk<<HttpConnector as Service<Uri>>::Future, fn(TokioIo<TcpStream>) -> Self::Response>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        self.0.call(to).map_ok(|stream| TokioIo::new(BurstStream::new(stream.into_inner())))
+    }
+}
+
 fn connector(config: ClientConfig) -> Connector {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
@@ -105,7 +126,7 @@ fn connector(config: ClientConfig) -> Connector {
         .with_tls_config(config)
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(http)
+        .wrap_connector(InBursts(http))
 }
 
 fn tls_config(trust: &Trust) -> Result<ClientConfig, String> {

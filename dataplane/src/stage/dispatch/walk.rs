@@ -14,7 +14,7 @@ use llm_routing::{
     backoff,
     breaker::State,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::{
     Reply, Sending,
@@ -22,6 +22,7 @@ use super::{
     within,
 };
 use crate::{
+    alarm::Alarm,
     clock,
     error::Error,
     snapshot::{Target, served::Hedging},
@@ -256,10 +257,10 @@ impl<'c, 'p> Walk<'c, 'p> {
         let mut sent = pin!(within(self.plan, begun.target, self.sending));
         let outcome = match self.patience(begun.target) {
             None => sent.await,
-            Some(patience) => match timeout(patience, &mut sent).await {
-                Ok(outcome) => outcome,
+            Some(patience) => match Alarm::at(Instant::now() + patience).before(sent.as_mut()).await {
+                Some(outcome) => outcome,
                 // Few calls come here: the others need not carry its room.
-                Err(_) => return Box::pin(self.hedge(begun, sent)).await,
+                None => return Box::pin(self.hedge(begun, sent)).await,
             },
         };
         self.judge(begun, outcome)
