@@ -10,20 +10,24 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{Garbled, Invalid, chat};
+use crate::{
+    Garbled, Invalid, chat,
+    skim::{self, Skim},
+};
 
 /// A value and where it stands, such as `messages[2].content`.
 #[derive(Clone, Debug)]
 pub struct Node<'a> {
     pub path: String,
-    raw: &'a RawValue,
+    /// Sound JSON, with no blanks around it.
+    raw: &'a str,
 }
 
 /// An object, field by field.
 #[derive(Debug)]
 pub struct Object<'a> {
     path: String,
-    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    fields: Vec<(Cow<'a, str>, &'a str)>,
 }
 
 /// What a value is, by its first byte.
@@ -39,13 +43,19 @@ pub enum Shape {
 
 impl<'a> Node<'a> {
     pub fn root(body: &'a [u8]) -> Result<Self, Invalid> {
-        let raw =
-            serde_json::from_slice(body).map_err(|error| Invalid::Json { reason: error.to_string() })?;
+        let vouched = std::str::from_utf8(body).ok().zip(skim::whole(body, Skim::range));
+        let raw = match vouched.and_then(|(text, at)| text.get(at)) {
+            Some(raw) => raw,
+            None => {
+                let sound: Result<&RawValue, _> = serde_json::from_slice(body);
+                sound.map_err(|error| Invalid::Json { reason: error.to_string() })?.get()
+            }
+        };
         Ok(Self { path: String::new(), raw })
     }
 
     pub fn shape(&self) -> Shape {
-        match self.raw.get().as_bytes().first() {
+        match self.raw.as_bytes().first() {
             Some(b'{') => Shape::Object,
             Some(b'[') => Shape::Array,
             Some(b'"') => Shape::String,
@@ -57,11 +67,11 @@ impl<'a> Node<'a> {
 
     /// The value's text as it stands in the body.
     pub fn text(&self) -> &'a str {
-        self.raw.get()
+        self.raw
     }
 
-    pub fn raw(&self) -> Box<RawValue> {
-        self.raw.to_owned()
+    pub fn raw(&self) -> Result<Box<RawValue>, Invalid> {
+        self.parse::<&RawValue>("it must be JSON").map(ToOwned::to_owned)
     }
 
     /// An error about this value; `must` says what is wanted of it, as `must be a string`.
@@ -71,13 +81,16 @@ impl<'a> Node<'a> {
     }
 
     fn parse<T: Deserialize<'a>>(&self, must: &str) -> Result<T, Invalid> {
-        serde_json::from_str(self.raw.get()).map_err(|_| self.invalid(must))
+        serde_json::from_str(self.raw).map_err(|_| self.invalid(must))
     }
 
     pub fn str(&self) -> Result<Cow<'a, str>, Invalid> {
         #[derive(Deserialize)]
         struct Str<'a>(#[serde(borrow)] Cow<'a, str>);
-        self.parse::<Str<'a>>("it must be a string").map(|text| text.0)
+        match self.raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+            Some(text) if memchr::memchr(b'\\', text.as_bytes()).is_none() => Ok(Cow::Borrowed(text)),
+            _ => self.parse::<Str<'a>>("it must be a string").map(|text| text.0),
+        }
     }
 
     pub fn string(&self) -> Result<String, Invalid> {
@@ -105,7 +118,13 @@ impl<'a> Node<'a> {
     }
 
     pub fn array(&self) -> Result<Vec<Self>, Invalid> {
-        let raws: Vec<&'a RawValue> = self.parse("it must be an array")?;
+        let raws = match self.elements() {
+            Some(raws) => raws,
+            None => {
+                let raws: Vec<&'a RawValue> = self.parse("it must be an array")?;
+                raws.into_iter().map(RawValue::get).collect()
+            }
+        };
         Ok(raws
             .into_iter()
             .enumerate()
@@ -113,11 +132,29 @@ impl<'a> Node<'a> {
             .collect())
     }
 
+    /// `None` where serde has to say what is wrong.
+    fn elements(&self) -> Option<Vec<&'a str>> {
+        let mut raws = Vec::new();
+        skim::whole(self.raw.as_bytes(), |skim| {
+            skim.array(|skim| {
+                raws.push(self.raw.get(skim.range()?)?);
+                Some(())
+            })
+        })?;
+        Some(raws)
+    }
+
     pub fn object(&self) -> Result<Object<'a>, Invalid> {
         if self.shape() != Shape::Object {
             return Err(self.invalid("it must be an object"));
         }
-        let Fields(fields) = self.parse("it must be an object without a field twice")?;
+        let fields = match fields(self.raw) {
+            Some(fields) => fields,
+            None => {
+                let Fields(fields) = self.parse("it must be an object without a field twice")?;
+                fields.into_iter().map(|(name, raw)| (name, raw.get())).collect()
+            }
+        };
         Ok(Object { path: self.path.clone(), fields })
     }
 
@@ -133,7 +170,10 @@ impl<'a> Node<'a> {
 
 impl<'a> Object<'a> {
     pub fn root(body: &'a [u8]) -> Result<Self, Invalid> {
-        Node::root(body)?.object()
+        match std::str::from_utf8(body).ok().and_then(fields) {
+            Some(fields) => Ok(Self { path: String::new(), fields }),
+            None => Node::root(body)?.object(),
+        }
     }
 
     /// The field's value; `None` where it is absent or null.
@@ -175,7 +215,7 @@ impl<'a> Object<'a> {
     /// wishes nothing.
     pub fn leave(self, hints: &[&str], request: &mut Vec<chat::Leftover>) {
         for (name, raw) in &self.fields {
-            if raw.get() != "null" {
+            if *raw != "null" {
                 let hint = hints.contains(&name.as_ref());
                 request.push(chat::Leftover { field: join(&self.path, name), hint });
             }
@@ -183,8 +223,25 @@ impl<'a> Object<'a> {
     }
 }
 
+/// The fields of an object; `None` where serde has to say what is wrong with it.
+fn fields(text: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
+    let mut fields: Vec<(Cow<'_, str>, &str)> = Vec::new();
+    skim::whole(text.as_bytes(), |skim| {
+        skim.object(|name, skim| {
+            let name = match name {
+                Cow::Borrowed(name) => Cow::Borrowed(std::str::from_utf8(name).ok()?),
+                Cow::Owned(name) => Cow::Owned(String::from_utf8(name).ok()?),
+            };
+            let is_new = !fields.iter().any(|(seen, _)| *seen == name);
+            fields.push((name, text.get(skim.range()?)?));
+            is_new.then_some(())
+        })
+    })?;
+    Some(fields)
+}
+
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    if path.is_empty() { name.to_owned() } else { [path, ".", name].concat() }
 }
 
 pub struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);

@@ -8,7 +8,7 @@
 
 mod many;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use serde::de::DeserializeOwned;
 
@@ -179,6 +179,13 @@ impl<'a> Skim<'a> {
         let from = self.place();
         read(self)?;
         self.text.get(from..self.at)
+    }
+
+    /// Passes a value and says where it stands.
+    pub fn range(&mut self) -> Option<Range<usize>> {
+        let from = self.place();
+        self.value()?;
+        Some(from..self.at)
     }
 
     /// Where the next value begins.

@@ -119,7 +119,7 @@ fn tool(node: &Node<'_>, request: &mut Request) -> Result<(), Invalid> {
 
 fn schema(node: &Node<'_>) -> Result<Box<RawValue>, Invalid> {
     node.object()?;
-    Ok(node.raw())
+    node.raw()
 }
 
 fn tool_choice(node: &Node<'_>, request: &mut Request) -> Result<(), Invalid> {

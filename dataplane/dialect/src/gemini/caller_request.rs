@@ -70,7 +70,7 @@ fn read_tools(node: &Node<'_>, request: &mut chat::Request) -> Result<(), Invali
             let mut object = declaration.object()?;
             let own = opt(&mut object, "parameters", to_json_schema)?;
             let standard =
-                opt(&mut object, "parametersJsonSchema", |node| node.object().map(|_| node.raw()))?;
+                opt(&mut object, "parametersJsonSchema", |node| node.object().and_then(|_| node.raw()))?;
             request.tools.push(Tool {
                 name: object.require("name")?.string()?,
                 description: object.opt("description", Node::string)?,
@@ -155,7 +155,7 @@ fn small(node: &Node<'_>) -> Result<u32, Invalid> {
 
 fn read_output(config: &mut Object<'_>) -> Result<Output, Invalid> {
     let own = opt(config, "responseSchema", to_json_schema)?;
-    let standard = opt(config, "responseJsonSchema", |node| node.object().map(|_| node.raw()))?;
+    let standard = opt(config, "responseJsonSchema", |node| node.object().and_then(|_| node.raw()))?;
     let schema = standard.or(own);
     let kind = take(config, "responseMimeType");
     let word = kind.as_ref().map(Node::str).transpose()?;

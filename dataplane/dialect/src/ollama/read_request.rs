@@ -144,7 +144,7 @@ fn output(node: &Node<'_>) -> Result<Output, Invalid> {
     if node.shape() == Shape::Object {
         node.object()?;
         let schema =
-            OutputSchema { name: String::new(), description: None, schema: node.raw(), strict: None };
+            OutputSchema { name: String::new(), description: None, schema: node.raw()?, strict: None };
         return Ok(Output::JsonSchema(schema));
     }
     match node.str().as_deref() {
@@ -181,7 +181,7 @@ fn tool(node: &Node<'_>, leftovers: &mut Vec<Leftover>) -> Result<Tool, Invalid>
     let tool = Tool {
         name: function.require("name")?.string()?,
         description: function.opt("description", Node::string)?,
-        parameters: function.opt("parameters", |node| node.object().map(|_| node.raw()))?,
+        parameters: function.opt("parameters", |node| node.object().and_then(|_| node.raw()))?,
         strict: function.opt("strict", Node::bool)?,
     };
     function.leave(&[], leftovers);

@@ -95,7 +95,7 @@ fn tools(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid> {
         request.tools.push(Tool {
             name: function.require("name")?.string()?,
             description: function.opt("description", Node::string)?,
-            parameters: function.opt("parameters", |schema| schema.object().map(|_| schema.raw()))?,
+            parameters: function.opt("parameters", |schema| schema.object().and_then(|_| schema.raw()))?,
             strict: function.opt("strict", Node::bool)?,
         });
         function.leave(&[], &mut request.leftovers);
@@ -143,7 +143,7 @@ fn output(node: &Node<'_>, leftovers: &mut Vec<Leftover>) -> Result<Output, Inva
             let output = OutputSchema {
                 name: json_schema.require("name")?.string()?,
                 description: json_schema.opt("description", Node::string)?,
-                schema: schema.raw(),
+                schema: schema.raw()?,
                 strict: json_schema.opt("strict", Node::bool)?,
             };
             json_schema.leave(&[], leftovers);

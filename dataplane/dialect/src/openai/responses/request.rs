@@ -78,7 +78,7 @@ fn function(mut tool: Object<'_>, request: &mut Request) -> Result<(), Invalid> 
     let read = Tool {
         name: tool.require("name")?.string()?,
         description: tool.opt("description", Node::string)?,
-        parameters: tool.opt("parameters", |node| node.object().map(|_| node.raw()))?,
+        parameters: tool.opt("parameters", |node| node.object().and_then(|_| node.raw()))?,
         strict: tool.opt("strict", Node::bool)?,
     };
     only(&mut tool, "defer_loading", "false", request);
@@ -135,7 +135,7 @@ fn output(mut format: Object<'_>, request: &mut Request) -> Result<Output, Inval
             Output::JsonSchema(OutputSchema {
                 name: format.require("name")?.string()?,
                 description: format.opt("description", Node::string)?,
-                schema: schema.raw(),
+                schema: schema.raw()?,
                 strict: format.opt("strict", Node::bool)?,
             })
         }
