@@ -1,7 +1,7 @@
 //! One look at a text, at no more of it than a bound: what in it is the task, and what code and
 //! mathematics there is. Apart from what the findings weigh.
 
-use memchr::{memchr_iter, memchr3_iter, memmem};
+use memchr::{memchr_iter, memchr3_iter, memrchr_iter};
 
 use super::words::Words;
 
@@ -72,10 +72,9 @@ impl Found {
 /// The instruction, which stands before what it is about, or behind it, or both.
 fn task(text: &[u8]) -> (&[u8], &[u8]) {
     let start = &text[..text.len().min(TASK_HEAD)];
-    let fence = memmem::find(start, FENCE).unwrap_or(start.len());
-    let ends = |end: &[u8]| {
-        start.get(SALUTATION..).and_then(|rest| memmem::find(rest, end)).map(|at| at + SALUTATION)
-    };
+    let fence = first(start, FENCE).unwrap_or(start.len());
+    let ends =
+        |end: &[u8]| start.get(SALUTATION..).and_then(|rest| first(rest, end)).map(|at| at + SALUTATION);
     let ends = [ends(b"\n\n"), ends(b":\n"), ends("：\n".as_bytes())];
     let (head, rest) = text.split_at(ends.into_iter().flatten().fold(fence, usize::min));
     // The last lines may be the question; but not all that a colon announced.
@@ -94,9 +93,16 @@ fn announced(head: &[u8], rest: &[u8]) -> bool {
     head.ends_with(b":") || [&b":"[..], "：".as_bytes()].iter().any(|colon| rest.starts_with(colon))
 }
 
+/// Where the first one is. By its first byte, which is rare: texts as short as these are read before a
+/// search for more would have been set up.
+fn first(text: &[u8], what: &[u8]) -> Option<usize> {
+    memchr_iter(*what.first()?, text).find(|at| text[*at..].starts_with(what))
+}
+
 /// Behind the last.
 fn behind_last(text: &[u8], what: &[u8]) -> Option<usize> {
-    memmem::rfind(text, what).map(|at| at + what.len())
+    let last = memrchr_iter(*what.first()?, text).find(|at| text[*at..].starts_with(what));
+    last.map(|at| at + what.len())
 }
 
 /// Without a branch.

@@ -6,6 +6,8 @@ use super::stems::GROUPS;
 /// How the text of a task may go on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stem {
+    /// The first three bytes of the text: most words that meet it differ there.
+    begin: [u8; 3],
     pub text: &'static [u8],
     pub weight: i8,
     /// The word ends here.
@@ -36,8 +38,10 @@ struct Table {
 }
 
 static TABLE: Table = {
-    let mut table =
-        Table { stems: [Stem { text: b"", weight: 0, whole: false, next: 0 }; COUNT], first: [0; 4096] };
+    let mut table = Table {
+        stems: [Stem { begin: [0; 3], text: b"", weight: 0, whole: false, next: 0 }; COUNT],
+        first: [0; 4096],
+    };
     let (mut group, mut index) = (0, 0);
     while group < GROUPS.len() {
         let mut rest = GROUPS[group].words.as_bytes();
@@ -48,8 +52,10 @@ static TABLE: Table = {
             }
             let whole = rest[end - 1] == b'.';
             let text = rest.split_at(end - whole as usize).0;
-            let slot = slot(text[0], text[1], text[2]);
-            table.stems[index] = Stem { text, weight: GROUPS[group].weight, whole, next: table.first[slot] };
+            let begin = begin(text[0], text[1], text[2]);
+            let slot = slot(begin);
+            table.stems[index] =
+                Stem { begin, text, weight: GROUPS[group].weight, whole, next: table.first[slot] };
             index += 1;
             table.first[slot] = index as u16;
             rest = rest.split_at(if end < rest.len() { end + 1 } else { end }).1;
@@ -59,11 +65,16 @@ static TABLE: Table = {
     table
 };
 
-/// By the first three bytes, whatever the case of ASCII; by fewer, most words would meet many stems.
-const fn slot(first: u8, second: u8, third: u8) -> usize {
+/// By the first three bytes; by fewer, most words would meet many stems.
+const fn slot([first, second, third]: [u8; 3]) -> usize {
     let script = (first >= 0x80) as usize;
-    let [first, second, third] = [first & 31, fold(second) & 63, fold(third) & 63];
+    let [first, second, third] = [first & 31, second & 63, third & 63];
     script << 11 | (first as usize * 961 + second as usize * 31 + third as usize) & 0x7FF
+}
+
+/// The same of a word and of a stem, whatever the case of ASCII.
+const fn begin(first: u8, second: u8, third: u8) -> [u8; 3] {
+    [fold(first), fold(second), fold(third)]
 }
 
 /// ASCII letters in lower case; what becomes of other ASCII matters as little as whom it meets.
@@ -104,19 +115,24 @@ impl Default for Words {
 }
 
 /// What a byte adds to the shape of the word that it is in: letters, capitals and digits are counted
-/// in 16 bits each, so that one addition counts them all. No task is long enough to fill them.
-const SHAPES: [u64; 256] = {
-    let mut shapes = [0; 256];
+/// in 16 bits each, so that one addition counts them all. No task is long enough to fill them. A byte
+/// that is of no word has [`END`], one that is not ASCII [`FOREIGN`].
+static SHAPES: [u64; 256] = {
+    let mut shapes = [FOREIGN; 256];
     let mut byte = 0;
     while byte < 128 {
         let ascii = byte as u8;
-        shapes[byte] = ascii.is_ascii_alphabetic() as u64
+        shapes[byte] = (!is_of_word(ascii) as u64 * END)
+            | ascii.is_ascii_alphabetic() as u64
             | (ascii.is_ascii_uppercase() as u64) << 16
             | (ascii.is_ascii_digit() as u64) << 32;
         byte += 1;
     }
     shapes
 };
+
+const FOREIGN: u64 = 1 << 62;
+const END: u64 = 1 << 63;
 
 fn is_term(shape: u64) -> bool {
     let [letters, capitals, digits] = [0, 16, 32].map(|shift| shape >> shift & 0xFFFF);
@@ -132,33 +148,45 @@ impl Words {
                 at += 1;
                 continue;
             }
+            let rest = &text[at..];
             if byte.is_ascii_digit() {
                 self.numbers += 1;
             } else {
-                self.word(&text[at..]);
+                self.word(rest);
             }
-            at += self.run(&text[at..]);
+            at += self.run(rest);
         }
     }
 
     /// Reads to the end of the word, and says where that is.
     fn run(&mut self, text: &[u8]) -> usize {
-        let (mut at, mut shape) = (0, 0);
-        while let Some(&byte) = text.get(at).filter(|byte| is_of_word(**byte)) {
-            shape += SHAPES[usize::from(byte)];
-            match byte {
-                ..0x80 => {}
-                // Greek to Arabic, India and Thailand, Korea.
-                0xCE..=0xE0 | 0xEA..=0xED => self.unread += 1,
-                0xE3 if matches!(text.get(at + 1), Some(0x81..=0x83)) => self.unread += 1,
-                // Chinese has no spaces: each letter, and each wide comma, may start a word.
-                0xE3..=0xE9 | 0xEF if at > 0 => self.word(&text[at..]),
-                _ => {}
+        let mut shape = 0;
+        let mut end = text.len();
+        for (at, &byte) in text.iter().enumerate() {
+            let adds = SHAPES[usize::from(byte)];
+            shape += adds;
+            if adds >= FOREIGN {
+                if adds == END {
+                    end = at;
+                    break;
+                }
+                shape -= FOREIGN;
+                self.foreign(&text[at..], at > 0);
             }
-            at += 1;
         }
         self.terms += u32::from(is_term(shape));
-        at
+        end
+    }
+
+    /// A byte that is not ASCII, at the start of a word or `inside` one.
+    fn foreign(&mut self, rest: &[u8], inside: bool) {
+        match rest {
+            // Greek to Arabic, India and Thailand, Korea.
+            [0xCE..=0xE0 | 0xEA..=0xED, ..] | [0xE3, 0x81..=0x83, ..] => self.unread += 1,
+            // Chinese has no spaces: each letter, and each wide comma, may start a word.
+            [0xE3..=0xE9 | 0xEF, ..] if inside => self.word(rest),
+            _ => {}
+        }
     }
 
     fn word(&mut self, rest: &[u8]) {
@@ -168,10 +196,11 @@ impl Words {
             self.clauses += 1;
             return;
         }
-        let (mut next, mut found, mut length) = (TABLE.first[slot(first, second, third)], 0, 0);
+        let begin = begin(first, second, third);
+        let (mut next, mut found, mut length) = (TABLE.first[slot(begin)], 0, 0);
         while let Some(index) = usize::from(next).checked_sub(1) {
             let stem = &TABLE.stems[index];
-            if stem.text.len() > length && stem.fits(rest) {
+            if stem.begin == begin && stem.text.len() > length && stem.fits(rest) {
                 (found, length) = (index, stem.text.len());
             }
             next = stem.next;
@@ -194,7 +223,11 @@ impl Words {
 impl Stem {
     fn fits(&self, rest: &[u8]) -> bool {
         let length = self.text.len();
-        rest.get(..length).is_some_and(|start| start.eq_ignore_ascii_case(self.text))
+        // Most that begin alike differ soon: byte by byte that is found out before a comparison of whole texts
+        // would have been set up.
+        let alike = |(byte, ours): (&u8, &u8)| byte.to_ascii_lowercase() == *ours;
+        length <= rest.len()
+            && rest.iter().zip(self.text).all(alike)
             && !(self.whole && rest.get(length).is_some_and(|&next| is_of_word(next)))
     }
 }
@@ -204,6 +237,6 @@ pub(super) fn stems() -> &'static [Stem] {
     &TABLE.stems
 }
 
-fn is_of_word(byte: u8) -> bool {
+const fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80
 }
