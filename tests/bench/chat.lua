@@ -1,4 +1,4 @@
--- The requests of one measure: `wrk … URL -- BODY_FILE`. The request is made once and sent again and
+-- The requests of one measure: `wrk … URL -- BODY_FILE [NAME=VALUE]…`, with those headers. The request is made once and sent again and
 -- again (no `request` function), so that wrk costs its core as little as it can.
 
 function init(args)
@@ -7,6 +7,10 @@ function init(args)
    wrk.body = file:read("*a")
    wrk.headers["Content-Type"] = "application/json"
    file:close()
+   for i = 2, #args do
+      local name, value = args[i]:match("^([^=]+)=(.*)$")
+      wrk.headers[name] = value
+   end
 end
 
 -- One line that the driver reads; wrk's own report is for people.

@@ -118,8 +118,13 @@ impl Scene {
         for target in &targets {
             request::check(target.address).map_err(|error| format!("{}: {error}", target.name))?;
         }
-        let load =
-            |connections| Load { core: self.cores.wrk, connections, path: request::CHAT, body: &self.chat };
+        let load = |connections| Load {
+            core: self.cores.wrk,
+            connections,
+            path: request::CHAT,
+            body: &self.chat,
+            headers: &[],
+        };
         let before = operations(self.ledger)?;
         let compared = Compared {
             throughput: measure("requests", load(MANY), &targets, plan)?,
@@ -144,6 +149,7 @@ impl Scene {
                     connections: CONNECTIONS,
                     path: request::CHAT,
                     body: &self.chat,
+                    headers: &[],
                 };
                 load.run(address, seconds).map(|figures| figures.requests).map_err(|error| error.to_string())
             };

@@ -30,6 +30,52 @@ pub fn proxy_config(upstream_url: &str) -> Value {
     })
 }
 
+/// The same with all that routing can do: the model is an alias of six candidates, scored for each call by its
+/// difficulty, cost, latency and quality; callers may override all of it; a late answer is hedged; providers are limited,
+/// queued for, tried again and checked.
+pub fn with_routing(upstream_url: &str) -> Value {
+    let mut document = proxy_config(upstream_url);
+    let model = |(name, tier, quality): (&str, &str, u32)| {
+        let price = u64::from(quality) * 5_000;
+        json!({
+            "name": name, "upstreamName": MODEL, "tier": tier, "qualityPpm": quality, "contextWindow": 128_000,
+            "maxOutputTokens": 16_000, "capabilities": ["Tools", "Coding"],
+            "price": {"input": price, "cachedInput": price / 2, "cacheWrite": price, "output": 4 * price},
+        })
+    };
+    let pool = &mut document["pools"]["bench/pool"];
+    let mut provider = pool["providers"][0].take();
+    provider["models"] = TIERS.map(model).into();
+    provider["limits"] = json!({
+        "concurrent": 1_000, "requestsPerMinute": PLENTY, "tokensPerMinute": PLENTY,
+        "queue": {"size": 100, "timeoutMs": 10_000},
+    });
+    let mut second = provider.clone();
+    second["name"] = "second".into();
+    *pool = json!({
+        "providers": [provider, second],
+        "circuitBreaker": {"failures": 5, "failurePercent": 50, "recoveryMs": 30_000},
+        "retry": {"attempts": 3, "backoffMs": 1_000},
+        "healthCheck": {"intervalMs": 5_000},
+    });
+    let rule = &mut document["routes"]["bench/chat"]["rules"][0];
+    rule["backends"] = json!([{"pool": "bench/pool", "models": TIERS.map(|(name, ..)| name), "standsIn": true, "weight": 1}]);
+    rule["strategy"] = "Balanced".into();
+    rule["complexity"] = json!({"simplePpm": 300_000, "mediumPpm": 600_000});
+    rule["clientOverrides"] =
+        json!(["Strategy", "Providers", "Capabilities", "Cost", "Latency", "Fallback", "Cache"]);
+    rule["hedging"] = json!({});
+    rule["sticky"] = "User".into();
+    document
+}
+
+/// Models, their tiers, and their quality in parts per million.
+const TIERS: [(&str, &str, u32); 3] = [
+    ("bench-economy", "Economy", 400_000),
+    ("bench-standard", "Standard", 600_000),
+    ("bench-premium", "Premium", 900_000),
+];
+
 /// The same with three budgets that count each call, none of which is ever spent; their ledger is at that address.
 pub fn with_budgets(upstream_url: &str, ledger: SocketAddr) -> Value {
     let mut document = proxy_config(upstream_url);

@@ -85,6 +85,8 @@ struct Results {
     /// Load average before the first program was started.
     load_before: String,
     throughput: Measured,
+    /// With all of routing on.
+    routed: Measured,
     latency: Measured,
     streams: Measured,
     /// By the caller's dialect: streams that are translated.
@@ -137,15 +139,18 @@ fn bench(args: &Args, programs: &Path, proxy: &Path, scratch: &Path) -> Outcome<
     )?;
 
     fs::create_dir_all(scratch)?;
-    let (config, chat, stream) =
-        (scratch.join("config.json"), scratch.join("chat.json"), scratch.join("stream.json"));
+    let file = |name: &str| scratch.join(name);
+    let (config, routing, chat, stream) =
+        (file("config.json"), file("routing.json"), file("chat.json"), file("stream.json"));
     fs::write(&config, config::proxy_config(&upstream_url).to_string())?;
+    fs::write(&routing, config::with_routing(&upstream_url).to_string())?;
     fs::write(&chat, request::chat(false).to_string())?;
     fs::write(&stream, request::chat(true).to_string())?;
     let ready = (0..args.starts)
         .map(|_| Ok(start_ours(proxy, &config, cores)?.ready.as_secs_f64() * 1e3))
         .collect::<Outcome<Vec<f64>>>()?;
     let ours = start_ours(proxy, &config, cores)?;
+    let routed = start_ours(proxy, &routing, cores)?;
 
     std::thread::sleep(SETTLE);
     let idle = [bare.resident()?, ours.process.resident()?];
@@ -157,8 +162,18 @@ fn bench(args: &Args, programs: &Path, proxy: &Path, scratch: &Path) -> Outcome<
     for target in &targets {
         request::check(target.address).map_err(|error| format!("{}: {error}", target.name))?;
     }
-    let load = |connections, body| Load { core: cores.wrk, connections, path: request::CHAT, body };
+    let load =
+        |connections, body| Load { core: cores.wrk, connections, path: request::CHAT, body, headers: &[] };
     let throughput = measure("requests", load(MANY, &chat), &targets, plan)?;
+    let all_on = Target { name: "routed", address: routed.address, process: &routed.process };
+    request::check_routed(all_on.address)?;
+    let [direct, bare_too, _] = targets.each_ref();
+    let routed = measure(
+        "all on",
+        Load { headers: &request::WISHES, ..load(MANY, &chat) },
+        &[*direct, *bare_too, all_on],
+        plan,
+    )?;
     let latency = measure("latency", load(1, &chat), &targets, plan)?;
     let streams = measure("streams", load(MANY, &stream), &targets, plan)?;
     let translated = request::translated()
@@ -167,7 +182,8 @@ fn bench(args: &Args, programs: &Path, proxy: &Path, scratch: &Path) -> Outcome<
             request::check_translated(ours.address, asked)?;
             let body = scratch.join("translated.json");
             fs::write(&body, asked.body.to_string())?;
-            let load = Load { core: cores.wrk, connections: MANY, path: asked.path, body: &body };
+            let load =
+                Load { core: cores.wrk, connections: MANY, path: asked.path, body: &body, headers: &[] };
             Ok((asked.caller, measure_one(asked.caller, load, &targets[2], plan)?))
         })
         .collect::<Outcome<Vec<_>>>()?;
@@ -178,6 +194,7 @@ fn bench(args: &Args, programs: &Path, proxy: &Path, scratch: &Path) -> Outcome<
         plan,
         load_before,
         throughput,
+        routed,
         latency,
         streams,
         translated,

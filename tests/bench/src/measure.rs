@@ -17,6 +17,7 @@ pub struct Plan {
 }
 
 /// Something that answers.
+#[derive(Clone, Copy)]
 pub struct Target<'a> {
     pub name: &'static str,
     pub address: SocketAddr,

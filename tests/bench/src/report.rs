@@ -30,11 +30,13 @@ pub fn write(results: &Results) -> String {
 }
 
 fn table(results: &Results) -> Table {
-    let Results { throughput, latency, streams, translated, idle, peak, ready, .. } = results;
+    let Results { throughput, routed, latency, streams, translated, idle, peak, ready, .. } = results;
     let mut table = Table::of(["direct", "bare", "ours"], "ours to bare");
     let ratio = |[_, bare, ours]: [f64; 3]| (Unit::RATIO, ours / bare);
     let rates = throughput.medians(|s| s.per_second);
     table.compare("requests, 32 connections", PER_SECOND, rates, ratio(rates), Bar::AtLeast(0.8));
+    let rates = routed.medians(|s| s.per_second);
+    table.compare("the same, all of routing on", PER_SECOND, rates, ratio(rates), Bar::AtLeast(0.8));
     let medians = latency.medians(|s| s.latency);
     let [direct, bare, ours] = medians;
     let added = Unit { name: "us added", ..MICROSECONDS };
@@ -63,6 +65,7 @@ fn table(results: &Results) -> Table {
     table.own("resident memory, peak under load", MEBIBYTES, memory(*peak), Bar::None);
     table.own("start to ready", MILLISECONDS, [NONE, NONE, *ready], Bar::AtMost(100.0));
     table.own("CPU a request", CPU, throughput.medians(|s| s.cpu), Bar::None);
+    table.own("CPU a request, all of routing on", CPU, routed.medians(|s| s.cpu), Bar::None);
     table.own("CPU a stream", CPU, streams.medians(|s| s.cpu), Bar::None);
     table.own("core busy, requests", PERCENT, throughput.medians(|s| s.busy * 100.0), Bar::None);
     table.own("core busy, streams", PERCENT, streams.medians(|s| s.busy * 100.0), Bar::None);
@@ -91,9 +94,10 @@ pub fn machine(cores: Cores, plan: Plan, load_before: &str) -> String {
 }
 
 fn notes(results: &Results) -> Vec<String> {
-    let Results { throughput, latency, streams, cores, .. } = results;
+    let Results { throughput, routed, latency, streams, cores, .. } = results;
     let mut notes = vec![
         spread("requests", throughput, PER_SECOND, |s| s.per_second),
+        spread("requests with all of routing on", routed, PER_SECOND, |s| s.per_second),
         spread("latency", latency, MICROSECONDS, |s| s.latency),
         spread("streams", streams, PER_SECOND, |s| s.per_second),
     ];

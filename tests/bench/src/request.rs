@@ -89,7 +89,7 @@ pub fn translated() -> [Translated; 4] {
 
 /// Sends a translated request and looks at the whole stream.
 pub fn check_translated(target: SocketAddr, request: &Translated) -> Outcome<()> {
-    let reply = post(target, request.path, &request.body)?;
+    let reply = post(target, request.path, "", &request.body)?;
     let text = String::from_utf8(reply.body)?;
     if reply.status != 200 || text.matches(request.piece).count() != CHUNKS {
         return Err(format!(
@@ -103,17 +103,39 @@ pub fn check_translated(target: SocketAddr, request: &Translated) -> Outcome<()>
 
 /// Sends both requests and looks at all of the answers.
 pub fn check(target: SocketAddr) -> Outcome<()> {
-    let reply = post(target, CHAT, &chat(false))?;
+    let reply = post(target, CHAT, "", &chat(false))?;
     let answer: Value = serde_json::from_slice(&reply.body)?;
     if reply.status != 200 || !answer["usage"]["total_tokens"].is_u64() || !answer["choices"][0].is_object() {
         return Err(format!("{target}: status {}, no chat completion: {answer}", reply.status).into());
     }
-    let reply = post(target, CHAT, &chat(true))?;
+    let reply = post(target, CHAT, "", &chat(true))?;
     let text = String::from_utf8(reply.body)?;
     let events: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
     let contents = events.iter().filter(|event| event.contains("\"content\":")).count();
     if reply.status != 200 || contents != CHUNKS || events.last() != Some(&"[DONE]") {
         return Err(format!("{target}: status {}, no stream of {CHUNKS} chunks: {text}", reply.status).into());
+    }
+    Ok(())
+}
+
+/// What a caller says who wants something of the routing.
+pub const WISHES: [(&str, &str); 4] = [
+    ("x-llm-user", "bench"),
+    ("x-llm-strategy", "Balanced"),
+    ("x-llm-require-capabilities", "Tools"),
+    ("x-llm-max-latency-ms", "30000"),
+];
+
+/// Sends a request with those wishes, and looks whether they, and all the rest of the routing, have decided.
+pub fn check_routed(target: SocketAddr) -> Outcome<()> {
+    let wishes = WISHES.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    let headers = wishes.chain(["x-llm-explain: true\r\n".to_owned()]).collect::<String>();
+    let reply = post(target, CHAT, &headers, &chat(false))?;
+    let answer: Value = serde_json::from_slice(&reply.body)?;
+    let decision = &answer["llm_gateway"]["metadata"]["routingDecision"];
+    let candidates = decision["candidates"].as_array().map_or(0, Vec::len);
+    if decision["strategy"] != "Balanced" || candidates != 6 || !decision["complexity"].is_object() {
+        return Err(format!("{target}: status {}, it was not routed as said: {answer}", reply.status).into());
     }
     Ok(())
 }
@@ -124,13 +146,13 @@ pub fn get(target: SocketAddr, path: &str) -> Outcome<u16> {
         .status)
 }
 
-fn post(target: SocketAddr, path: &str, body: &Value) -> Outcome<Reply> {
+fn post(target: SocketAddr, path: &str, headers: &str, body: &Value) -> Outcome<Reply> {
     let body = body.to_string();
     exchange(
         target,
         &format!(
             "POST {path} HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+             {headers}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ),
     )

@@ -13,6 +13,8 @@ pub struct Load<'a> {
     pub connections: u32,
     pub path: &'static str,
     pub body: &'a Path,
+    /// Names and values, besides.
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
 /// What came out.
@@ -32,6 +34,7 @@ impl Load<'_> {
             .arg(format!("http://{target}{}", self.path))
             .arg("--")
             .arg(self.body)
+            .args(self.headers.iter().map(|(name, value)| format!("{name}={value}")))
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
