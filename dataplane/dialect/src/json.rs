@@ -2,7 +2,7 @@
 //! and what nobody has taken is left over by name. Values stay where they are in the body until they
 //! are wanted: numbers, the order of a schema's properties and megabytes of base64 are not touched.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use serde::{
     Deserialize,
@@ -232,12 +232,21 @@ fn fields(text: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
                 Cow::Borrowed(name) => Cow::Borrowed(std::str::from_utf8(name).ok()?),
                 Cow::Owned(name) => Cow::Owned(String::from_utf8(name).ok()?),
             };
-            let is_new = !fields.iter().any(|(seen, _)| *seen == name);
             fields.push((name, text.get(skim.range()?)?));
-            is_new.then_some(())
+            Some(())
         })
     })?;
-    Some(fields)
+    (!any_twice(&fields)).then_some(fields)
+}
+
+/// Whether a name is there twice. Of few, to compare them all is cheapest; a caller may send a million.
+fn any_twice<T>(fields: &[(Cow<'_, str>, T)]) -> bool {
+    let mut names = fields.iter().map(|(name, _)| name);
+    if fields.len() > 32 {
+        let mut seen = HashSet::with_capacity(fields.len());
+        return !names.all(|name| seen.insert(name));
+    }
+    names.enumerate().any(|(i, name)| fields[..i].iter().any(|(seen, _)| seen == name))
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -261,10 +270,10 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
                 let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
                 while let Some((Name(name), raw)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-                    if fields.iter().any(|(seen, _)| *seen == name) {
-                        return Err(serde::de::Error::custom("a field twice"));
-                    }
                     fields.push((name, raw));
+                }
+                if any_twice(&fields) {
+                    return Err(serde::de::Error::custom("a field twice"));
                 }
                 Ok(Fields(fields))
             }
@@ -319,5 +328,12 @@ mod tests {
     #[test]
     fn a_field_twice_is_refused() {
         assert!(Object::root(br#"{"a":1,"a":2}"#).is_err());
+        assert!(Object::root(br#"{"a":1,"\u0061":2}"#).is_err());
+        let many = |last: usize| {
+            let fields: Vec<String> = (0..200_000).chain([last]).map(|i| format!(r#""f{i}":{i}"#)).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        assert!(Object::root(many(7).as_bytes()).is_err());
+        assert_eq!(Object::root(many(200_000).as_bytes()).unwrap().fields.len(), 200_001);
     }
 }
