@@ -140,3 +140,11 @@ fn what_a_provider_cannot_do_is_refused_in_the_callers_words() {
     let request = Responses.read_request(body.to_string().as_bytes()).unwrap();
     assert_eq!(serial.check(&request, &Responses).unwrap_err().field, "parallel_tool_calls");
 }
+
+#[test]
+fn sound_is_not_counted_as_text() {
+    let event = |kind: &str| format!(r#"data: {{"type":"response.{kind}.delta","delta":"AAAA"}}"#);
+    assert_eq!((MARKS.shows)(event("output_text").as_bytes()), 4);
+    assert_eq!((MARKS.shows)(event("function_call_arguments").as_bytes()), 4);
+    assert_eq!((MARKS.shows)(event("audio").as_bytes()), 0);
+}
