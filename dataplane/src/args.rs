@@ -62,13 +62,14 @@ pub struct Args {
     #[arg(long, default_value_t = Limits::default().max_buffered_bytes)]
     max_buffered_bytes: usize,
     /// Seconds from a connection, or from the call before, to the end of a request's head.
-    #[arg(long, default_value_t = Limits::default().header_timeout.as_secs())]
+    #[arg(long, default_value_t = Limits::default().header_timeout.as_secs(), value_parser = seconds())]
     header_timeout_seconds: u64,
     /// Seconds from the end of the head to the end of the body.
-    #[arg(long, default_value_t = Limits::default().body_timeout.as_secs())]
+    #[arg(long, default_value_t = Limits::default().body_timeout.as_secs(), value_parser = seconds())]
     body_timeout_seconds: u64,
-    /// Seconds that a client may take no byte of its reply.
-    #[arg(long, default_value_t = Limits::default().write_timeout.as_secs())]
+    /// Seconds that a client may take nothing of its reply; of what is written together, up to 8 KiB, it takes all or
+    /// nothing.
+    #[arg(long, default_value_t = Limits::default().write_timeout.as_secs(), value_parser = seconds())]
     write_timeout_seconds: u64,
     /// Client connections at once; more wait.
     #[arg(long, default_value_t = Limits::default().max_connections)]
@@ -78,11 +79,16 @@ pub struct Args {
     max_config_bytes: usize,
     /// Seconds at the end in which calls are still taken, and every reply tells its client to connect anew: until a
     /// load balancer has heard that this proxy is not ready any more.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seconds())]
     drain_delay_seconds: u64,
     /// Seconds that calls in flight may take to finish behind that.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = seconds())]
     drain_timeout_seconds: u64,
+}
+
+/// No longer than a year: clocks must be able to count to the end of it.
+fn seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=365 * 24 * 60 * 60)
 }
 
 /// TLS towards applications.

@@ -30,7 +30,7 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// From the connection, or the end of the call before, to the end of the head.
     pub header_timeout: Duration,
-    /// How long a client may take no byte of what is written to it.
+    /// How long a client may take nothing of what is written to it. What is held of it counts as a whole.
     pub write_timeout: Duration,
 }
 
