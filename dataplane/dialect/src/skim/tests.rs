@@ -244,7 +244,10 @@ proptest! {
     fn any_damaged_counts(text in fields_of(COUNTED, value(COUNTED)), changes in changes()) {
         let text = damaged(text.into_bytes(), &changes);
         match std::str::from_utf8(&text) {
-            Ok(text) if text.trim_ascii_start().starts_with('{') => counts_the_same(text),
+            // Blanks as JSON has them: a form feed is none.
+            Ok(text) if text.trim_start_matches([' ', '\n', '\r', '\t']).starts_with('{') => {
+                counts_the_same(text);
+            }
             _ => {}
         }
     }
