@@ -18,6 +18,7 @@ mod scan;
 mod stems;
 #[cfg(test)]
 mod tests;
+mod window;
 mod words;
 
 use llm_dialect::chat::{Effort, Media, Message, Output, Part, ReasoningAmount, Request, Role};

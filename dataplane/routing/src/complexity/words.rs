@@ -1,13 +1,18 @@
 //! Reads the text of a task word by word. Apart from the list of words, which is data, and from the
 //! counting of bytes, which looks at more of the text.
 
-use super::stems::GROUPS;
+use super::{
+    stems::GROUPS,
+    window::{WIDTH, Window, lower},
+};
 
 /// How the text of a task may go on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stem {
-    /// The first three bytes of the text: most words that meet it differ there.
-    begin: [u8; 3],
+    /// The first eight bytes of the text, the first one lowest; zeros behind its end.
+    begin: u64,
+    /// The bits of `begin` that are of the text.
+    mask: u64,
     pub text: &'static [u8],
     pub weight: i8,
     /// The word ends here.
@@ -34,13 +39,13 @@ const COUNT: usize = {
 /// The stems, and the first of each slot, as its index and one. Made when this is compiled.
 struct Table {
     stems: [Stem; COUNT],
-    first: [u16; 4096],
+    first: [u16; 1 << SLOT_BITS],
 }
 
 static TABLE: Table = {
     let mut table = Table {
-        stems: [Stem { begin: [0; 3], text: b"", weight: 0, whole: false, next: 0 }; COUNT],
-        first: [0; 4096],
+        stems: [Stem { begin: 0, mask: 0, text: b"", weight: 0, whole: false, next: 0 }; COUNT],
+        first: [0; 1 << SLOT_BITS],
     };
     let (mut group, mut index) = (0, 0);
     while group < GROUPS.len() {
@@ -52,10 +57,10 @@ static TABLE: Table = {
             }
             let whole = rest[end - 1] == b'.';
             let text = rest.split_at(end - whole as usize).0;
-            let begin = begin(text[0], text[1], text[2]);
+            let (begin, mask) = begin(text);
             let slot = slot(begin);
             table.stems[index] =
-                Stem { begin, text, weight: GROUPS[group].weight, whole, next: table.first[slot] };
+                Stem { begin, mask, text, weight: GROUPS[group].weight, whole, next: table.first[slot] };
             index += 1;
             table.first[slot] = index as u16;
             rest = rest.split_at(if end < rest.len() { end + 1 } else { end }).1;
@@ -65,31 +70,33 @@ static TABLE: Table = {
     table
 };
 
+/// Eight times as many slots as there are stems: most words meet none.
+const SLOT_BITS: u32 = 13;
+
 /// By the first three bytes; by fewer, most words would meet many stems.
-const fn slot([first, second, third]: [u8; 3]) -> usize {
-    let script = (first >= 0x80) as usize;
-    let [first, second, third] = [first & 31, second & 63, third & 63];
-    script << 11 | (first as usize * 961 + second as usize * 31 + third as usize) & 0x7FF
+const fn slot(begin: u64) -> usize {
+    ((begin << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOT_BITS)) as usize
 }
 
-/// The same of a word and of a stem, whatever the case of ASCII.
-const fn begin(first: u8, second: u8, third: u8) -> [u8; 3] {
-    [fold(first), fold(second), fold(third)]
-}
-
-/// ASCII letters in lower case; what becomes of other ASCII matters as little as whom it meets.
-const fn fold(byte: u8) -> u8 {
-    if byte < 0x80 { byte | 0x20 } else { byte }
+/// The first eight bytes of a stem, and which bits of them are.
+const fn begin(text: &[u8]) -> (u64, u64) {
+    let (mut begin, mut mask, mut at) = (0, 0, 0);
+    while at < text.len() && at < 8 {
+        begin |= (text[at] as u64) << (8 * at);
+        mask |= 0xFF << (8 * at);
+        at += 1;
+    }
+    (begin, mask)
 }
 
 /// Weights from here on speak of hard work.
 const HARD: i8 = 15;
 /// The letters from which on a word is long.
-const LONG: u64 = 10;
+const LONG: usize = 10;
 
 /// What the words of a text weigh. A stem counts once, however often it is said: repetition makes
 /// nothing harder, and a pasted word list shall not decide.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Words {
     seen: [u64; COUNT.div_ceil(64)],
     /// Sum of the weights of words that speak of hard work, in hundredths.
@@ -114,68 +121,80 @@ impl Default for Words {
     }
 }
 
-/// What a byte adds to the shape of the word that it is in: letters, capitals and digits are counted
-/// in 16 bits each, so that one addition counts them all. No task is long enough to fill them. A byte
-/// that is of no word has [`END`], one that is not ASCII [`FOREIGN`].
-static SHAPES: [u64; 256] = {
-    let mut shapes = [FOREIGN; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let ascii = byte as u8;
-        shapes[byte] = (!is_of_word(ascii) as u64 * END)
-            | ascii.is_ascii_alphabetic() as u64
-            | (ascii.is_ascii_uppercase() as u64) << 16
-            | (ascii.is_ascii_digit() as u64) << 32;
-        byte += 1;
-    }
-    shapes
-};
-
-const FOREIGN: u64 = 1 << 62;
-const END: u64 = 1 << 63;
-
-fn is_term(shape: u64) -> bool {
-    let [letters, capitals, digits] = [0, 16, 32].map(|shift| shape >> shift & 0xFFFF);
-    letters >= LONG || capitals >= 2 || (letters > 0 && digits > 0)
-}
-
 impl Words {
     pub fn read(&mut self, text: &[u8]) {
+        // Whole vectors at a time, which is why chunks are summed in a byte each.
+        let clauses = |chunk: &[u8]| chunk.iter().map(|&byte| u8::from(is_clause(byte))).sum::<u8>();
+        self.clauses += text.chunks(128).map(|chunk| u32::from(clauses(chunk))).sum::<u32>();
         let mut at = 0;
-        while let Some(&byte) = text.get(at) {
-            if !is_of_word(byte) {
-                self.clauses += u32::from(matches!(byte, b',' | b';' | b':' | b'?'));
-                at += 1;
-                continue;
-            }
-            let rest = &text[at..];
-            if byte.is_ascii_digit() {
-                self.numbers += 1;
-            } else {
-                self.word(rest);
-            }
-            at += self.run(rest);
+        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+            at += self.read_window(rest);
         }
     }
 
-    /// Reads to the end of the word, and says where that is.
-    fn run(&mut self, text: &[u8]) -> usize {
-        let mut shape = 0;
-        let mut end = text.len();
+    /// Reads the words that end in the next bytes, and says how many bytes those are.
+    fn read_window(&mut self, text: &[u8]) -> usize {
+        let window = Window::of(text);
+        let words = window.words();
+        let mut at = 0;
+        loop {
+            at += (words >> at).trailing_zeros() as usize;
+            if at >= WIDTH {
+                return WIDTH.min(text.len());
+            }
+            let length = (words >> at).trailing_ones() as usize;
+            let run = u64::MAX >> (WIDTH - length) << at;
+            let behind = at + length;
+            let ends = behind < WIDTH || text.len() <= WIDTH;
+            let rest = &text[at..];
+            if run & window.foreign != 0 || (!ends && at == 0) {
+                // Rare, or too long for a window.
+                return at + self.read_run(rest);
+            }
+            if !ends {
+                return at;
+            }
+            self.begin(rest);
+            let [letters, capitals, digits] =
+                [window.letters, window.capitals, window.digits].map(|of| run & of);
+            let long = length >= LONG && letters.count_ones() as usize >= LONG;
+            self.terms +=
+                u32::from(long || capitals & capitals.wrapping_sub(1) != 0 || (letters != 0 && digits != 0));
+            at = behind;
+            if at >= WIDTH {
+                return WIDTH.min(text.len());
+            }
+        }
+    }
+
+    /// Reads a word byte by byte, and says how long it is.
+    fn read_run(&mut self, text: &[u8]) -> usize {
+        self.begin(text);
+        let (mut letters, mut capitals, mut digits) = (0, 0, 0);
+        let mut length = 0;
         for (at, &byte) in text.iter().enumerate() {
-            let adds = SHAPES[usize::from(byte)];
-            shape += adds;
-            if adds >= FOREIGN {
-                if adds == END {
-                    end = at;
-                    break;
-                }
-                shape -= FOREIGN;
+            if !is_of_word(byte) {
+                break;
+            }
+            length += 1;
+            letters += usize::from(byte.is_ascii_alphabetic());
+            capitals += usize::from(byte.is_ascii_uppercase());
+            digits += usize::from(byte.is_ascii_digit());
+            if byte >= 0x80 {
                 self.foreign(&text[at..], at > 0);
             }
         }
-        self.terms += u32::from(is_term(shape));
-        end
+        self.terms += u32::from(letters >= LONG || capitals >= 2 || (letters > 0 && digits > 0));
+        length
+    }
+
+    /// The start of a word.
+    fn begin(&mut self, text: &[u8]) {
+        if text.first().is_some_and(u8::is_ascii_digit) {
+            self.numbers += 1;
+        } else {
+            self.word(text);
+        }
     }
 
     /// A byte that is not ASCII, at the start of a word or `inside` one.
@@ -189,18 +208,22 @@ impl Words {
         }
     }
 
+    /// Looks for a stem where a word may begin.
     fn word(&mut self, rest: &[u8]) {
-        let [first, second, third, ..] = *rest else { return };
         // The comma, the semicolon and the question mark of Chinese, and its comma in lists.
         if let [0xEF, 0xBC, 0x8C | 0x9B | 0x9F, ..] | [0xE3, 0x80, 0x81, ..] = rest {
             self.clauses += 1;
             return;
         }
-        let begin = begin(first, second, third);
+        let begin = match rest.first_chunk() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        let begin = lower(begin);
         let (mut next, mut found, mut length) = (TABLE.first[slot(begin)], 0, 0);
         while let Some(index) = usize::from(next).checked_sub(1) {
             let stem = &TABLE.stems[index];
-            if stem.begin == begin && stem.text.len() > length && stem.fits(rest) {
+            if (begin ^ stem.begin) & stem.mask == 0 && stem.text.len() > length && stem.fits(rest) {
                 (found, length) = (index, stem.text.len());
             }
             next = stem.next;
@@ -221,14 +244,13 @@ impl Words {
 }
 
 impl Stem {
+    /// Whether a word that begins as it does goes on as it does.
     fn fits(&self, rest: &[u8]) -> bool {
         let length = self.text.len();
-        // Most that begin alike differ soon: byte by byte that is found out before a comparison of whole texts
-        // would have been set up.
-        let alike = |(byte, ours): (&u8, &u8)| byte.to_ascii_lowercase() == *ours;
-        length <= rest.len()
-            && rest.iter().zip(self.text).all(alike)
-            && !(self.whole && rest.get(length).is_some_and(|&next| is_of_word(next)))
+        let Some(word) = rest.get(..length) else { return false };
+        let alike =
+            || word.iter().zip(self.text).skip(8).all(|(byte, ours)| byte.to_ascii_lowercase() == *ours);
+        alike() && !(self.whole && rest.get(length).is_some_and(|&next| is_of_word(next)))
     }
 }
 
@@ -239,4 +261,55 @@ pub(super) fn stems() -> &'static [Stem] {
 
 const fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80
+}
+
+/// Without a branch.
+fn is_clause(byte: u8) -> bool {
+    (byte == b',') | (byte == b';') | (byte == b':') | (byte == b'?')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As `read` does, byte by byte.
+    fn plainly(text: &[u8]) -> Words {
+        let mut words = Words::default();
+        let mut at = 0;
+        while let Some(&byte) = text.get(at) {
+            if is_of_word(byte) {
+                at += words.read_run(&text[at..]);
+            } else {
+                words.clauses += u32::from(is_clause(byte));
+                at += 1;
+            }
+        }
+        words
+    }
+
+    fn piece() -> impl Strategy<Value = String> {
+        let stem = prop::sample::select(stems().to_vec())
+            .prop_map(|stem| String::from_utf8_lossy(stem.text).into_owned());
+        prop_oneof![
+            3 => stem.clone(),
+            1 => stem.prop_map(|stem| stem.to_uppercase()),
+            4 => "[ ,.;:?\\n-]{1,3}",
+            3 => "[a-zA-Z0-9]{1,12}",
+            1 => "[a-zA-Z0-9]{50,140}",
+            1 => "[éÄ料金，；证明デ@\\[`{]{1,3}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn windows_change_nothing(pieces in prop::collection::vec(piece(), 0..60), cut in 0..3_usize) {
+            let text = pieces.concat().into_bytes();
+            let text = text.get(cut..).unwrap_or_default();
+            let mut words = Words::default();
+            words.read(text);
+            prop_assert_eq!(words, plainly(text));
+        }
+    }
 }
