@@ -117,12 +117,40 @@ pub enum Error {
     StreamFailed { provider: String, fault: Fault },
     #[error("The provider '{provider}' answered with status {}.", .status.as_u16())]
     ProviderStatus { provider: String, status: StatusCode },
+    /// The platform's key or account: its caller can do nothing about it, and the provider's words may name parts of the
+    /// key.
+    #[error(
+        "The provider '{provider}' {} (status {}). The key of the caller is not at fault: whoever runs this gateway has to mend it.", denial.words(), .status.as_u16()
+    )]
+    ProviderDenies { provider: String, denial: Denial, status: StatusCode },
     #[error("The provider '{provider}' broke off in the middle of the reply.")]
     StreamBroken { provider: String },
     #[error("The provider '{provider}' was silent for {} ms in the middle of the reply.", .after.as_millis())]
     StreamIdle { provider: String, after: Duration },
     #[error("The reply was not complete within the {} ms that the route allows.", .after.as_millis())]
     StreamDeadline { after: Duration },
+}
+
+/// What a provider refuses to the gateway itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    Key,
+    /// The account is out of credit.
+    Credit,
+    /// A caller may have brought it about, by a file of another account for one.
+    Right,
+}
+
+impl Denial {
+    /// Behind the provider's name, for callers and for its health.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Key => "refuses the key of this gateway",
+            Self::Credit => "has no credit for the account of this gateway",
+            Self::Right => "does not let the account of this gateway do what the call asks for",
+        }
+    }
 }
 
 pub(crate) fn unpaid(budget: &str) -> String {
@@ -193,6 +221,7 @@ impl Error {
             Self::Unreachable { .. }
             | Self::Closed { .. }
             | Self::Garbage { .. }
+            | Self::ProviderDenies { .. }
             | Self::StreamBroken { .. } => StatusCode::BAD_GATEWAY,
         }
     }
@@ -241,6 +270,7 @@ impl Error {
             Self::Attempt { .. } => "provider_attempt_timeout",
             Self::Garbage { .. } => "provider_bad_reply",
             Self::ProviderStatus { .. } => "provider_error",
+            Self::ProviderDenies { .. } => "provider_refuses_key",
             Self::StreamFailed { .. } => "stream_failed",
             Self::StreamBroken { .. } => "stream_broken",
             Self::StreamIdle { .. } => "stream_idle",

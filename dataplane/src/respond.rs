@@ -10,7 +10,8 @@ use crate::{
     stage::{relay::ReplyBody, report::Report},
 };
 
-/// OpenAI's and Anthropic's SDKs go by it: they would send again what is refused until tomorrow.
+/// OpenAI's and Anthropic's SDKs go by it: they would send again what is refused until tomorrow, or until a person
+/// has mended it.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// The status by which a dialect's SDKs raise what fits. That of who has no money left is Anthropic's 402; the others
@@ -53,7 +54,7 @@ pub fn failure(error: &Error, dialect: Dialect, report: Option<Report>) -> Respo
         | Error::InvalidCertificate { .. } => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        Error::BudgetExceeded { .. } => {
+        Error::BudgetExceeded { .. } | Error::ProviderDenies { .. } => {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         // What is left of a body that was not read would be taken for the next request.

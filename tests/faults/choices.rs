@@ -4,8 +4,9 @@ use crate::{
     client::{ask, ask_for},
     providers::{FIRST_TOKEN, MODEL, always, document, failure, good, provider},
 };
-use harness::{Proxy, RawUpstream, Step, answer};
+use harness::{Proxy, RawUpstream, Step, answer, eventually, http::post_json};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[tokio::test]
 async fn without_fallback_a_call_keeps_to_its_first_choice() {
@@ -64,6 +65,90 @@ async fn a_revoked_key_is_no_fault_of_the_caller() {
         }
         assert_eq!(main.requests().len(), 2, "each call asks it once");
     }
+}
+
+/// What vendors say of a key that is not theirs, of an empty account, and of what an account may not do.
+fn refusals() -> [(u16, &'static str, Value, &'static str); 7] {
+    let openai = |message: &str, code: &str| json!({"error": {"message": message, "type": code, "param": null, "code": code}});
+    let anthropic =
+        |kind: &str, message: &str| json!({"type": "error", "error": {"type": kind, "message": message}});
+    let key = "refuses the key of this gateway";
+    let account = "has no credit for the account of this gateway";
+    let broke = "Your credit balance is too low to access the Anthropic API.";
+    let wrong = json!({"error": {
+        "code": 400, "message": format!("API key {KEY} not valid."), "status": "INVALID_ARGUMENT",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+    }});
+    [
+        (401, "OpenAI", openai(&format!("Incorrect API key provided: {FRAGMENT}."), "invalid_api_key"), key),
+        (429, "OpenAI", openai("You exceeded your current quota.", "insufficient_quota"), account),
+        (402, "OpenAI", openai("Insufficient Balance", "unknown_error"), account),
+        (401, "Anthropic", anthropic("authentication_error", "invalid x-api-key"), key),
+        (400, "Anthropic", anthropic("invalid_request_error", broke), account),
+        (400, "Gemini", wrong, key),
+        (
+            403,
+            "OpenAI",
+            openai("Missing scopes: model.request", "permission_error"),
+            "does not let the account of this gateway",
+        ),
+    ]
+}
+
+const KEY: &str = "sk-of-the-gateway";
+const FRAGMENT: &str = "sk-of-***********eway";
+
+#[tokio::test]
+async fn a_refusal_of_the_gateways_key_is_no_401_for_the_caller_and_tells_no_part_of_it() {
+    for (status, kind, said, words) in refusals() {
+        let main = always(answer(status, &said)).await;
+        let mut only = provider("main", main.url(), 0, MODEL);
+        only["upstream"]["kind"] = json!(kind);
+        let proxy = Proxy::start(&document(&[only]), &[]).await;
+        let call =
+            json!({"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]});
+        for (url, body) in [(proxy.chat_url(), &call), (format!("{}/v1/messages", proxy.url()), &call)] {
+            let refused = post_json(&url, body).await;
+            let text = refused.json().to_string();
+            assert_eq!(refused.status, 502, "{status} of {kind}: {refused:?}");
+            assert!(text.contains(words) && text.contains("ai/pool/main"), "{status} of {kind}: {text}");
+            assert!(text.contains("provider_refuses_key"), "{status} of {kind}: {text}");
+            assert!(!text.contains("sk-of"), "{text}");
+            assert_eq!(refused.header("x-should-retry"), Some("false"), "another try would cost time only");
+        }
+        assert_eq!(main.requests().len(), 2, "{status} of {kind}: each call asks it once");
+        let known = proxy.admin("/debug/providers").await.json()[0].clone();
+        assert!(known["lastError"]["message"].as_str().unwrap().contains(words), "{known}");
+        let counted = if status == 403 { "refused" } else { "failed" };
+        assert_eq!(known["attempts"][counted], 2, "{status} of {kind}: {known}");
+        let logged = eventually("it is logged", Duration::from_secs(10), async || {
+            let logged = proxy.process.stderr();
+            let lines = logged.lines().filter(|line| line.contains("credentials"));
+            let lines: Vec<String> = lines.map(str::to_owned).collect();
+            if lines.is_empty() { Err(logged) } else { Ok(lines) }
+        })
+        .await;
+        assert_eq!(logged.len(), 1, "{status} of {kind}: told when it is new: {logged:?}");
+        assert!(!logged[0].contains(KEY) && !logged[0].contains(FRAGMENT), "{logged:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_moderator_says_of_a_call_is_told_to_its_caller() {
+    let said = json!({"error": {
+        "message": "Your chosen model requires moderation and your input was flagged", "code": 403,
+        "metadata": {"reasons": ["violence"], "flagged_input": "Hello", "provider_name": "x"},
+    }});
+    let (main, spare) = (always(answer(403, &said)).await, good("spare").await);
+    let providers = [provider("main", main.url(), 0, MODEL), provider("spare", spare.url(), 1, MODEL)];
+    let proxy = Proxy::start(&document(&providers), &[]).await;
+    let told = post_json(
+        &proxy.chat_url(),
+        &json!({"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}),
+    )
+    .await;
+    assert_eq!((told.status.as_u16(), told.json()), (403, said));
+    assert_eq!(spare.requests().len(), 0);
 }
 
 #[tokio::test]

@@ -81,6 +81,22 @@ async fn a_breaker_shows_on_how_many_proxies_it_is_open_and_that_it_closed() {
 }
 
 #[tokio::test]
+async fn a_provider_that_refuses_the_gateways_key_says_so_in_the_status_of_its_pool() {
+    let installation = Installation::start().await;
+    let _operator = installation.operator(&[]).await;
+    let proxy = installation.proxy("proxy-a", &[]).await;
+    installation.ready(&[&proxy]).await;
+    let refuses =
+        answer(401, &json!({"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}));
+    let upstream = RawUpstream::start([vec![Step::Send(refuses)]]).await;
+    installation.create_pool(&fragile(&upstream)).await;
+    installation.create_route(&route("chat", "pool")).await;
+    installation.route_condition("chat", "Programmed", "True", "Programmed").await;
+    open(&proxy).await;
+    shows(&installation, "open on 1 of 1 proxy (it refuses the key of this gateway (status 401))").await;
+}
+
+#[tokio::test]
 async fn a_breaker_of_a_proxy_at_another_replica_counts() {
     let installation = Installation::start().await;
     let (first, second) = (free_port(), free_port());

@@ -3,7 +3,7 @@
 use crate::{
     expected::{self, Expect},
     scene::{STATUSES, Scene, cut_model, failing_model},
-    subjects::{CUT, FEATURES, FORCED_TOOL, Feature, Language, Sdk, UNKNOWN_MODEL, model, sdks},
+    subjects::{CUT, FEATURES, FORCED_TOOL, Feature, Language, REFUSED_KEY, Sdk, UNKNOWN_MODEL, model, sdks},
     table,
 };
 use harness::{Ran, node, python, workspace};
@@ -108,6 +108,7 @@ fn asked_model(kind: Kind, feature: Feature) -> String {
     match feature.name {
         UNKNOWN_MODEL => format!("{}x", model(kind)),
         CUT => cut_model(kind),
+        REFUSED_KEY => failing_model(kind, "401"),
         status if STATUSES.iter().any(|known| known.to_string() == status) => failing_model(kind, status),
         _ => model(kind),
     }

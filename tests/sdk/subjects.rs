@@ -97,6 +97,7 @@ const fn feature(name: &'static str, meaning: &'static str) -> Feature {
 
 pub const FORCED_TOOL: &str = "forced tool";
 pub const EMBEDDINGS: &str = "embeddings";
+pub const REFUSED_KEY: &str = "refused key";
 pub const UNKNOWN_MODEL: &str = "unknown model";
 pub const CUT: &str = "cut";
 
@@ -111,10 +112,10 @@ pub const FEATURES: [Feature; 16] = [
     feature(EMBEDDINGS, "two texts to two vectors"),
     feature("models", "the list of models, and one of them"),
     feature("400", ""),
-    feature("401", ""),
     feature("404", ""),
     feature("429", ""),
     feature("500", "the provider's status raises the SDK's own class for it, plain and streamed"),
+    feature(REFUSED_KEY, "a provider's 401 is of the gateway's key: a 502, for it is not the caller's"),
     feature(UNKNOWN_MODEL, "a 404 that says which one may be meant"),
     feature(CUT, "a stream that breaks off raises"),
 ];

@@ -43,6 +43,8 @@ pub struct Reply {
 /// What a provider's error means.
 #[derive(Clone, Copy, Debug)]
 pub struct Refused {
+    /// As the provider answered, whatever its caller is told.
+    pub status: StatusCode,
     pub kind: FaultKind,
     /// The call is too long for the model.
     pub too_long: bool,

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{health::Health, origin::Failure};
 use crate::{
+    error::Denial,
     shared::Shared,
     snapshot::{Provider, Remote, Snapshot, Upstream},
 };
@@ -78,7 +79,7 @@ async fn ask(remote: &Remote, client: usize) -> Result<(), String> {
             Err(format!("it answered a check with status {}", response.status().as_u16()))
         }
         Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
-            Err("it refuses its key (status 401)".to_owned())
+            Err(format!("it {} (status 401)", Denial::Key.words()))
         }
         Ok(_) => Ok(()),
         Err(Failure::Unreachable) => Err("it can't be reached".to_owned()),

@@ -36,6 +36,9 @@ const USUAL: f32 = 0.95;
 /// three minutes after it.
 const KNOWN: f32 = 0.125;
 
+/// What is told again in a log, where it goes on.
+const NEWS_AFTER: Duration = Duration::from_secs(60);
+
 /// How an attempt ended, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -364,9 +367,27 @@ impl Trial {
         }
     }
 
+    /// Whose provider it is.
+    pub fn provider(&self) -> &str {
+        &self.target.provider.name
+    }
+
+    /// Whether it did not fail of this lately.
+    pub fn is_news(&self, message: &str) -> bool {
+        let last = self.target.health.last_error.load();
+        let is_old = |last: &LastError| last.at.elapsed().is_ok_and(|since| since > NEWS_AFTER);
+        last.as_ref().is_none_or(|last| last.message != message || is_old(last))
+    }
+
     /// It refused what another may take.
     pub fn refused(mut self) {
         self.outcome = Outcome::Refused;
+    }
+
+    /// The same, with why, for who looks at its health.
+    pub fn denied(self, message: String) {
+        self.target.health.last_error.store(Some(Arc::new(LastError { at: SystemTime::now(), message })));
+        self.refused();
     }
 
     /// Another was first: that it would have been later is known.

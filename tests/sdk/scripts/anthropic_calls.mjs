@@ -96,8 +96,8 @@ const features = {
 
 await run(features, {
   400: Anthropic.BadRequestError,
-  401: Anthropic.AuthenticationError,
   404: Anthropic.NotFoundError,
   429: Anthropic.RateLimitError,
   500: Anthropic.InternalServerError,
+  502: Anthropic.InternalServerError,
 });

@@ -107,10 +107,10 @@ def cut(cell):
 
 ERRORS = {
     400: anthropic.BadRequestError,
-    401: anthropic.AuthenticationError,
     404: anthropic.NotFoundError,
     429: anthropic.RateLimitError,
     500: anthropic.InternalServerError,
+    502: anthropic.InternalServerError,
 }
 FEATURES = {
     "plain": plain,

@@ -71,8 +71,8 @@ async function attempt(cell, features, errors) {
   const call = () => features[cell.feature](cell);
   if (cell.expect === "absent") return { refusal: (await thrown(call, TypeError)).message };
   if (cell.expect === "refused") return { refusal: (await raised(call, errors[400], 400)).message };
-  if (/^\d+$/.test(cell.feature)) {
-    const status = Number(cell.feature);
+  const status = cell.feature === "refused key" ? 502 : Number(cell.feature);
+  if (status) {
     for (const call of [features.plain, features.streamed]) await raised(() => call(cell), errors[status], status);
   } else if (cell.feature === "unknown model") {
     const { message } = await raised(() => (features[cell.feature] ?? features.plain)(cell), errors[404], 404);

@@ -73,8 +73,8 @@ def attempt(cell, features, errors, status_of):
         return absent(cell, features)
     if cell.expect == "refused":
         return {"refusal": raised(cell, features[cell.feature], errors[400], 400, status_of)}
-    if cell.feature.isdigit():
-        status = int(cell.feature)
+    status = 502 if cell.feature == "refused key" else int(cell.feature) if cell.feature.isdigit() else None
+    if status:
         for call in features["plain"], features["streamed"]:
             raised(cell, call, errors[status], status, status_of)
         return None

@@ -86,4 +86,4 @@ const features = {
   },
 };
 
-await run(features, { 400: ApiError, 401: ApiError, 404: ApiError, 429: ApiError, 500: ApiError });
+await run(features, { 400: ApiError, 404: ApiError, 429: ApiError, 500: ApiError, 502: ApiError });

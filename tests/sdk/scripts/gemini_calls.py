@@ -111,7 +111,7 @@ def cut(cell):
     breaks(stream(cell, "Say much"), errors.APIError)
 
 
-ERRORS = {status: errors.ServerError if status == 500 else errors.ClientError for status in (400, 401, 404, 429, 500)}
+ERRORS = {status: errors.ServerError if status >= 500 else errors.ClientError for status in (400, 404, 429, 500, 502)}
 FEATURES = {
     "plain": plain,
     "streamed": streamed,

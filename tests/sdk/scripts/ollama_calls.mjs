@@ -86,4 +86,4 @@ const features = {
 };
 
 // The SDK does not export the class: it is known by its name.
-await run(features, Object.fromEntries([400, 401, 404, 429, 500].map((status) => [status, "ResponseError"])));
+await run(features, Object.fromEntries([400, 404, 429, 500, 502].map((status) => [status, "ResponseError"])));

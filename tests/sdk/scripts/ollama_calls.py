@@ -94,7 +94,7 @@ def cut(cell):
     breaks(chat(cell, "Say much", stream=True), ollama.ResponseError)
 
 
-ERRORS = dict.fromkeys((400, 401, 404, 429, 500), ollama.ResponseError)
+ERRORS = dict.fromkeys((400, 404, 429, 500, 502), ollama.ResponseError)
 FEATURES = {
     "plain": plain,
     "streamed": streamed,

@@ -112,8 +112,8 @@ const features = {
 
 await run(features, {
   400: OpenAI.BadRequestError,
-  401: OpenAI.AuthenticationError,
   404: OpenAI.NotFoundError,
   429: OpenAI.RateLimitError,
   500: OpenAI.InternalServerError,
+  502: OpenAI.InternalServerError,
 });

@@ -120,10 +120,10 @@ def unknown_model(cell):
 
 ERRORS = {
     400: openai.BadRequestError,
-    401: openai.AuthenticationError,
     404: openai.NotFoundError,
     429: openai.RateLimitError,
     500: openai.InternalServerError,
+    502: openai.InternalServerError,
 }
 FEATURES = {
     "plain": plain,

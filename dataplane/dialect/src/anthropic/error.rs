@@ -9,6 +9,9 @@ use crate::{Fault, FaultKind, json};
 
 use super::received::{Str, text};
 
+/// How the message begins for who has no money left.
+const OUT_OF_CREDIT: &str = "Your credit balance is too low";
+
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(rename = "type", borrow)]
@@ -54,7 +57,10 @@ fn read(status: Option<u16>, body: &[u8]) -> Fault {
     };
     let word = text(kind);
     let known = kind_of(&word);
+    let message = text(message);
     let kind = match (known, status) {
+        // The vendor has it as a mistake in the request.
+        (Some(FaultKind::InvalidRequest), _) if message.starts_with(OUT_OF_CREDIT) => FaultKind::Billing,
         (Some(kind), _) => kind,
         (None, Some(status)) => FaultKind::of_status(status),
         (None, None) => FaultKind::Server,
@@ -67,7 +73,7 @@ fn read(status: Option<u16>, body: &[u8]) -> Fault {
     Fault {
         kind,
         status: status.unwrap_or(own),
-        message: text(message).into_owned(),
+        message: message.into_owned(),
         code: (!code.is_empty()).then(|| code.into_owned()),
         param: None,
         retry_after: None,

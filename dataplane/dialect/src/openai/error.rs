@@ -121,6 +121,22 @@ struct Object {
     code: Option<String>,
     #[serde(default, deserialize_with = "word")]
     param: Option<String>,
+    /// `OpenRouter`'s, where a moderator has flagged what the call says.
+    #[serde(default, rename = "metadata", deserialize_with = "has_reasons")]
+    flagged: bool,
+}
+
+fn has_reasons<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Metadata {
+        Flagged {
+            #[serde(rename = "reasons")]
+            _reasons: Vec<IgnoredAny>,
+        },
+        Other(IgnoredAny),
+    }
+    Ok(matches!(Metadata::deserialize(deserializer)?, Metadata::Flagged { .. }))
 }
 
 /// A string, or the number that some servers write in its place; anything else is passed over.
@@ -145,6 +161,10 @@ fn fill(fault: &mut Fault, error: &str) {
         Ok(object) => {
             let kind = [&object.code, &object.r#type].into_iter().flatten().find_map(|word| kind_of(word));
             fault.kind = kind.unwrap_or(fault.kind);
+            // Its 403 is of the call, and of no account.
+            if object.flagged && fault.kind == FaultKind::Permission {
+                fault.kind = FaultKind::InvalidRequest;
+            }
             fault.message = object.message.unwrap_or_default();
             // A code that only repeats the status is no word for a program.
             fault.code = object.code.filter(|code| *code != fault.status.to_string());
@@ -241,6 +261,19 @@ mod tests {
             assert_eq!(fault.status, status);
         }
         assert_eq!(read_error(500, &[0xff; 4000]).message.chars().count(), MAX_MESSAGE_CHARS);
+    }
+
+    #[test]
+    fn what_a_moderator_flags_is_the_callers() {
+        for (metadata, kind) in [
+            (r#"{"reasons":["violence"],"flagged_input":"x"}"#, FaultKind::InvalidRequest),
+            (r#"{"raw":"x"}"#, FaultKind::Permission),
+            ("7", FaultKind::Permission),
+        ] {
+            let body = format!(r#"{{"error":{{"message":"m","code":403,"metadata":{metadata}}}}}"#);
+            let fault = read_error(403, body.as_bytes());
+            assert_eq!((fault.kind, fault.message.as_str()), (kind, "m"), "{body}");
+        }
     }
 
     #[test]

@@ -119,14 +119,14 @@ impl Exchange<'_> {
     }
 
     /// An error of the provider, as the caller's SDK reads it.
-    fn refused(&self, status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Reply {
-        let Refusal { status, body, retry_after, kind, too_long } = self.wire.refusal(status, body);
+    fn refused(&self, answered: StatusCode, mut headers: HeaderMap, body: Bytes) -> Reply {
+        let Refusal { status, body, retry_after, kind, too_long } = self.wire.refusal(answered, body);
         headers.insert(json_content().0, json_content().1);
         if let Some(seconds) = retry_after {
             headers.entry(header::RETRY_AFTER).or_insert(seconds.into());
         }
         let body = ReplyStart::Whole { body: body.into(), usage: None };
-        Reply { status, headers, body, refused: Some(Refused { kind, too_long }) }
+        Reply { status, headers, body, refused: Some(Refused { status: answered, kind, too_long }) }
     }
 
     fn whole(&self, body: Held) -> Result<ReplyStart, Error> {

@@ -40,6 +40,13 @@ fn every_type_of_error_keeps_its_meaning() {
 }
 
 #[test]
+fn who_has_no_money_left_is_told_from_who_asks_wrongly() {
+    let sent = json!({"type": "error", "error": {"type": "invalid_request_error",
+        "message": "Your credit balance is too low to access the Anthropic API."}});
+    assert_eq!(read_error(400, sent.to_string().as_bytes()).kind, FaultKind::Billing);
+}
+
+#[test]
 fn codes_are_kept_both_ways() {
     let sent = json!({"type": "error", "error": {"type": "rate_limit_error", "message": "M",
         "details": {"error_code": "ramp_limit_exceeded"}}});
