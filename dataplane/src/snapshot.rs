@@ -13,7 +13,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue};
-use llm_config::{Capability, Document, Limits, Price, Tier, pool};
+use llm_config::{self as config, Capability, Document, Limits, Price, Tier, pool};
 use llm_dialect::{
     api::ListedModel,
     surface::{Api, Kind},
@@ -187,6 +187,15 @@ impl Snapshot {
         Ok(Self { document, since: SystemTime::now(), callers, budgets, router, checked, listed })
     }
 
+    /// Whether any pool has a provider that a caller may mean by a name.
+    pub fn has_provider(&self, name: &str) -> bool {
+        let means = |(pool, spec): (&String, &config::Pool)| {
+            let ready = spec.providers.iter().map(|provider| &provider.name);
+            ready.chain(&spec.left_out).any(|provider| is_name_of(&format!("{pool}/{provider}"), name))
+        };
+        self.document.pools.iter().any(means)
+    }
+
     /// What a provider answers for: each of its models once.
     pub fn targets_of(&self, provider: &Provider) -> Vec<&Arc<Target>> {
         let served = self.router.served().flat_map(|served| &served.candidates);
@@ -196,6 +205,12 @@ impl Snapshot {
         targets.dedup_by(|a, b| a.labels.model == b.labels.model);
         targets
     }
+}
+
+/// Whether a caller means the provider `namespace/pool/provider` by a name: its own, its pool's too, or its
+/// namespace's.
+pub fn is_name_of(full: &str, name: &str) -> bool {
+    full.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('/'))
 }
 
 fn checked(pools: &Pools<'_>) -> Vec<Check> {

@@ -11,6 +11,9 @@ use crate::{Credential, route::is_default};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Pool {
     pub providers: Vec<Provider>,
+    /// The names of its others: callers may speak of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub circuit_breaker: CircuitBreaker,
     #[serde(default, skip_serializing_if = "is_default")]

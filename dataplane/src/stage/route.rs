@@ -86,7 +86,7 @@ pub fn route<'a>(
     let fallback = wishes.fallback.unwrap_or(rule.fallback);
     let strategy = wishes.strategy.unwrap_or(rule.strategy);
     let estimate = difficulty(served, call);
-    let scales = Scales::new(call, wishes, strategy, served, estimate)?;
+    let scales = Scales::new(call, wishes, strategy, (snapshot, served), estimate)?;
     let mut fit: SmallVec<[&Candidate; 16]> = SmallVec::new();
     let mut facts = SmallVec::<[_; 16]>::new();
     let mut excluded: Vec<(&Candidate, Exclusion)> = Vec::new();

@@ -56,7 +56,10 @@ pub fn compile(
         let secrets = Secrets { namespace: &name.namespace, observed };
         providers.extend(compile_provider(&path, provider, &secrets, &mut invalid, &mut unresolved));
     }
+    let is_there = |name: &String| providers.iter().any(|provider: &config::Provider| provider.name == *name);
+    let names = pool.spec.providers.iter().map(|provider| provider.name.clone());
     let compiled = config::Pool {
+        left_out: names.filter(|name| !is_there(name)).collect(),
         providers,
         circuit_breaker: circuit_breaker(pool.spec.circuit_breaker.as_ref()),
         retry: retry(pool.spec.retry.as_ref()),

@@ -16,7 +16,7 @@ use crate::{
     error::Error,
     money,
     snapshot::{
-        Target,
+        Snapshot, Target, is_name_of,
         served::{Candidate, Served},
     },
     stage::{decode::Call, identify::excerpt, wish::Wishes},
@@ -60,12 +60,13 @@ pub struct Scales<'c> {
 
 impl<'c> Scales<'c> {
     /// # Errors
-    /// When the caller prefers what there is not.
+    /// When the caller prefers what there is not, or names a provider that exists nowhere: of a name that is
+    /// misspelt, the call would go to who was to be left out.
     pub fn new(
         call: &'c Call,
         wishes: &'c Wishes,
         strategy: Strategy,
-        served: &Served,
+        (snapshot, served): (&Snapshot, &Served),
         estimate: Option<Estimate>,
     ) -> Result<Self, Error> {
         let scored = !matches!(strategy, Strategy::Weighted | Strategy::Ordered);
@@ -73,6 +74,17 @@ impl<'c> Scales<'c> {
         let tier = estimate.and_then(|estimate| tier(served, estimate));
         let fitness = Fitness::new(call);
         let scales = Self { call, wishes, fitness, tier, live: scored || bounded || wishes.explained() };
+        for (wish, names) in [("preferProviders", &wishes.prefer), ("excludeProviders", &wishes.exclude)] {
+            let answers =
+                |name: &str| served.candidates.iter().any(|candidate| is_named(&candidate.target, name));
+            let unknown = names.iter().find(|name| !answers(name) && !snapshot.has_provider(name));
+            if let Some(name) = unknown {
+                let (name, there_are) = (excerpt(name), providers(served));
+                return Err(
+                    scales.unmet(wish, format!("there is no provider '{name}'; for it answer: {there_are}"))
+                );
+            }
+        }
         if !wishes.prefer.is_empty()
             && !served.candidates.iter().any(|candidate| scales.prefers(&candidate.target))
         {
@@ -177,10 +189,9 @@ impl<'c> Scales<'c> {
     }
 }
 
-/// Whether a caller means the provider of a target: by its name, its pool's too, or its namespace's.
+/// Whether a caller means the provider of a target.
 fn is_named(target: &Target, name: &str) -> bool {
-    let full = &*target.provider.name;
-    full.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('/'))
+    is_name_of(&target.provider.name, name)
 }
 
 /// The names of all providers that may answer.

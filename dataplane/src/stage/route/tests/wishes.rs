@@ -29,8 +29,11 @@ fn market(rule: &Value) -> Snapshot {
         "timeouts": {"requestMs": 1000, "idleMs": 1000},
     });
     whole.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
-    let document =
-        json!({"routes": {"ai/chat": {"rules": [whole]}}, "pools": {"ai/pool": {"providers": providers}}});
+    let other = [provider("elsewhere", "OpenAI", 0)];
+    let document = json!({
+        "routes": {"ai/chat": {"rules": [whole]}},
+        "pools": {"ai/pool": {"providers": providers}, "ai/other": {"providers": other, "leftOut": ["keyless"]}},
+    });
     let document = serde_json::from_value(document).unwrap();
     Snapshot::build(document, &Arc::default(), &Clients::new(1), &Healths::default(), &Arc::default())
         .unwrap()
@@ -86,7 +89,7 @@ fn each_wish_is_met_where_it_is_allowed_and_else_refused_by_its_name() {
         ("x-llm-strategy", "qualityoptimized", vec!["good", "cheap"]),
         ("x-llm-prefer-providers", "good", vec!["good", "cheap"]),
         ("x-llm-prefer-providers", "ai/pool/cheap", vec!["cheap", "good"]),
-        ("x-llm-exclude-providers", "pool/cheap, nobody", vec!["good"]),
+        ("x-llm-exclude-providers", "pool/cheap, elsewhere, ai/other/keyless", vec!["good"]),
         ("x-llm-require-capabilities", "Vision,reasoning", vec!["good"]),
         ("x-llm-max-cost-usd", "0.001", vec!["cheap"]),
     ] {
@@ -109,7 +112,12 @@ fn a_wish_that_can_not_be_met_says_why() {
     let open = market(&all());
     for (header, value) in [
         ("x-llm-prefer-providers", "nobody"),
+        ("x-llm-prefer-providers", "elsewhere"),
+        ("x-llm-prefer-providers", "good, nobody"),
         ("x-llm-exclude-providers", "cheap,good"),
+        ("x-llm-exclude-providers", "cheap, nobody"),
+        ("x-llm-exclude-providers", "oter/elsewhere"),
+        ("x-llm-exclude-providers", "eap"),
         ("x-llm-require-capabilities", "Coding"),
         ("x-llm-max-cost-usd", "0.000001"),
     ] {
@@ -128,6 +136,21 @@ fn a_wish_that_can_not_be_met_says_why() {
         assert_eq!(order(&open, "m", &[(header, value)]), ["400", "invalid_wish", header], "{value}");
     }
     assert_eq!(order(&open, "m", &[("x-llm-request-id", "of a reply")]).len(), 2);
+}
+
+#[test]
+fn who_is_to_be_left_out_and_exists_nowhere_is_named_with_those_that_there_are() {
+    let (open, map) = (market(&all()), HeaderMap::new());
+    let asking = Asking { headers: &map, dialect: Dialect::OpenAI, path: "/", caller: None };
+    let wishes = by_headers(&[("x-llm-exclude-providers", "goood")]).unwrap();
+    let refused =
+        route(&open, &call(Api::ChatCompletions, &asked(&json!({}))), &wishes, asking, 1).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .ends_with("there is no provider 'goood'; for it answer: ai/pool/cheap, ai/pool/good."),
+        "{refused}"
+    );
 }
 
 #[test]
