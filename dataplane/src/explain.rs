@@ -132,7 +132,7 @@ impl Planner {
             path: parts.uri.path(),
             caller: identity.as_deref(),
         };
-        route(snapshot, call, wishes, asking, draw)
+        Ok(route(snapshot, call, wishes, asking, draw)?)
     }
 }
 

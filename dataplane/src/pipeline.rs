@@ -73,11 +73,12 @@ async fn walk(
     settlement.asks(&call, &wishes);
     let asking =
         Asking { headers: &parts.headers, dialect, path: parts.uri.path(), caller: identity.as_deref() };
-    let mut plan = route(&snapshot, &call, &wishes, asking, fastrand::u64(..))?;
+    let mut planned = route(&snapshot, &call, &wishes, asking, fastrand::u64(..));
     if wishes.explained() {
-        let decision = plan.decision.take();
+        let decision = planned.as_mut().map_or_else(|none| none.decision.take(), |plan| plan.decision.take());
         settlement.explain(Explanation { decision, trace: Trace::of(&parts.headers) });
     }
+    let plan = planned?;
     settlement.is_downgraded_by(plan.downgraded_by);
     let spender = Spender { route: &plan.rule.route, caller: identity.as_deref(), wishes: &wishes };
     settlement.has_reserved(reserve(&mut call, &plan, spender).await?);

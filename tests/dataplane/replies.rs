@@ -83,6 +83,36 @@ async fn who_asks_is_told_the_decision_in_the_body_and_in_a_header() {
 }
 
 #[tokio::test]
+async fn who_asks_is_told_the_decision_of_a_refusal_too() {
+    let upstream = RawUpstream::start([vec![Step::Send(answer(200, &completion("hello")))]]).await;
+    let mut document = document(&[upstream.url()]);
+    document["pools"]["ai/pool"]["providers"][0]["upstream"]["kind"] = json!("Anthropic");
+    let proxy = Proxy::start(&document, &[]).await;
+    let mut wishful = call();
+    wishful["logit_bias"] = json!({"1": 2});
+    let asked = async |explain: &str| {
+        let mut request = json_request(&proxy.chat_url(), &wishful);
+        request.headers_mut().insert("x-llm-explain", explain.parse().unwrap());
+        send(request).await.unwrap()
+    };
+    let told = asked("true").await;
+    let (status, mut body) = (told.status.as_u16(), told.json());
+    let decision = body["llm_gateway"]["metadata"]["routingDecision"].take();
+    assert_eq!((status, &body["error"]["param"]), (400, &json!("logit_bias")));
+    let candidate = &decision["candidates"][0];
+    assert_eq!(
+        (&candidate["provider"], &decision["winner"]),
+        (&json!("ai/pool/p0"), &Value::Null),
+        "{decision}"
+    );
+    let why = "it can't be told of all that the call asks";
+    assert_eq!(candidate["excluded"], why);
+    assert!(told.header("x-llm-routing").unwrap().ends_with(&format!("ai/pool/p0/large excluded: {why}")));
+    assert!(asked("false").await.json().get("llm_gateway").is_none());
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_stream_tells_at_its_end_what_it_knows_only_there() {
     let upstream = streaming().await;
     let proxy = Proxy::start(&document(&[upstream.url()]), &[]).await;

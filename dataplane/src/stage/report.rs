@@ -74,15 +74,15 @@ impl Report {
         if let Some(budget) = &self.downgraded_by {
             headers.insert(DOWNGRADED_BY, text(budget.name.to_string()));
         }
+        if let Some(decision) = self.decision() {
+            headers.insert(ROUTING, text(decision.in_a_line()));
+        }
         let Some(target) = &self.target else { return };
         headers.insert(PROVIDER, target.told.provider.clone());
         headers.insert(MODEL, target.told.model.clone());
         headers.insert(RETRIES, retries(self.attempts));
         if let Some(cost) = self.cost {
             headers.insert(COST, Usd(cost.total).with_text(digits));
-        }
-        if let Some(decision) = self.decision() {
-            headers.insert(ROUTING, text(decision.in_a_line()));
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 use llm_dialect::surface::Task;
 use llm_routing::{
     complexity::{Estimate, estimate},
-    rank::rank,
+    rank::{Order, rank},
 };
 use smallvec::SmallVec;
 
@@ -63,6 +63,26 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// There is no plan.
+#[derive(Debug)]
+pub struct Unplanned {
+    pub error: Box<Error>,
+    /// Who was left out and why, for a call that asks.
+    pub decision: Option<Box<Decision>>,
+}
+
+impl From<Error> for Unplanned {
+    fn from(error: Error) -> Self {
+        Self { error: Box::new(error), decision: None }
+    }
+}
+
+impl From<Unplanned> for Error {
+    fn from(unplanned: Unplanned) -> Self {
+        *unplanned.error
+    }
+}
+
 /// Plans a call; `draw` is a random number that decides among weights. Left out are targets that can't
 /// be told of all that the call asks, and those that its wishes exclude.
 ///
@@ -74,11 +94,11 @@ pub fn route<'a>(
     wishes: &Wishes,
     asking: Asking<'_>,
     draw: u64,
-) -> Result<Plan<'a>, Error> {
+) -> Result<Plan<'a>, Unplanned> {
     let served = match snapshot.router.find(&call.model, asking) {
         Found::Served(served) => served,
-        Found::Otherwise(rule) => return Err(otherwise(call, rule)),
-        Found::Unknown => return Err(unknown(snapshot, &call.model)),
+        Found::Otherwise(rule) => return Err(otherwise(call, rule).into()),
+        Found::Unknown => return Err(unknown(snapshot, &call.model).into()),
     };
     let rule = &*served.rule;
     let (served, downgraded_by) = served.now(Spender { route: &rule.route, caller: asking.caller, wishes });
@@ -99,16 +119,19 @@ pub fn route<'a>(
             Err(exclusion) => excluded.push((candidate, exclusion)),
         }
     }
+    let decide = |order: &Order| {
+        let asked = (call, rule, strategy, estimate);
+        wishes.explained().then(|| Box::new(Decision::new(asked, (&fit, &facts, order), &excluded)))
+    };
     if fit.is_empty() {
-        return Err(scales.refusal(served, &excluded));
+        let decision = decide(&Order::default());
+        let error = Box::new(scales.refusal(served, &excluded));
+        return Err(Unplanned { error, decision });
     }
     let user = rule.sticky.and(wishes.user.as_deref());
     let draw = user.map_or(draw, |user| sticky(&rule.route, user));
     let order = rank(ranking(strategy), &facts, draw);
-    let decision = wishes.explained().then(|| {
-        let asked = (call, rule, strategy, estimate);
-        Box::new(Decision::new(asked, (&fit, &facts, &order), &excluded))
-    });
+    let decision = decide(&order);
     let candidates = order.iter().filter_map(|ranked| fit.get(ranked.index).copied()).collect();
     Ok(Plan { rule, fallback, decision, downgraded_by, candidates })
 }

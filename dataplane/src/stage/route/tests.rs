@@ -61,7 +61,7 @@ fn call(api: Api, body: &Value) -> Call {
 fn planned<'a>(snapshot: &'a Snapshot, call: &Call, draw: u64) -> Result<Plan<'a>, Error> {
     let headers = HeaderMap::new();
     let asking = Asking { headers: &headers, dialect: call.api.dialect(), path: "/", caller: None };
-    route(snapshot, call, &Wishes::default(), asking, draw)
+    Ok(route(snapshot, call, &Wishes::default(), asking, draw)?)
 }
 
 fn first<'a>(snapshot: &'a Snapshot, call: &Call) -> &'a Target {

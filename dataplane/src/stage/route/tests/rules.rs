@@ -35,7 +35,7 @@ fn answers(snapshot: &Snapshot, model: &str, headers: &[(&str, &str)], api: Api,
     let asking = Asking { headers: &map, dialect: api.dialect(), path, caller: None };
     match route(snapshot, &call, &Wishes::default(), asking, 1) {
         Ok(plan) => plan.get(0).unwrap().target.upstream_model.to_string(),
-        Err(error) => error.code().to_owned(),
+        Err(unplanned) => unplanned.error.code().to_owned(),
     }
 }
 

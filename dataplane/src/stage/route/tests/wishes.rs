@@ -144,7 +144,7 @@ fn who_is_to_be_left_out_and_exists_nowhere_is_named_with_those_that_there_are()
     let asking = Asking { headers: &map, dialect: Dialect::OpenAI, path: "/", caller: None };
     let wishes = by_headers(&[("x-llm-exclude-providers", "goood")]).unwrap();
     let refused =
-        route(&open, &call(Api::ChatCompletions, &asked(&json!({}))), &wishes, asking, 1).unwrap_err();
+        route(&open, &call(Api::ChatCompletions, &asked(&json!({}))), &wishes, asking, 1).unwrap_err().error;
     assert!(
         refused
             .to_string()
@@ -205,6 +205,24 @@ fn a_decision_tells_order_scores_and_reasons() {
         "{}",
         decision.in_a_line()
     );
+}
+
+#[test]
+fn a_refusal_tells_who_was_left_out_and_why_where_that_is_asked() {
+    let (open, map) = (market(&all()), HeaderMap::new());
+    let asking = Asking { headers: &map, dialect: Dialect::OpenAI, path: "/", caller: None };
+    let call = call(Api::ChatCompletions, &asked(&json!({})));
+    let wishes =
+        [("x-llm-max-cost-usd", "0.001"), ("x-llm-exclude-providers", "cheap"), ("x-llm-explain", "true")];
+    let refused = |wishes: &[_]| route(&open, &call, &by_headers(wishes).unwrap(), asking, 1).unwrap_err();
+    let told = serde_json::to_value(refused(&wishes).decision).unwrap();
+    let excluded = |place: usize| {
+        let candidate = &told["candidates"][place];
+        [&candidate["provider"], &candidate["excluded"]].map(|text| text.as_str().unwrap().to_owned())
+    };
+    assert_eq!(excluded(0), ["ai/pool/cheap", "the caller excludes it"]);
+    assert!(excluded(1)[1].starts_with("it is expected to cost "), "{told}");
+    assert!(refused(&wishes[..2]).decision.is_none());
 }
 
 fn targets(snapshot: &Snapshot) -> Vec<std::sync::Arc<Target>> {
