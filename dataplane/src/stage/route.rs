@@ -4,16 +4,14 @@ mod decision;
 mod fitness;
 mod weigh;
 
-use std::{
-    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use llm_dialect::surface::Task;
 use llm_routing::{
     complexity::{Estimate, estimate},
     rank::{Order, rank},
 };
+use ring::digest;
 use smallvec::SmallVec;
 
 use crate::{
@@ -149,9 +147,12 @@ fn difficulty(served: &Served, call: &Call) -> Option<Estimate> {
     }
 }
 
-/// The same number for the same user of a route, in every proxy of one build.
+/// The same number for the same user of a route, in every proxy of every version: proxies of two serve beside each
+/// other while they are upgraded.
 fn sticky(route: &str, user: &str) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one((route, user))
+    // Neither has a line's end in it, so that no two pairs are one text.
+    let digest = digest::digest(&digest::SHA256, format!("{route}\n{user}").as_bytes());
+    digest.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// The model is served, but not for such a call.

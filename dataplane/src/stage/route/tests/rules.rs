@@ -40,6 +40,18 @@ fn answers(snapshot: &Snapshot, model: &str, headers: &[(&str, &str)], api: Api,
 }
 
 #[test]
+fn who_sticks_draws_the_same_by_every_version() {
+    // The first 64 bits of SHA-256: `printf 'ai/chat\nu' | sha256sum`.
+    for (route, user, drawn) in [
+        ("ai/chat", "u", 0xa309_444d_9661_6931),
+        ("ai/chat", "someone@example.com", 0xf870_ed9d_3672_141c),
+        ("ai/cha", "t\u{fc}", 0x48e2_44ee_0518_8b80),
+    ] {
+        assert_eq!(sticky(route, user), drawn, "{route} {user}");
+    }
+}
+
+#[test]
 fn the_most_specific_rule_takes_a_call_whatever_the_order_of_rules() {
     let mut rules = vec![
         json!({"models": ["*"], "goes": "any"}),
