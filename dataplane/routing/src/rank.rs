@@ -106,10 +106,9 @@ pub type Order = SmallVec<[Ranked; INLINE]>;
 pub fn rank(strategy: Strategy, candidates: &[Facts], draw: u64) -> Order {
     let mut order: Order =
         (0..candidates.len()).map(|index| Ranked { index, score: Score::default() }).collect();
-    if candidates.len() < 2 {
-        return order;
-    }
     match strategy {
+        // A score is told also of who stands alone: none at all would read as a bad one.
+        Strategy::Ordered | Strategy::Weighted if candidates.len() < 2 => {}
         Strategy::Ordered => sort(&mut order, |index| {
             let facts = candidates.get(index)?;
             let provider = provider_turn(facts, draw);

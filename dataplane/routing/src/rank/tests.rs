@@ -48,6 +48,14 @@ fn the_drawn_backends_first_model_leads_and_the_named_one_elsewhere_is_next() {
 }
 
 #[test]
+fn who_stands_alone_has_the_score_of_the_best() {
+    let alone = Facts { cost: 5e6, latency: Some(900.0), quality: 0.6, ..facts(0, 1, 1) };
+    let score = rank(Strategy::Scored(Weights::BALANCED), &[alone], 7)[0].score;
+    let near = |part: f32, wanted: f32| (part - wanted).abs() < 1e-6;
+    assert!(near(score.cost, 1.0) && near(score.latency, 1.0) && near(score.total, 2.6 / 3.0), "{score:?}");
+}
+
+#[test]
 fn what_the_call_wishes_goes_before_what_the_rule_does() {
     let near = Facts { distance: 0, ..facts(1, 1, 1) };
     let far = Facts { distance: 1, ..facts(0, 1000, 1) };
