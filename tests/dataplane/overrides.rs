@@ -56,6 +56,13 @@ fn wishes() -> Vec<Wish> {
             no,
         ),
         wish(
+            ("x-llm-exclude-providers", "chep"),
+            routing("excludeProviders", json!("chep")),
+            "400 wish_unmet",
+            no,
+        ),
+        wish(("x-llm-cache", "true"), routing("cache", json!(true)), "400 wish_unmet", no),
+        wish(
             ("x-llm-require-capabilities", "Coding"),
             routing("requireCapabilities", json!(["Coding"])),
             "400 wish_unmet",

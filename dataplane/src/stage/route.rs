@@ -101,6 +101,7 @@ pub fn route<'a>(
     let rule = &*served.rule;
     let (served, downgraded_by) = served.now(Spender { route: &rule.route, caller: asking.caller, wishes });
     wishes.check_allowed(rule)?;
+    wishes.check_met(&call.model)?;
     let fallback = wishes.fallback.unwrap_or(rule.fallback);
     let strategy = wishes.strategy.unwrap_or(rule.strategy);
     let estimate = difficulty(served, call);

@@ -164,6 +164,16 @@ impl Wishes {
         }
     }
 
+    /// # Errors
+    /// The wish that no provider could meet, for a call of this model.
+    pub fn check_met(&self, model: &str) -> Result<(), Error> {
+        if self.cache != Some(true) {
+            return Ok(());
+        }
+        let (wish, reason) = (self.by("cache").to_owned(), "there is no cache yet".to_owned());
+        Err(Error::WishUnmet { wish, model: excerpt(model), reason })
+    }
+
     /// The header or the path by which a wish was said.
     pub fn by(&self, wish: &'static str) -> &str {
         self.asked.iter().find(|asked| asked.wish == wish).map_or(wish, |asked| &asked.by)

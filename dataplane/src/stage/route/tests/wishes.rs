@@ -120,6 +120,7 @@ fn a_wish_that_can_not_be_met_says_why() {
         ("x-llm-exclude-providers", "eap"),
         ("x-llm-require-capabilities", "Coding"),
         ("x-llm-max-cost-usd", "0.000001"),
+        ("x-llm-cache", "true"),
     ] {
         assert_eq!(order(&open, "m", &[(header, value)]), ["400", "wish_unmet", header], "{value}");
     }
