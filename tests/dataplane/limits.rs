@@ -5,6 +5,7 @@ use harness::http::{Answer, post_json};
 use harness::{Proxy, RawUpstream, Step, answer, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -69,6 +70,47 @@ async fn who_finds_no_room_anywhere_waits_and_who_finds_no_place_is_told_when_to
     assert_eq!(text(&first.await.unwrap()), "held");
     upstream.release();
     assert_eq!(text(&second.await.unwrap()), "held");
+}
+
+/// Waits until so many calls wait for room at the provider `limited`.
+async fn await_waiting(proxy: &Proxy, wanted: f64) {
+    eventually(&format!("{wanted} wait"), SOON, async || {
+        let waiting = proxy.metric("llm_gateway_provider_waiting", &[("provider", "ai/pool/limited")]).await;
+        if waiting == wanted { Ok(()) } else { Err(waiting.to_string()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_waits_and_hangs_up_leaves_its_place_to_the_next() {
+    let upstream = held("held").await;
+    let limits = json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 20_000}});
+    let proxy = Proxy::start(&with_providers(&[limited(upstream.url(), &limits)]), &[]).await;
+    let post = || {
+        let url = proxy.chat_url();
+        tokio::spawn(async move { post_json(&url, &call()).await })
+    };
+    let first = post();
+    upstream.await_requests(1, SOON).await;
+    let mut hasty = TcpStream::connect(proxy.url().strip_prefix("http://").unwrap()).await.unwrap();
+    let (host, body) = ("host: x\r\ncontent-type: application/json", call().to_string());
+    let head =
+        format!("POST /v1/chat/completions HTTP/1.1\r\n{host}\r\ncontent-length: {}\r\n\r\n", body.len());
+    hasty.write_all((head + &body).as_bytes()).await.unwrap();
+    await_waiting(&proxy, 1.0).await;
+    drop(hasty);
+    await_waiting(&proxy, 0.0).await;
+    let line = &proxy.await_requests(1).await[0];
+    assert_eq!((&line["status"], &line["error"]), (&json!(499), &json!("client_closed")), "{line}");
+
+    let next = post();
+    await_waiting(&proxy, 1.0).await;
+    upstream.release();
+    assert_eq!(text(&first.await.unwrap()), "held");
+    upstream.await_requests(2, SOON).await;
+    upstream.release();
+    assert_eq!(text(&next.await.unwrap()), "held");
+    assert_eq!(upstream.requests().len(), 2, "who hung up was sent nowhere");
 }
 
 #[tokio::test]

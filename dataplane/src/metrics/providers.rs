@@ -2,124 +2,112 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
-use llm_routing::breaker::State;
+use llm_routing::breaker::{Settings, State};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet},
+    encoding::DescriptorEncoder,
     metrics::{MetricType, exemplar::Exemplar},
 };
 
 use crate::{
     clock,
-    upstream::health::{FAILURES, Health, Healths, Outcome},
+    upstream::health::{FAILURES, Health, Healths, Key, Outcome},
 };
 
 #[derive(Debug)]
 pub struct Providers(pub Arc<Healths>);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    provider: Arc<str>,
-    model: Arc<str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AttemptLabels {
-    provider: Arc<str>,
-    model: Arc<str>,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FailureLabels {
-    provider: Arc<str>,
-    model: Arc<str>,
-    reason: &'static str,
-}
-
-type Count = fn(&Health) -> u64;
-type NoExemplar<'a> = Option<&'a Exemplar<Labels, u64>>;
+/// A name, a help text and a type.
+type Family = (&'static str, &'static str, MetricType);
+type All = [(Key, Arc<Health>, Settings)];
+type NoExemplar<'a> = Option<&'a Exemplar<[(&'static str, &'static str); 0], u64>>;
 
 impl Collector for Providers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let all = self.0.all();
-        let mut family = encoder.encode_descriptor(
-            "llm_gateway_provider_attempts",
-            "Attempts at a provider's model, by how they ended: a call may have several",
-            None,
-            MetricType::Counter,
-        )?;
-        for ((provider, model), health, _) in &all {
-            for (outcome, count) in Outcome::ALL.into_iter().zip(&health.outcomes) {
-                let count = count.load(Relaxed);
-                if count > 0 {
-                    let (provider, model) = (provider.clone(), model.clone());
-                    let labels = AttemptLabels { provider, model, outcome: outcome.as_str() };
-                    family.encode_family(&labels)?.encode_counter(&count, NoExemplar::None)?;
-                }
-            }
-        }
-        let mut family = encoder.encode_descriptor(
-            "llm_gateway_provider_failures",
-            "Attempts that the provider failed, by the reason",
-            None,
-            MetricType::Counter,
-        )?;
-        for ((provider, model), health, _) in &all {
-            for (reason, count) in FAILURES.into_iter().zip(&health.failed_by) {
-                let count = count.load(Relaxed);
-                if count > 0 {
-                    let (provider, model) = (provider.clone(), model.clone());
-                    let labels = FailureLabels { provider, model, reason };
-                    family.encode_family(&labels)?.encode_counter(&count, NoExemplar::None)?;
-                }
-            }
-        }
-        let counters: [(&str, &str, Count); 2] = [
-            ("llm_gateway_provider_breaker_opened", "How often its breaker opened", |health| {
-                health.opened.load(Relaxed)
-            }),
-            (
-                "llm_gateway_provider_retries_refused",
-                "Retries that were not made, so as not to multiply an outage",
-                |health| health.unretried.load(Relaxed),
-            ),
-        ];
-        for (name, help, count) in counters {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for ((provider, model), health, _) in &all {
-                let labels = Labels { provider: provider.clone(), model: model.clone() };
-                family.encode_family(&labels)?.encode_counter(&count(health), NoExemplar::None)?;
-            }
-        }
-        let mut family = encoder.encode_descriptor(
-            "llm_gateway_provider_breaker_state",
-            "0: closed, takes calls; 1: half open, takes one call to see; 2: open, takes none",
-            None,
-            MetricType::Gauge,
-        )?;
-        for ((provider, model), health, settings) in &all {
-            let state = match health.breaker.state(clock::now(), settings) {
-                State::Closed => 0_u32,
+        use MetricType::{Counter, Gauge};
+        let (encoder, all) = (&mut encoder, self.0.all());
+        let attempts = "Attempts at a provider's model, by how they ended: a call may have several";
+        split(encoder, &all, ("llm_gateway_provider_attempts", attempts, Counter), "outcome", |health| {
+            Outcome::ALL.map(Outcome::as_str).into_iter().zip(&health.outcomes)
+        })?;
+        let failures = "Attempts that the provider failed, by the reason";
+        split(encoder, &all, ("llm_gateway_provider_failures", failures, Counter), "reason", |health| {
+            FAILURES.into_iter().zip(&health.failed_by)
+        })?;
+        let opened = "How often its breaker opened";
+        each(encoder, &all, ("llm_gateway_provider_breaker_opened", opened, Counter), |health, _| {
+            health.opened.load(Relaxed)
+        })?;
+        let refused = "Retries that were not made, so as not to multiply an outage";
+        each(encoder, &all, ("llm_gateway_provider_retries_refused", refused, Counter), |health, _| {
+            health.unretried.load(Relaxed)
+        })?;
+        let state = "0: closed, takes calls; 1: half open, takes one call to see; 2: open, takes none";
+        each(encoder, &all, ("llm_gateway_provider_breaker_state", state, Gauge), |health, settings| {
+            match health.breaker.state(clock::now(), settings) {
+                State::Closed => 0,
                 State::HalfOpen => 1,
                 State::Open { .. } => 2,
-            };
-            let labels = Labels { provider: provider.clone(), model: model.clone() };
-            family.encode_family(&labels)?.encode_gauge(&state)?;
-        }
-        let mut family = encoder.encode_descriptor(
-            "llm_gateway_provider_in_flight",
-            "Attempts that have not ended",
-            None,
-            MetricType::Gauge,
-        )?;
-        for ((provider, model), health, _) in &all {
-            let labels = Labels { provider: provider.clone(), model: model.clone() };
-            family.encode_family(&labels)?.encode_gauge(&health.in_flight.load(Relaxed))?;
+            }
+        })?;
+        let in_flight = "Attempts that have not ended";
+        each(encoder, &all, ("llm_gateway_provider_in_flight", in_flight, Gauge), |health, _| {
+            health.in_flight.load(Relaxed).into()
+        })?;
+        let waiting = "Calls that wait for room within the limits of the provider";
+        let mut family = encoder.encode_descriptor("llm_gateway_provider_waiting", waiting, None, Gauge)?;
+        for (provider, gate) in self.0.gates() {
+            family.encode_family(&[("provider", &*provider)])?.encode_gauge(&gate.waiting())?;
         }
         Ok(())
     }
+}
+
+/// A sample for each model.
+fn each(
+    encoder: &mut DescriptorEncoder<'_>,
+    all: &All,
+    (name, help, kind): Family,
+    value: impl Fn(&Health, &Settings) -> u64,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    for ((provider, model), health, settings) in all {
+        let labels = [("provider", &**provider), ("model", &**model)];
+        let mut sample = family.encode_family(&labels)?;
+        match kind {
+            MetricType::Counter => sample.encode_counter(&value(health, settings), NoExemplar::None)?,
+            _ => sample.encode_gauge(&value(health, settings))?,
+        }
+    }
+    Ok(())
+}
+
+/// Of each model a sample for each count that is not zero, told apart by a label.
+fn split<'h, C>(
+    encoder: &mut DescriptorEncoder<'_>,
+    all: &'h All,
+    (name, help, kind): Family,
+    by: &'static str,
+    counts: impl Fn(&'h Health) -> C,
+) -> fmt::Result
+where
+    C: Iterator<Item = (&'static str, &'h AtomicU64)>,
+{
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    for ((provider, model), health, _) in all {
+        for (of, count) in counts(health) {
+            let count = count.load(Relaxed);
+            if count > 0 {
+                let labels = [("provider", &**provider), ("model", &**model), (by, of)];
+                family.encode_family(&labels)?.encode_counter(&count, NoExemplar::None)?;
+            }
+        }
+    }
+    Ok(())
 }

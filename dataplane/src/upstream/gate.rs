@@ -129,6 +129,11 @@ impl Drop for Entry<'_> {
 }
 
 impl Gate {
+    /// Calls that wait for room.
+    pub fn waiting(&self) -> u32 {
+        self.waiting.load(SeqCst)
+    }
+
     /// Takes room for a call that is expected to take so many tokens.
     ///
     /// # Errors

@@ -229,6 +229,12 @@ impl Healths {
         gates.entry(provider.clone()).or_default().clone()
     }
 
+    /// The room at each provider.
+    pub fn gates(&self) -> Vec<(Arc<str>, Arc<Gate>)> {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.iter().map(|(provider, gate)| (provider.clone(), gate.clone())).collect()
+    }
+
     /// All of them.
     pub fn all(&self) -> Vec<(Key, Arc<Health>, Settings)> {
         let all = self.models.lock().unwrap_or_else(PoisonError::into_inner);
