@@ -82,6 +82,34 @@ async fn await_waiting(proxy: &Proxy, wanted: f64) {
 }
 
 #[tokio::test]
+async fn who_waits_is_taken_by_whoever_has_room_first() {
+    let (first, second) = (held("first").await, held("second").await);
+    let limits = json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 20_000}});
+    let mut providers = [limited(first.url(), &limits), limited(second.url(), &limits)];
+    providers[1]["name"] = json!("second");
+    providers[1]["priority"] = json!(1);
+    let proxy = Proxy::start(&with_providers(&providers), &[]).await;
+    let post = || {
+        let url = proxy.chat_url();
+        tokio::spawn(async move { post_json(&url, &call()).await })
+    };
+    let (to_first, to_second) = (post(), post());
+    first.await_requests(1, SOON).await;
+    second.await_requests(1, SOON).await;
+    let waits = post();
+    await_waiting(&proxy, 1.0).await;
+    second.release();
+    second.await_requests(2, SOON).await;
+    await_waiting(&proxy, 0.0).await;
+    second.release();
+    assert_eq!(text(&waits.await.unwrap()), "second");
+    assert_eq!(first.requests().len(), 1, "whose only call has not ended");
+    first.release();
+    let texts = [text(&to_first.await.unwrap()), text(&to_second.await.unwrap())];
+    assert!(texts.contains(&"first".to_owned()) && texts.contains(&"second".to_owned()), "{texts:?}");
+}
+
+#[tokio::test]
 async fn who_waits_and_hangs_up_leaves_its_place_to_the_next() {
     let upstream = held("held").await;
     let limits = json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 20_000}});

@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{Either, select};
+use futures::future::{Either, select, select_all};
 use llm_routing::{
     attempts::{Attempts, Policy, Step},
     backoff,
     breaker::State,
 };
+use smallvec::SmallVec;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -44,8 +45,8 @@ pub struct Walk<'c, 'p> {
     began: Instant,
     /// How long until one that was passed by may be asked.
     soonest: Option<Duration>,
-    /// The first candidate that had no room.
-    full: Option<usize>,
+    /// The candidates that had no room.
+    full: SmallVec<[usize; 4]>,
     /// The first that asked to be left alone for longer than the call has.
     limited: Option<usize>,
     /// The candidate that the retry budget has granted another attempt.
@@ -87,7 +88,7 @@ impl<'c, 'p> Walk<'c, 'p> {
             attempts,
             began,
             soonest: None,
-            full: None,
+            full: SmallVec::new(),
             limited: None,
             granted: None,
             last: None,
@@ -171,10 +172,19 @@ impl<'c, 'p> Walk<'c, 'p> {
             Ok(inside) => self.begin(place, inside),
             Err(full) => {
                 self.attempts.leave_out(place);
-                self.full.get_or_insert(place);
+                self.is_full(place, target);
                 self.passed_by(full.room_in);
                 None
             }
+        }
+    }
+
+    /// Of several models of a provider the first stands for all: they share its room.
+    fn is_full(&mut self, place: usize, target: &Target) {
+        let gate_of = |place: &usize| Some(&self.plan.get(*place)?.target.provider.gate);
+        let known = self.full.iter().filter_map(gate_of).any(|gate| Arc::ptr_eq(gate, &target.provider.gate));
+        if !known {
+            self.full.push(place);
         }
     }
 
@@ -211,9 +221,35 @@ impl<'c, 'p> Walk<'c, 'p> {
         None
     }
 
-    /// Waits for room at the first candidate that had none.
+    /// Waits for room at all candidates that had none, and takes the first that there is. In each queue it has a place
+    /// until then.
     pub async fn wait_for_room(&mut self) -> Option<Begun<'p>> {
-        let place = self.full?;
+        let mut waits: Vec<_> =
+            self.full.iter().filter_map(|place| Some(Box::pin(self.wait_at(*place)?))).collect();
+        if waits.is_empty() {
+            return None;
+        }
+        let (mut began, mut soonest) = (None, None);
+        while began.is_none() && !waits.is_empty() {
+            let (came, _, others) = select_all(waits).await;
+            waits = others;
+            match came {
+                (place, Ok(inside)) => began = Some((place, inside)),
+                (_, Err(room_in)) => soonest = [soonest, room_in].into_iter().flatten().min(),
+            }
+        }
+        drop(waits);
+        self.soonest = soonest;
+        let (place, inside) = began?;
+        self.begin(place, inside)
+    }
+
+    /// Waits for room at a candidate: it, or in how long it may be worth another look. `None` where there is nothing to
+    /// wait for.
+    fn wait_at(
+        &self,
+        place: usize,
+    ) -> Option<impl Future<Output = (usize, Result<Inside, Option<Duration>>)> + use<'p>> {
         let target = &self.plan.get(place)?.target;
         let may = |target: &Target| {
             let (health, now) = (&target.health, clock::now());
@@ -225,19 +261,18 @@ impl<'c, 'p> Walk<'c, 'p> {
         let (limits, priority) = (&target.provider.limits, self.plan.rule.queue_priority);
         let patience = Duration::from_millis(limits.queue.timeout_ms);
         let until = self.sending.deadline.min(Instant::now() + patience);
-        match target.provider.gate.wait(limits, self.tokens(target), priority, until).await {
-            Ok(inside) if may(target) => self.begin(place, inside),
-            // While it waited, the provider has asked to be left alone, or failed too often.
-            Ok(inside) => {
-                inside.unused();
-                self.soonest = Some(target.health.rests_for(clock::now()).max(FULL_FOR));
-                None
+        let tokens = self.tokens(target);
+        Some(async move {
+            match target.provider.gate.wait(limits, tokens, priority, until).await {
+                Ok(inside) if may(target) => (place, Ok(inside)),
+                // While it waited, the provider has asked to be left alone, or failed too often.
+                Ok(inside) => {
+                    inside.unused();
+                    (place, Err(Some(target.health.rests_for(clock::now()).max(FULL_FOR))))
+                }
+                Err(full) => (place, Err(full.room_in)),
             }
-            Err(full) => {
-                self.soonest = full.room_in;
-                None
-            }
-        }
+        })
     }
 
     fn tokens(&self, target: &Target) -> u64 {
@@ -353,15 +388,15 @@ impl<'c, 'p> Walk<'c, 'p> {
                 (last, _) => last.map(|reply| (reply, None)),
             };
         }
+        let full = self.full.first().copied();
         // Nobody was passed by for a reason of its own: the call came with no time left.
-        let passed_by =
-            self.full.or(self.limited).is_some() || self.soonest.is_some_and(|left| !left.is_zero());
+        let passed_by = full.or(self.limited).is_some() || self.soonest.is_some_and(|left| !left.is_zero());
         if !passed_by && Instant::now() >= self.sending.deadline {
             return Err(Error::TooLate { after: self.sending.allowed });
         }
         let model = excerpt(&self.sending.call.model);
         let retry_after = self.soonest.unwrap_or(FULL_FOR);
-        if let Some(candidate) = self.full.or(self.limited).and_then(|place| self.plan.get(place)) {
+        if let Some(candidate) = full.or(self.limited).and_then(|place| self.plan.get(place)) {
             let provider = candidate.target.provider.name.to_string();
             return Err(Error::Saturated { model, provider, retry_after });
         }
