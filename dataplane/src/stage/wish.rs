@@ -37,34 +37,78 @@ pub struct Wishes {
     pub feature: Option<Box<str>>,
     /// The reply shall say how it came about.
     pub explain: Option<bool>,
-    /// What was wished that a rule must allow, with the name by which it was.
+    /// What was said, with the name by which it was.
     asked: Vec<Asked>,
 }
 
-/// A wish that a rule must allow.
+/// A wish that was said.
 #[derive(Clone, Debug, PartialEq)]
 struct Asked {
-    what: Override,
+    /// What a rule must allow.
+    needs: Option<Override>,
     /// Its name in `routing`.
     wish: &'static str,
     /// The header, or the path in the body.
     by: Cow<'static, str>,
 }
 
-/// Every wish by its header, and by its name in `routing`.
-const NAMES: [(&str, &str); 12] = [
-    ("x-llm-strategy", "strategy"),
-    ("x-llm-prefer-providers", "preferProviders"),
-    ("x-llm-exclude-providers", "excludeProviders"),
-    ("x-llm-require-capabilities", "requireCapabilities"),
-    ("x-llm-max-cost-usd", "maxCostUsd"),
-    ("x-llm-max-latency-ms", "maxLatencyMs"),
-    ("x-llm-fallback", "fallback"),
-    ("x-llm-cache", "cache"),
-    ("x-llm-user", "user"),
-    ("x-llm-project", "project"),
-    ("x-llm-feature", "feature"),
-    ("x-llm-explain", "explain"),
+/// What can be wished.
+struct Wish {
+    header: &'static str,
+    /// Its name in `routing`.
+    name: &'static str,
+    /// What a rule must allow; where it is `None`, it is nobody's to allow.
+    needs: Option<Override>,
+    take: Take,
+}
+
+type Take = fn(&mut Wishes, &Said<'_>) -> Result<(), String>;
+
+const fn wish(header: &'static str, name: &'static str, needs: Option<Override>, take: Take) -> Wish {
+    Wish { header, name, needs, take }
+}
+
+const WISHES: [Wish; 12] = [
+    wish("x-llm-strategy", "strategy", Some(Override::Strategy), |wishes, said| {
+        said.named(&STRATEGIES).map(|strategy| wishes.strategy = Some(strategy))
+    }),
+    wish("x-llm-prefer-providers", "preferProviders", Some(Override::Providers), |wishes, said| {
+        said.list().map(|names| wishes.prefer.extend(names))
+    }),
+    wish("x-llm-exclude-providers", "excludeProviders", Some(Override::Providers), |wishes, said| {
+        said.list().map(|names| wishes.exclude.extend(names))
+    }),
+    wish(
+        "x-llm-require-capabilities",
+        "requireCapabilities",
+        Some(Override::Capabilities),
+        |wishes, said| {
+            for name in said.list()? {
+                wishes.require.push(Said::Text(name.as_ref().into()).named(&CAPABILITIES)?);
+            }
+            Ok(())
+        },
+    ),
+    wish("x-llm-max-cost-usd", "maxCostUsd", Some(Override::Cost), |wishes, said| {
+        said.nano_usd().map(|most| wishes.max_cost = Some(most))
+    }),
+    wish("x-llm-max-latency-ms", "maxLatencyMs", Some(Override::Latency), |wishes, said| {
+        said.whole().map(|ms| wishes.max_latency = Some(Duration::from_millis(ms)))
+    }),
+    wish("x-llm-fallback", "fallback", Some(Override::Fallback), |wishes, said| {
+        said.switch().map(|on| wishes.fallback = Some(on))
+    }),
+    wish("x-llm-cache", "cache", Some(Override::Cache), |wishes, said| {
+        said.switch().map(|on| wishes.cache = Some(on))
+    }),
+    wish("x-llm-user", "user", None, |wishes, said| said.label().map(|label| wishes.user = Some(label))),
+    wish("x-llm-project", "project", None, |wishes, said| {
+        said.label().map(|label| wishes.project = Some(label))
+    }),
+    wish("x-llm-feature", "feature", None, |wishes, said| {
+        said.label().map(|label| wishes.feature = Some(label))
+    }),
+    wish("x-llm-explain", "explain", None, |wishes, said| said.switch().map(|on| wishes.explain = Some(on))),
 ];
 
 /// What gateways add to replies: one behind another gateway may be sent them back.
@@ -102,12 +146,12 @@ impl Wishes {
     }
 
     fn header(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Error> {
-        let Some((header, wish)) = NAMES.iter().find(|(header, _)| name == header) else {
+        let Some(wish) = WISHES.iter().find(|wish| name == wish.header) else {
             return if OF_REPLIES.iter().any(|known| name == known) { Ok(()) } else { Err(no_wish(name)) };
         };
-        let unread = |reason: String| Error::Wish { wish: (*header).into(), reason };
+        let unread = |reason: String| Error::Wish { wish: wish.header.into(), reason };
         let text = value.to_str().map_err(|_| unread("it must be ASCII text".to_owned()))?;
-        self.take(wish, (*header).into(), &Said::Text(text.trim().into())).map_err(unread)
+        self.take(wish, wish.header.into(), &Said::Text(text.trim().into())).map_err(unread)
     }
 
     /// Adds what the body's object `routing` wishes, where no header has said it.
@@ -119,8 +163,8 @@ impl Wishes {
         for (name, value) in fields {
             let path = format!("routing.{}", excerpt(&name));
             let unread = |reason: String| Error::Wish { wish: path.clone().into(), reason };
-            let Some((_, wish)) = NAMES.iter().find(|(_, known)| *known == name) else {
-                let known = NAMES.map(|(_, known)| known).join(", ");
+            let Some(wish) = WISHES.iter().find(|wish| wish.name == name) else {
+                let known = WISHES.map(|wish| wish.name).join(", ");
                 return Err(unread(format!("there is no such wish; there are: {known}")));
             };
             if let Some(said) = value.said()
@@ -139,11 +183,12 @@ impl Wishes {
     pub fn add_labels(&mut self, labels: [(&'static str, Option<String>); 3]) -> Result<(), Error> {
         for (label, text) in labels {
             if let Some(text) = text
-                && !self.has(label)
+                && let Some(wish) = WISHES.iter().find(|wish| wish.name == label)
+                && !self.has(wish)
             {
                 let by = format!("metadata.{label}");
                 let unread = |reason: String| Error::Wish { wish: by.clone().into(), reason };
-                self.take(label, by.clone().into(), &Said::Text(text.into())).map_err(unread)?;
+                self.take(wish, by.clone().into(), &Said::Text(text.into())).map_err(unread)?;
             }
         }
         Ok(())
@@ -154,14 +199,13 @@ impl Wishes {
     /// # Errors
     /// The first wish that it does not allow.
     pub fn check_allowed(&self, rule: &Rule) -> Result<(), Error> {
-        match self.asked.iter().find(|asked| !rule.client_overrides.contains(&asked.what)) {
-            None => Ok(()),
-            Some(asked) => Err(Error::WishNotAllowed {
-                wish: asked.by.to_string(),
-                route: rule.route.to_string(),
-                needs: format!("{:?}", asked.what),
-            }),
+        for Asked { needs, by, .. } in &self.asked {
+            if let Some(needs) = needs.filter(|needs| !rule.client_overrides.contains(needs)) {
+                let (wish, route, needs) = (by.to_string(), rule.route.to_string(), format!("{needs:?}"));
+                return Err(Error::WishNotAllowed { wish, route, needs });
+            }
         }
+        Ok(())
     }
 
     /// # Errors
@@ -179,76 +223,13 @@ impl Wishes {
         self.asked.iter().find(|asked| asked.wish == wish).map_or(wish, |asked| &asked.by)
     }
 
-    fn has(&self, wish: &str) -> bool {
-        match wish {
-            "strategy" => self.strategy.is_some(),
-            "preferProviders" => !self.prefer.is_empty(),
-            "excludeProviders" => !self.exclude.is_empty(),
-            "requireCapabilities" => !self.require.is_empty(),
-            "maxCostUsd" => self.max_cost.is_some(),
-            "maxLatencyMs" => self.max_latency.is_some(),
-            "fallback" => self.fallback.is_some(),
-            "cache" => self.cache.is_some(),
-            "user" => self.user.is_some(),
-            "project" => self.project.is_some(),
-            "feature" => self.feature.is_some(),
-            "explain" => self.explain.is_some(),
-            _ => false,
-        }
+    fn has(&self, wish: &Wish) -> bool {
+        self.asked.iter().any(|asked| asked.wish == wish.name)
     }
 
-    fn take(&mut self, wish: &'static str, by: Cow<'static, str>, said: &Said<'_>) -> Result<(), String> {
-        let what = match wish {
-            "strategy" => {
-                self.strategy = Some(said.named(&STRATEGIES)?);
-                Override::Strategy
-            }
-            "preferProviders" => {
-                self.prefer.extend(said.list()?);
-                Override::Providers
-            }
-            "excludeProviders" => {
-                self.exclude.extend(said.list()?);
-                Override::Providers
-            }
-            "requireCapabilities" => {
-                for name in said.list()? {
-                    self.require.push(Said::Text(name.as_ref().into()).named(&CAPABILITIES)?);
-                }
-                Override::Capabilities
-            }
-            "maxCostUsd" => {
-                self.max_cost = Some(said.nano_usd()?);
-                Override::Cost
-            }
-            "maxLatencyMs" => {
-                self.max_latency = Some(Duration::from_millis(said.whole()?));
-                Override::Latency
-            }
-            "fallback" => {
-                self.fallback = Some(said.switch()?);
-                Override::Fallback
-            }
-            "cache" => {
-                self.cache = Some(said.switch()?);
-                Override::Cache
-            }
-            "explain" => {
-                self.explain = Some(said.switch()?);
-                return Ok(());
-            }
-            label => {
-                let text = said.label()?;
-                let place = match label {
-                    "user" => &mut self.user,
-                    "project" => &mut self.project,
-                    _ => &mut self.feature,
-                };
-                *place = Some(text);
-                return Ok(());
-            }
-        };
-        self.asked.push(Asked { what, wish, by });
+    fn take(&mut self, wish: &Wish, by: Cow<'static, str>, said: &Said<'_>) -> Result<(), String> {
+        (wish.take)(self, said)?;
+        self.asked.push(Asked { needs: wish.needs, wish: wish.name, by });
         Ok(())
     }
 }
@@ -384,7 +365,7 @@ impl Said<'_> {
 }
 
 fn no_wish(name: &HeaderName) -> Error {
-    let known = NAMES.map(|(header, _)| header).join(", ");
+    let known = WISHES.map(|wish| wish.header).join(", ");
     Error::Wish {
         wish: excerpt(name.as_str()).into(),
         reason: format!("there is no such header; there are: {known}"),
