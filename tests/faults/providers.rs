@@ -4,8 +4,8 @@ use harness::{RawUpstream, Step, answer, sse_end, sse_event, sse_head};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The model of documents with a single one.
-pub const MODEL: &str = "large";
+pub use harness::openai::{MODEL, chunk, completion, last_chunk, usage_chunk};
+
 /// Deadlines that a test can wait for. The first is apart from the others, so that it is seen which one ended a call.
 pub const REQUEST: Duration = Duration::from_millis(2_500);
 pub const FIRST_TOKEN: Duration = Duration::from_millis(500);
@@ -91,44 +91,11 @@ pub fn is_streamed(request: &str) -> bool {
     request.contains("\"stream\":true")
 }
 
-pub fn completion(text: &str) -> Value {
-    json!({
-        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": MODEL,
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-        "usage": usage(),
-    })
-}
-
-fn usage() -> Value {
-    json!({"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13})
-}
-
 /// A whole stream but for the end of its transfer.
 fn events(text: &str) -> Vec<u8> {
     let words = text.split_inclusive(' ').flat_map(|word| sse_event(&chunk(word)));
     let end = [last_chunk(), usage_chunk(), "[DONE]".to_owned()];
     [sse_head(), words.collect(), end.iter().flat_map(|event| sse_event(event)).collect()].concat()
-}
-
-/// An event of a stream.
-pub fn chunk(text: &str) -> String {
-    event(&json!([{"index": 0, "delta": {"content": text}, "finish_reason": null}]), &Value::Null)
-}
-
-pub fn last_chunk() -> String {
-    event(&json!([{"index": 0, "delta": {}, "finish_reason": "stop"}]), &Value::Null)
-}
-
-pub fn usage_chunk() -> String {
-    event(&json!([]), &usage())
-}
-
-fn event(choices: &Value, usage: &Value) -> String {
-    json!({
-        "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": MODEL,
-        "choices": choices, "usage": usage,
-    })
-    .to_string()
 }
 
 /// An error as OpenAI writes it.

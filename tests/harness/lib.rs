@@ -23,6 +23,7 @@ mod image;
 mod machine;
 mod markdown;
 mod node;
+pub mod openai;
 mod ports;
 mod process;
 mod programs;
