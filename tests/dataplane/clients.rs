@@ -67,7 +67,7 @@ async fn a_client_that_does_not_read_holds_the_provider_back() {
     })
     .await;
     assert!(proxy.resident_mib() < 40, "{} MiB for 64 MiB that nobody reads", proxy.resident_mib());
-    assert_eq!(proxy.requests().len(), 1, "the stream goes on");
+    assert_eq!(proxy.await_requests(1).await.len(), 1, "the stream goes on");
     assert_eq!(stream.events().await.unwrap().len(), EVENTS + 2);
 }
 
