@@ -146,7 +146,9 @@ fn judge(record: &Record) {
     let nobody = record.saw(Limiting, Returning);
     let may = match &record.got.end {
         // Its first byte had gone out: no other provider could take over.
-        End::Broken { code } => code == "stream_broken" && record.saw(Dying, Dying),
+        End::Broken { code } if code == "stream_broken" => record.saw(Dying, Dying),
+        // It had waited for others for so long that its deadline came in the middle of the answer.
+        End::Broken { code } => code == "stream_deadline" && record.saw(Stalling, Recovering),
         // Who does not stream has no other deadline than that of the whole call.
         End::Failed { status: 504, code } if code == "provider_timeout" => {
             (nobody || !record.streamed) && record.saw(Stalling, Recovering)
