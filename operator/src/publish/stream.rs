@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::Incoming;
 use llm_config::{
@@ -13,7 +13,7 @@ use llm_config::{
     stream::{FromProxy, LIFETIME, Line, Lines, PATH},
 };
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -173,7 +173,7 @@ impl Streams {
     }
 }
 
-struct Conversation {
+struct Conversation<B> {
     targets: watch::Receiver<Option<Arc<Targets>>>,
     member: Member,
     ends: Instant,
@@ -186,26 +186,23 @@ struct Conversation {
     /// What it has refused: it is not asked again.
     refused: Option<(Arc<Digests>, Option<Digest>)>,
     generation: u64,
-    messages: Messages,
+    messages: Messages<B>,
     updates: mpsc::Sender<Bytes>,
     place: Place,
 }
 
-impl Conversation {
+impl<B: Body<Data = Bytes> + Unpin> Conversation<B> {
     async fn run(mut self, mut replaced: oneshot::Receiver<()>) -> Result<Infallible, Ended> {
         loop {
             let targets = self.targets.borrow_and_update().clone();
-            let fleet = self.member.fleet(&targets);
             if let Some(targets) = targets {
-                // The proxy goes on with what it has, and is told why when it comes again.
-                let fleet = fleet.ok_or(Ended::NoSidecar)?;
-                if self.fleet.as_ref() != Some(&fleet) {
-                    self.place.belongs_to(&fleet);
+                let over = over(self.targets.clone(), &mut replaced, self.ends);
+                tokio::select! {
+                    // Most that are led are there at once.
+                    biased;
+                    led = self.follow(&targets) => led?,
+                    why = over => return Err(why),
                 }
-                let target = targets.fleets.get(&fleet).cloned().unwrap_or_default();
-                self.fleet = Some(fleet);
-                let own = self.member.own(&targets);
-                self.lead_to(&target, own).await?;
             }
             tokio::select! {
                 changed = self.targets.changed() => changed.map_err(|_| Ended::Ending)?,
@@ -218,6 +215,19 @@ impl Conversation {
                 }
             }
         }
+    }
+
+    /// Leads the proxy to what is in force for its fleet now.
+    async fn follow(&mut self, targets: &Arc<Targets>) -> Result<(), Ended> {
+        // The proxy goes on with what it has, and is told why when it comes again.
+        let fleet = self.member.fleet(&Some(targets.clone())).ok_or(Ended::NoSidecar)?;
+        if self.fleet.as_ref() != Some(&fleet) {
+            self.place.belongs_to(&fleet);
+        }
+        let target = targets.fleets.get(&fleet).cloned().unwrap_or_default();
+        self.fleet = Some(fleet);
+        let own = self.member.own(targets);
+        self.lead_to(&target, own).await
     }
 
     /// Leads the proxy to what it should hold.
@@ -258,8 +268,7 @@ impl Conversation {
         self.generation += 1;
         let generation = self.generation;
         let long = line.iter().map(Bytes::len).sum::<usize>() > LONG;
-        // It is never closed.
-        let _turn = if long { LONG_AT_ONCE.acquire().await.ok() } else { None };
+        let _turn = if long { Some(long_turn(&self.updates).await?) } else { None };
         for piece in line {
             self.updates.send(piece).await.map_err(|_| Ended::HungUp)?;
         }
@@ -277,13 +286,36 @@ impl Conversation {
     }
 }
 
+/// Waits until what is long may be sent; who hangs up meanwhile leaves the queue.
+async fn long_turn(updates: &mpsc::Sender<Bytes>) -> Result<SemaphorePermit<'static>, Ended> {
+    tokio::select! {
+        // It is never closed.
+        turn = LONG_AT_ONCE.acquire() => turn.map_err(|_| Ended::Ending),
+        () = updates.closed() => Err(Ended::HungUp),
+    }
+}
+
+/// Why a stream ends, whatever it waits for.
+async fn over(
+    mut targets: watch::Receiver<Option<Arc<Targets>>>,
+    replaced: &mut oneshot::Receiver<()>,
+    ends: Instant,
+) -> Ended {
+    let ending = async { while targets.changed().await.is_ok() {} };
+    tokio::select! {
+        () = ending => Ended::Ending,
+        _ = replaced => Ended::Replaced,
+        () = sleep_until(ends) => Ended::Outlived,
+    }
+}
+
 /// What a proxy says, message by message.
-struct Messages {
-    body: Incoming,
+struct Messages<B> {
+    body: B,
     lines: Lines,
 }
 
-impl Messages {
+impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     /// The next that answers an update; what comes in between is taken in. Cancel safe.
     async fn answer(&mut self, place: &Place) -> Result<FromProxy, Ended> {
         loop {
@@ -323,3 +355,6 @@ fn refusal(status: StatusCode, message: String) -> Response<ReplyBody> {
     *response.status_mut() = status;
     response
 }
+
+#[cfg(test)]
+mod tests;

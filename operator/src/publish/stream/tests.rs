@@ -1,0 +1,101 @@
+//! Conversations with proxies that are this test: no connection, and a clock that runs as soon as all wait.
+
+use std::collections::BTreeMap;
+
+use llm_config::{Document, Route, Rule};
+
+use super::*;
+use crate::publish::attached::ProxyName;
+
+type Said = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
+
+const LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// The other ends of a conversation.
+struct Proxy {
+    targets: watch::Sender<Option<Arc<Targets>>>,
+    updates: mpsc::Receiver<Bytes>,
+    replaced: oneshot::Sender<()>,
+    // Kept, for a proxy that hangs up ends the conversation too.
+    _says: mpsc::Sender<Bytes>,
+}
+
+/// What a gateway holds whose only route has a model of a name so long.
+fn targets(long: usize) -> Targets {
+    let fleet = Fleet::gateway("default");
+    let rule = Rule { models: vec!["m".repeat(long)], ..Rule::default() };
+    let routes = BTreeMap::from([("ns/a".to_owned(), Route { rules: vec![rule] })]);
+    let target = Target::of(&fleet, &Document { routes, ..Document::default() }, None);
+    Targets { fleets: BTreeMap::from([(fleet, target)]), ..Targets::default() }
+}
+
+/// What a proxy says, by hand.
+fn said(said: mpsc::Receiver<Bytes>) -> Said {
+    let next = async |mut said: mpsc::Receiver<Bytes>| Some((Ok(Frame::data(said.recv().await?)), said));
+    StreamBody::new(stream::unfold(said, next).boxed())
+}
+
+fn conversation(targets: Targets) -> (Conversation<Said>, oneshot::Receiver<()>, Proxy) {
+    let attached = Arc::new(Attached::new(Arc::default()));
+    let name = ProxyName::OfGateway { gateway: "default".to_owned(), proxy: "a".to_owned() };
+    let (place, _until_replaced) =
+        attached.attach(name, None, "0.1.0".to_owned(), Arc::default(), Vec::new());
+    let (sender, receiver) = watch::channel(Some(Arc::new(targets)));
+    let (updates, sent) = mpsc::channel(PIECES);
+    let (replaced, until_replaced) = oneshot::channel();
+    let (says, heard) = mpsc::channel(1);
+    let conversation = Conversation {
+        targets: receiver,
+        member: Member::OfGateway { gateway: "default".to_owned(), proxy: "a".to_owned() },
+        ends: Instant::now() + LIFETIME,
+        fleet: None,
+        holds: Arc::default(),
+        holds_of_own: None,
+        refused: None,
+        generation: 0,
+        messages: Messages { body: said(heard), lines: Lines::new(LONGEST_MESSAGE) },
+        updates,
+        place,
+    };
+    (conversation, until_replaced, Proxy { targets: sender, updates: sent, replaced, _says: says })
+}
+
+/// How a conversation ends, if it does within twice its life.
+async fn end(conversation: Conversation<Said>, replaced: oneshot::Receiver<()>) -> String {
+    match timeout(2 * LIFETIME, conversation.run(replaced)).await {
+        Ok(Err(ended)) => ended.to_string(),
+        Err(_) => "never".to_owned(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_to_send_what_is_long_hears_why_it_need_not() {
+    let others = LONG_AT_ONCE.acquire_many(64).await;
+    let waiting = || conversation(targets(2 * LONG));
+
+    let (conversation, replaced, proxy) = waiting();
+    drop(proxy.replaced);
+    assert_eq!(end(conversation, replaced).await, Ended::Replaced.to_string());
+
+    let (conversation, replaced, proxy) = waiting();
+    drop(proxy.targets);
+    assert_eq!(end(conversation, replaced).await, Ended::Ending.to_string());
+
+    let (conversation, replaced, proxy) = waiting();
+    drop(proxy.updates);
+    assert_eq!(end(conversation, replaced).await, Ended::HungUp.to_string());
+
+    let (conversation, replaced, _proxy) = waiting();
+    assert_eq!(end(conversation, replaced).await, Ended::Outlived.to_string());
+    drop(others);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_answer_hears_that_another_stream_takes_its_place() {
+    let (conversation, replaced, proxy) = conversation(targets(1));
+    drop(proxy.replaced);
+    assert_eq!(end(conversation, replaced).await, Ended::Replaced.to_string());
+
+    let (conversation, replaced, _proxy) = self::conversation(targets(1));
+    assert_eq!(end(conversation, replaced).await, Ended::NoAnswer { generation: 1 }.to_string());
+}
