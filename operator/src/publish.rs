@@ -24,8 +24,8 @@ use delta::{Delta, Deltas};
 /// Keys and digests that a proxy holds or should hold.
 pub type Digests = BTreeMap<Key, Digest>;
 
-/// What a fleet should hold.
-#[derive(Clone, Debug, Default)]
+/// What a fleet should hold. There is no empty one but that of a document that is.
+#[derive(Clone, Debug)]
 pub struct Target {
     pub sections: Arc<Sections>,
     /// The same, to compare with; two targets are the same when this is one allocation.

@@ -68,6 +68,8 @@ enum Ended {
     NoSidecar,
     #[error("it has not shown a newer token in time")]
     Outlived,
+    #[error("nothing is compiled for {0}")]
+    NothingCompiled(Fleet),
     #[error("the operator ends")]
     Ending,
 }
@@ -224,10 +226,11 @@ impl<B: Body<Data = Bytes> + Unpin> Conversation<B> {
         if self.fleet.as_ref() != Some(&fleet) {
             self.place.belongs_to(&fleet);
         }
-        let target = targets.fleets.get(&fleet).cloned().unwrap_or_default();
+        // An empty one in its place would take every route from the proxy.
+        let target = targets.fleets.get(&fleet).ok_or_else(|| Ended::NothingCompiled(fleet.clone()))?;
         self.fleet = Some(fleet);
         let own = self.member.own(targets);
-        self.lead_to(&target, own).await
+        self.lead_to(target, own).await
     }
 
     /// Leads the proxy to what it should hold.

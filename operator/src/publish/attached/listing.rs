@@ -144,6 +144,7 @@ mod tests {
     #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
     use jiff::Timestamp;
+    use llm_config::Document;
 
     use super::*;
     use crate::{
@@ -157,7 +158,11 @@ mod tests {
     }
 
     fn targets(published: Timestamp, of: &[(&str, &str)]) -> Targets {
-        let target = Target { digests: Arc::new(digests(of)), published, ..Target::default() };
+        let target = Target {
+            digests: Arc::new(digests(of)),
+            published,
+            ..Target::of(&Fleet::gateway("g"), &Document::default(), None)
+        };
         Targets { fleets: [(Fleet::gateway("g"), target)].into(), ..Targets::default() }
     }
 

@@ -69,6 +69,13 @@ async fn end(conversation: Conversation<Said>, replaced: oneshot::Receiver<()>) 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fleet_for_which_nothing_is_compiled_takes_nothing_from_its_proxies() {
+    let (conversation, replaced, mut proxy) = conversation(Targets::default());
+    assert_eq!(end(conversation, replaced).await, "nothing is compiled for gateway/default");
+    assert!(proxy.updates.try_recv().is_err(), "the proxy goes on with what it has");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_to_send_what_is_long_hears_why_it_need_not() {
     let others = LONG_AT_ONCE.acquire_many(64).await;
     let waiting = || conversation(targets(2 * LONG));
