@@ -96,12 +96,18 @@ impl Streams {
         }
     }
 
-    async fn open(self: Arc<Self>, request: Request<Incoming>) -> Result<Updates, (StatusCode, String)> {
+    async fn open<B>(self: Arc<Self>, request: Request<B>) -> Result<Updates, (StatusCode, String)>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
         let refused = |refusal: Refusal| (refusal.status(), refusal.to_string());
         let (parts, body) = request.into_parts();
+        let mut messages = Messages { body, lines: Lines::new(LONGEST_MESSAGE) };
+        // A turn is for work: who says nothing keeps none from others.
+        let begun = timeout(HELLO_TIMEOUT, messages.begun()).await;
+        begun.map_err(|_| (StatusCode::REQUEST_TIMEOUT, "no hello came".to_owned()))?;
         let turn = self.admission.turn().await;
         let identity = self.admission.identify(&parts.headers).await.map_err(refused)?;
-        let mut messages = Messages { body, lines: Lines::new(LONGEST_MESSAGE) };
         let hello = timeout(HELLO_TIMEOUT, messages.next()).await;
         let (proxy, gateway, version, mut holds, open) = match hello {
             Ok(Ok(FromProxy::Hello { proxy, gateway, version, holds, open })) => {
@@ -111,7 +117,7 @@ impl Streams {
                 return Err((StatusCode::BAD_REQUEST, "the first message must be a hello".to_owned()));
             }
             Ok(Err(error)) => return Err((StatusCode::BAD_REQUEST, error.to_string())),
-            Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "no hello came".to_owned())),
+            Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the hello did not end in time".to_owned())),
         };
         // What is a sidecar's alone is told apart: what it shares with others is held once.
         let own = if gateway.is_none() { holds.remove(CALLERS) } else { None };
@@ -327,6 +333,15 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
                 FromProxy::Unknown => tracing::debug!("a proxy says what this operator does not know"),
                 answer => return Ok(answer),
             }
+        }
+    }
+
+    /// Waits until something comes, or can't come any more: the next look at it tells which.
+    async fn begun(&mut self) {
+        if let Some(Ok(frame)) = self.body.frame().await
+            && let Ok(bytes) = frame.into_data()
+        {
+            self.lines.push(&bytes);
         }
     }
 

@@ -1,11 +1,16 @@
 //! Conversations with proxies that are this test: no connection, and a clock that runs as soon as all wait.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::collections::BTreeMap;
 
-use llm_config::{Document, Route, Rule};
+use kube::{Client, client::Body as ApiBody};
+use llm_config::{Document, Route, Rule, stream::AUDIENCE};
+use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::*;
-use crate::publish::attached::ProxyName;
+use crate::{observe::gateways, publish::attached::ProxyName};
 
 type Said = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
@@ -105,4 +110,57 @@ async fn who_waits_for_an_answer_hears_that_another_stream_takes_its_place() {
 
     let (conversation, replaced, _proxy) = self::conversation(targets(1));
     assert_eq!(end(conversation, replaced).await, Ended::NoAnswer { generation: 1 }.to_string());
+}
+
+/// Streams of gateway `default`, where an API server knows all who come.
+fn streams() -> Arc<Streams> {
+    let api = tower::service_fn(async |_: Request<ApiBody>| {
+        let user = json!({"username": "system:serviceaccount:llm-gateway:llm-gateway"});
+        let status = json!({"authenticated": true, "audiences": [AUDIENCE], "user": user});
+        let review = json!({"spec": {}, "metadata": {}, "status": status});
+        Ok::<_, Infallible>(Response::new(ApiBody::from(review.to_string().into_bytes())))
+    });
+    let (_, targets) = watch::channel(None);
+    Arc::new(Streams {
+        admission: Admission::new(Client::new(api, "default"), gateways::alone("llm-gateway")),
+        attached: Arc::new(Attached::new(Arc::default())),
+        targets,
+        lifetime: LIFETIME,
+        metrics: Arc::default(),
+    })
+}
+
+/// A proxy opens a stream, and says this.
+async fn opened(streams: Arc<Streams>, words: Option<FromProxy>) -> Result<(), StatusCode> {
+    let (says, heard) = mpsc::channel(1);
+    if let Some(words) = words {
+        says.send(format!("{}\n", json!(words)).into()).await.unwrap();
+    }
+    let request = Request::post(PATH).header(header::AUTHORIZATION, "Bearer token").body(said(heard));
+    streams.open(request.unwrap()).await.map(drop).map_err(|(status, _)| status)
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_say_nothing_keep_nobody_waiting() {
+    let streams = streams();
+    let mut silent = JoinSet::new();
+    for _ in 0..100 {
+        silent.spawn(opened(streams.clone(), None));
+    }
+    // All of them have come.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let hello = FromProxy::Hello {
+        proxy: "a".to_owned(),
+        gateway: Some("default".to_owned()),
+        version: "0.1.0".to_owned(),
+        holds: Digests::new(),
+        open: Vec::new(),
+    };
+    let came = Instant::now();
+    opened(streams, Some(hello)).await.unwrap();
+    assert_eq!(came.elapsed(), Duration::ZERO);
+    while let Some(ended) = silent.join_next().await {
+        assert_eq!(ended.unwrap(), Err(StatusCode::REQUEST_TIMEOUT));
+    }
+    assert!(came.elapsed() <= HELLO_TIMEOUT, "and take no longer, however many they are");
 }
