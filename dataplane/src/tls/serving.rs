@@ -18,7 +18,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -30,6 +30,11 @@ use crate::{
 
 /// A client that takes longer is no use to anybody.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// And less where all turns are taken: enough for a packet that has to be sent again. Clients are not told apart, for
+/// behind a load balancer many are one address.
+const CROWDED_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a handshake that has had this looks whether others still have turns.
+const LOOK: Duration = Duration::from_millis(250);
 /// What a client gets that speaks plain HTTP here.
 const PLAINTEXT: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 40\r\nconnection: close\r\n\r\nThis port speaks TLS: call it by https.\n";
 
@@ -93,18 +98,29 @@ impl Handshake {
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
-        let Serving { acceptor, shared, .. } = self.serving;
+        let Serving { acceptor, shared, turns } = self.serving;
         let Limits { header_timeout, .. } = shared.limits;
-        let outcome =
-            timeout(HANDSHAKE_TIMEOUT.min(header_timeout), handshake(&acceptor, tcp, wrapped)).await;
+        let outcome = tokio::select! {
+            outcome = handshake(&acceptor, tcp, wrapped) => outcome,
+            () = patience(&turns, HANDSHAKE_TIMEOUT.min(header_timeout)) => Err(HandshakeFailure::Timeout),
+        };
         drop(self.turn);
-        match outcome.unwrap_or(Err(HandshakeFailure::Timeout)) {
+        match outcome {
             Ok(tls) => Some(tls),
             Err(failure) => {
                 shared.metrics.tls.handshake_failed(failure);
                 None
             }
         }
+    }
+}
+
+/// Lasts for as long as a handshake may take.
+async fn patience(turns: &Semaphore, longest: Duration) {
+    let begun = Instant::now();
+    sleep_until(begun + CROWDED_TIMEOUT.min(longest)).await;
+    while begun.elapsed() < longest && turns.available_permits() > 0 {
+        sleep(LOOK.min(longest.saturating_sub(begun.elapsed()))).await;
     }
 }
 
@@ -193,5 +209,35 @@ impl ClientCertVerifier for Asking {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_has_less_time_where_no_turn_is_left_for_others() {
+        let turns = Semaphore::new(2);
+        let lasts = async |longest: Duration| {
+            let begun = Instant::now();
+            patience(&turns, longest).await;
+            begun.elapsed()
+        };
+        let _own = turns.acquire().await.unwrap();
+        assert_eq!(lasts(HANDSHAKE_TIMEOUT).await, HANDSHAKE_TIMEOUT);
+        let short = CROWDED_TIMEOUT / 2;
+        assert_eq!(lasts(short).await, short);
+
+        let taken_later = async {
+            sleep(CROWDED_TIMEOUT * 2).await;
+            turns.acquire().await.unwrap().forget();
+        };
+        let (lasted, ()) = tokio::join!(lasts(HANDSHAKE_TIMEOUT), taken_later);
+        assert!(lasted >= CROWDED_TIMEOUT * 2 && lasted <= CROWDED_TIMEOUT * 2 + LOOK, "{lasted:?}");
+        assert_eq!(lasts(HANDSHAKE_TIMEOUT).await, CROWDED_TIMEOUT);
+        assert_eq!(lasts(short).await, short);
     }
 }
