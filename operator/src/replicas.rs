@@ -4,6 +4,8 @@
 //! makes no writes. One that has given no sign for a while, on the clock of the one who watches, is not counted
 //! any more, and the leader removes what it left.
 
+mod fitted;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -21,6 +23,8 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, timeout},
 };
+
+use fitted::Fitted;
 
 use crate::{
     FIELD_MANAGER,
@@ -145,12 +149,24 @@ pub async fn tell(
     let mut changed = attached.subscribe();
     // A replica of the same name may have told something in an earlier life.
     let mut told = true;
+    let mut unsaid = 0;
     loop {
         let free = Instant::now() + PAUSE;
         if !*leading.borrow_and_update() {
             told = true;
-            if let Err(error) = write(&api, &name, &attached.summaries()).await {
-                tracing::warn!(%error, "can't tell the leader what the proxies of this replica hold");
+            match write(&api, &name, attached.summaries()).await {
+                Ok(proxies) => {
+                    if proxies > 0 && unsaid == 0 {
+                        tracing::warn!(
+                            proxies,
+                            "the leader is not told what some proxies hold: it is too long"
+                        );
+                    }
+                    unsaid = proxies;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "can't tell the leader what the proxies of this replica hold");
+                }
             }
         } else if told {
             // The leader reads its own from memory; what it told as a follower grows old.
@@ -175,8 +191,9 @@ fn is_absent(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-async fn write(api: &Api<ConfigMap>, name: &str, summaries: &Summaries) -> Result<(), kube::Error> {
-    let text = serde_json::to_string(summaries).map_err(kube::Error::SerdeError)?;
+/// Gives of how many proxies it can't be said what they hold.
+async fn write(api: &Api<ConfigMap>, name: &str, summaries: Summaries) -> Result<usize, kube::Error> {
+    let Fitted { text, unsaid } = fitted::fitted(summaries).map_err(kube::Error::SerdeError)?;
     let config_map = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -187,7 +204,8 @@ async fn write(api: &Api<ConfigMap>, name: &str, summaries: &Summaries) -> Resul
         },
         "data": {KEY: text},
     });
-    api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&config_map)).await.map(drop)
+    api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&config_map)).await?;
+    Ok(unsaid)
 }
 
 /// An identity may hold what a name may not.

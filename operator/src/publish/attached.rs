@@ -28,7 +28,7 @@ use crate::{
 use versions::{Kind, Versions};
 
 /// Names and reasons that a summary carries, at most.
-const TOLD: usize = 5;
+pub const TOLD: usize = 5;
 /// A proxy that has just come holds nothing yet, and takes no calls: it is counted when it has answered, or is late.
 /// Else each that comes would turn the status of all that it is to hold.
 const COMING: Duration = Duration::from_secs(4);
