@@ -6,18 +6,25 @@ mod objects;
 mod pods;
 pub mod registration;
 
-use std::{convert::Infallible, error::Error, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::publish::server::{ServingCertificate, acceptor};
 
@@ -30,6 +37,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// More wait to be accepted. An API server opens a few.
 const CONNECTIONS: u32 = 256;
+/// What rests for so long is closed where no place is left: an API server whose call crosses that calls again.
+const CROWDED_IDLE: Duration = Duration::from_secs(5);
+/// How often a connection that rests looks for that.
+const LOOK: Duration = Duration::from_secs(1);
 /// When the system is out of something, file descriptors for one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -74,8 +85,11 @@ async fn serve(
             }
         };
         let (acceptor, admitter, stopped) = (acceptor.clone(), admitter.clone(), stopped.clone());
+        let places = connections.clone();
         tokio::spawn(async move {
-            connection(tcp, acceptor, admitter, stopped).await;
+            if let Some(tls) = encrypted(tcp, acceptor).await {
+                connection(tls, admitter, &places, stopped).await;
+            }
             drop(place);
         });
     }
@@ -84,29 +98,41 @@ async fn serve(
     let _all = connections.acquire_many(CONNECTIONS).await;
 }
 
+async fn encrypted(tcp: TcpStream, acceptor: TlsAcceptor) -> Option<TlsStream<TcpStream>> {
+    let _nodelay = tcp.set_nodelay(true);
+    match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
+        Ok(Ok(tls)) => return Some(tls),
+        // An API server that does not trust the certificate says so here.
+        Ok(Err(error)) => tracing::debug!(%error, "no TLS with who called the webhook"),
+        Err(_) => tracing::debug!("no TLS in time with who called the webhook"),
+    }
+    None
+}
+
 async fn connection(
-    tcp: TcpStream,
-    acceptor: TlsAcceptor,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     admitter: Arc<Admitter>,
+    places: &Semaphore,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let _nodelay = tcp.set_nodelay(true);
-    let tls = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
-        Ok(Ok(tls)) => tls,
-        // An API server that does not trust the certificate says so here.
-        Ok(Err(error)) => return tracing::debug!(%error, "no TLS with who called the webhook"),
-        Err(_) => return tracing::debug!("no TLS in time with who called the webhook"),
-    };
+    let rest = Arc::new(Rest::default());
+    let resting = rest.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let admitter = admitter.clone();
-        async move { Ok::<_, Infallible>(admitter.answer(request).await) }
+        let (admitter, rest) = (admitter.clone(), rest.clone());
+        async move {
+            rest.ends();
+            let answer = admitter.answer(request).await;
+            rest.begins();
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
-    let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(tls), service));
+    let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let mut served = tokio::select! {
         served = &mut serving => Some(served),
         _ = stopped.wait_for(|stopped| *stopped) => None,
+        () = resting.in_the_way(places) => None,
     };
     if served.is_none() {
         // What is being answered goes out with `connection: close`; a connection that rests is closed.
@@ -117,3 +143,37 @@ async fn connection(
         tracing::debug!(%error, "a connection to the webhook broke");
     }
 }
+
+/// Since when nothing has been asked on a connection; none while something is.
+struct Rest(Mutex<Option<Instant>>);
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self(Mutex::new(Some(Instant::now())))
+    }
+}
+
+impl Rest {
+    fn begins(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn ends(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Waits until it has lasted long, and others have no place.
+    async fn in_the_way(&self, places: &Semaphore) {
+        loop {
+            sleep(LOOK).await;
+            let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let long = since.is_some_and(|since| since.elapsed() >= CROWDED_IDLE);
+            if long && places.available_permits() == 0 {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
