@@ -129,7 +129,8 @@ impl Objects {
     }
 
     /// The Secrets that a pool or a budget would be the first to refer to, and that are not there. Of one that is there nothing is
-    /// told: who calls this port has not shown who it is, and could ask for any.
+    /// told: who calls this port has not shown who it is, and could ask for any. That a name is taken such a caller
+    /// learns all the same. Who may make the object learns it from its status, too, and could mount the Secret in a pod.
     async fn unobserved(&self, proposal: &Proposal, observed: &Observed) -> Secrets {
         let mut alone = Observed::default();
         match proposal {
