@@ -83,6 +83,7 @@ pub struct Authorities {
 struct Signers {
     verifier: Arc<dyn ClientCertVerifier>,
     trust_domain: Option<String>,
+    foreign: bool,
 }
 
 impl Authorities {
@@ -91,7 +92,7 @@ impl Authorities {
     pub fn new(sets: &[config::Authorities]) -> Result<Self, String> {
         let mut digest = Context::new(&SHA256);
         let mut signers = Vec::with_capacity(sets.len());
-        for config::Authorities { ca, trust_domain } in sets {
+        for config::Authorities { ca, trust_domain, foreign } in sets {
             let roots = Arc::new(tls::roots(ca)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, tls::provider())
                 .build()
@@ -101,7 +102,8 @@ impl Authorities {
                 digest.update(part.as_bytes());
                 digest.update(&[0]);
             }
-            signers.push(Signers { verifier, trust_domain: trust_domain.clone() });
+            digest.update(&[u8::from(*foreign)]);
+            signers.push(Signers { verifier, trust_domain: trust_domain.clone(), foreign: *foreign });
         }
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest.finish().as_ref());
@@ -218,7 +220,7 @@ impl Signers {
         }
         let parts: Vec<&str> = path.split('/').collect();
         Ok(match parts.as_slice() {
-            ["ns", namespace, "sa", name] if !namespace.is_empty() && !name.is_empty() => {
+            ["ns", namespace, "sa", name] if !self.foreign && !namespace.is_empty() && !name.is_empty() => {
                 Name::ServiceAccount { namespace: (*namespace).to_owned(), name: (*name).to_owned() }
             }
             _ => Name::Other(id.to_owned()),

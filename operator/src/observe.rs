@@ -87,6 +87,8 @@ pub struct AuthoritySettings {
     pub key: String,
     /// The SPIFFE trust domain for which they sign.
     pub trust_domain: Option<String>,
+    /// That domain is another cluster's.
+    pub foreign: bool,
 }
 
 /// What a bundle of certificates may be in.

@@ -94,6 +94,10 @@ pub struct Authorities {
     /// The SPIFFE trust domain for which they sign: they may say who is a ServiceAccount of it, and no others may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust_domain: Option<String>,
+    /// That domain is another cluster's: its ServiceAccounts are none of this one's, whatever they are called, and
+    /// their IDs are names as others are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
 }
 
 /// Whether this can be a trust domain, by the SPIFFE standard.

@@ -27,7 +27,11 @@ fn authority_params(name: &str) -> CertificateParams {
 }
 
 fn set(authority: &Issuer, trust_domain: Option<&str>) -> config::Authorities {
-    config::Authorities { ca: authority.pem(), trust_domain: trust_domain.map(str::to_owned) }
+    config::Authorities {
+        ca: authority.pem(),
+        trust_domain: trust_domain.map(str::to_owned),
+        ..config::Authorities::default()
+    }
 }
 
 /// A client's certificate, good until 2026-02-01, with a URI or without.
@@ -104,6 +108,19 @@ fn a_spiffe_id_is_a_service_account_where_its_authority_signs_for_the_domain() {
 }
 
 #[test]
+fn a_service_account_of_another_cluster_is_none_of_this_one_though_it_has_the_same_name() {
+    let (mesh, theirs) = (authority("mesh"), authority("theirs"));
+    let of_theirs = config::Authorities { foreign: true, ..set(&theirs, Some("their.cluster")) };
+    let sets = [set(&mesh, Some("cluster.local")), of_theirs];
+    let web = "spiffe://their.cluster/ns/shop/sa/web";
+    let named = subject(&sets, &[client(&theirs, "", &[web])]).unwrap().name;
+    assert_eq!(named, Name::Other(web.to_owned()));
+    // What a connection has shown is looked at again when that changes.
+    let local = [sets[0].clone(), set(&theirs, Some("their.cluster"))];
+    assert_ne!(Authorities::new(&sets).unwrap().digest(), Authorities::new(&local).unwrap().digest());
+}
+
+#[test]
 fn what_is_not_signed_not_in_time_or_not_for_clients_is_refused_with_the_reason() {
     let (ours, other, namesake) = (authority("ours"), authority("other"), authority("ours"));
     let sets = [set(&ours, None)];
@@ -152,6 +169,6 @@ fn authorities_are_told_from_others_by_what_they_sign() {
     ] {
         assert_ne!(first, digest(&changed));
     }
-    let broken = config::Authorities { ca: "-----".to_owned(), trust_domain: None };
+    let broken = config::Authorities { ca: "-----".to_owned(), ..config::Authorities::default() };
     assert!(Authorities::new(&[broken]).is_err());
 }

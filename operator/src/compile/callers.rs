@@ -73,7 +73,7 @@ fn add_keys(
 }
 
 fn authorities(settings: &AuthoritySettings, observed: &Observed) -> Result<Authorities, String> {
-    let AuthoritySettings { holder, name, key, trust_domain } = settings;
+    let AuthoritySettings { holder, name, key, trust_domain, foreign } = settings;
     let entries = entries(*holder, name, observed)?;
     let Some(pem) = entries.get(key) else {
         let keys = entries.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -82,7 +82,7 @@ fn authorities(settings: &AuthoritySettings, observed: &Observed) -> Result<Auth
     let broken = |why: String| format!("entry `{key}` of {holder} {name}: {why}");
     let ca = std::str::from_utf8(pem).map_err(|_| broken("is no text".to_owned()))?;
     certificates(ca).map_err(broken)?;
-    Ok(Authorities { ca: ca.to_owned(), trust_domain: trust_domain.clone() })
+    Ok(Authorities { ca: ca.to_owned(), trust_domain: trust_domain.clone(), foreign: *foreign })
 }
 
 fn entries<'a>(

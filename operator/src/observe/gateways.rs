@@ -143,7 +143,9 @@ impl Account {
 
 impl Callers {
     fn settings(self, namespace: &str) -> Result<CallerSettings, String> {
-        let certificates = self.certificates.into_iter().map(|one| one.settings(namespace));
+        // A cluster has one trust domain. Two of them may both have a ServiceAccount shop/web, which are not the same.
+        let own = self.certificates.iter().find_map(|one| one.trust_domain.clone());
+        let certificates = self.certificates.into_iter().map(|one| one.settings(namespace, own.as_deref()));
         Ok(CallerSettings {
             service_account_tokens: self.service_account_tokens,
             anonymous: self.anonymous,
@@ -154,8 +156,10 @@ impl Callers {
 }
 
 impl Certificates {
-    fn settings(self, namespace: &str) -> Result<AuthoritySettings, String> {
-        let (holder, Entries { namespace: own, name, key }) = match (self.config_map_ref, self.secret_ref) {
+    /// `own`: this cluster's trust domain.
+    fn settings(self, namespace: &str, own: Option<&str>) -> Result<AuthoritySettings, String> {
+        let foreign = self.trust_domain.is_some() && self.trust_domain.as_deref() != own;
+        let (holder, Entries { namespace: named, name, key }) = match (self.config_map_ref, self.secret_ref) {
             (Some(entries), None) => (Holder::ConfigMap, entries),
             (None, Some(entries)) => (Holder::Secret, entries),
             _ => return Err("give each one of configMapRef and secretRef".to_owned()),
@@ -165,7 +169,30 @@ impl Certificates {
                 "trustDomain `{domain}` is none: use letters in lower case, digits, `.`, `-` and `_`, without spiffe://"
             ));
         }
-        let name = Account { namespace: own, name }.name_in(namespace);
-        Ok(AuthoritySettings { holder, name, key, trust_domain: self.trust_domain })
+        let name = Account { namespace: named, name }.name_in(namespace);
+        Ok(AuthoritySettings { holder, name, key, trust_domain: self.trust_domain, foreign })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use super::*;
+
+    #[test]
+    fn the_first_trust_domain_is_this_clusters_and_no_other_is() {
+        let callers: Callers = serde_saphyr::from_str(
+            "certificates:\n\
+             - {secretRef: {name: partner}}\n\
+             - {configMapRef: {name: mesh}, trustDomain: cluster.local}\n\
+             - {configMapRef: {name: theirs}, trustDomain: their.cluster}\n\
+             - {configMapRef: {name: next-mesh}, trustDomain: cluster.local}\n",
+        )
+        .unwrap();
+        let settings = callers.settings("llm-gateway").unwrap();
+        let foreign: Vec<(&str, bool)> =
+            settings.certificates.iter().map(|one| (one.name.name.as_str(), one.foreign)).collect();
+        assert_eq!(foreign, [("partner", false), ("mesh", false), ("theirs", true), ("next-mesh", false)]);
     }
 }
