@@ -38,28 +38,14 @@ pub async fn registered(client: &Client) -> Seen<Vec<Webhook>> {
     let (mutating, validating) = tokio::join!(mutating.list(&everything), validating.list(&everything));
     let mut found = Vec::new();
     for configuration in mutating.map_err(|error| told(&error))?.items {
-        for webhook in configuration.webhooks.into_iter().flatten() {
-            let policy = webhook.failure_policy;
-            found.extend(of(
-                "mutating",
-                &configuration.metadata,
-                webhook.name,
-                webhook.client_config,
-                policy.as_deref(),
-            ));
-        }
+        let webhooks = configuration.webhooks.into_iter().flatten();
+        let parts = webhooks.map(|webhook| (webhook.name, webhook.client_config, webhook.failure_policy));
+        found.extend(ours("mutating", &configuration.metadata, parts));
     }
     for configuration in validating.map_err(|error| told(&error))?.items {
-        for webhook in configuration.webhooks.into_iter().flatten() {
-            let policy = webhook.failure_policy;
-            found.extend(of(
-                "validating",
-                &configuration.metadata,
-                webhook.name,
-                webhook.client_config,
-                policy.as_deref(),
-            ));
-        }
+        let webhooks = configuration.webhooks.into_iter().flatten();
+        let parts = webhooks.map(|webhook| (webhook.name, webhook.client_config, webhook.failure_policy));
+        found.extend(ours("validating", &configuration.metadata, parts));
     }
     let mut counted = BTreeMap::new();
     for (service, count) in found.iter_mut().filter_map(|webhook| webhook.service.as_mut()) {
@@ -71,29 +57,27 @@ pub async fn registered(client: &Client) -> Seen<Vec<Webhook>> {
     Ok(found)
 }
 
-/// The webhook, where its configuration is the chart's or has the name that the operator looks for.
-fn of(
-    kind: &str,
-    configuration: &ObjectMeta,
-    name: String,
-    asks: WebhookClientConfig,
-    policy: Option<&str>,
-) -> Option<Webhook> {
+/// What both kinds of webhooks have: name, whom it asks, and what becomes of objects while nobody answers.
+type Parts = (String, WebhookClientConfig, Option<String>);
+
+/// The webhooks of a configuration that is the chart's or has the name that the operator looks for.
+fn ours(kind: &str, configuration: &ObjectMeta, webhooks: impl Iterator<Item = Parts>) -> Vec<Webhook> {
     let (label, value) = PART_OF;
     let labelled = configuration.labels.as_ref().and_then(|labels| labels.get(label));
     let configured = configuration.name.clone().unwrap_or_default();
     if labelled.is_none_or(|labelled| labelled != value)
         && ![INJECTOR, VALIDATOR].contains(&configured.as_str())
     {
-        return None;
+        return Vec::new();
     }
-    Some(Webhook {
+    let webhook = |(name, asks, policy): Parts| Webhook {
         configuration: format!("{kind}webhookconfiguration/{configured}"),
         name,
         trusts: asks.ca_bundle.map(|bundle| bundle.0).unwrap_or_default(),
         service: asks.service.map(|service| (ObjectName::new(service.namespace, service.name), 0)),
-        fails_closed: policy != Some("Ignore"),
-    })
+        fails_closed: policy.as_deref() != Some("Ignore"),
+    };
+    webhooks.map(webhook).collect()
 }
 
 /// How many pods behind a Service take calls.
