@@ -16,12 +16,12 @@ use crate::{
 #[command(name = "llm-proxy", version)]
 pub struct Args {
     /// Where applications call.
-    #[arg(long, default_value = "0.0.0.0:8080")]
+    #[arg(long, default_value = "[::]:8080")]
     listen: SocketAddr,
     #[command(flatten)]
     tls: TlsArgs,
     /// Where /metrics, /livez, /readyz, /debug/config and /debug/providers are.
-    #[arg(long, default_value = "0.0.0.0:9090")]
+    #[arg(long, default_value = "[::]:9090")]
     admin: SocketAddr,
     /// The operator's config stream, such as https://llm-operator.llm-gateway.svc:8443.
     #[arg(long, required_unless_present = "config", conflicts_with = "config")]

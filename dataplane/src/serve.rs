@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     admin,
     budget::keeper,
-    listen::Ports,
+    listen::{self, Ports},
     request_log::{Format, Writer},
     shared::{Handle, Limits, Shared},
     tls::{
@@ -83,7 +83,7 @@ impl Proxy {
     /// When one can't be had; the error names it.
     pub fn bind(settings: Settings) -> io::Result<Self> {
         let bind = |address: SocketAddr| {
-            let listener = TcpListener::bind(address).map_err(|error| {
+            let listener = listen::take(address).map_err(|error| {
                 io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
             })?;
             listener.set_nonblocking(true)?;

@@ -19,13 +19,13 @@ use crate::{
 #[command(name = "llm-operator", version)]
 pub struct Args {
     /// Where proxies open their config streams.
-    #[arg(long, default_value = "0.0.0.0:8443")]
+    #[arg(long, default_value = "[::]:8443")]
     pub serve: SocketAddr,
     /// Where /metrics, /livez, /readyz and /debug/proxies are.
-    #[arg(long, default_value = "0.0.0.0:9090")]
+    #[arg(long, default_value = "[::]:9090")]
     pub admin: SocketAddr,
     /// Where the API server calls for the review of LLMRoutes, ProviderPools and Budgets, and, with --injection, of
-    /// pods that ask for a sidecar; such as 0.0.0.0:9443. Without it no webhook is served.
+    /// pods that ask for a sidecar; such as [::]:9443. Without it no webhook is served.
     #[arg(long)]
     pub webhook: Option<SocketAddr>,
     /// YAML with the defaults of sidecars. Without it there are none.

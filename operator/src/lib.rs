@@ -62,6 +62,7 @@ pub mod inject;
 pub mod webhook;
 pub mod sidecars;
 pub mod metrics;
+pub mod listen;
 pub mod admin;
 pub mod survey;
 

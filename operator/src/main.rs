@@ -1,6 +1,6 @@
 //! `llm-operator`: arguments, wiring, signals.
 
-use std::{error::Error, io::IsTerminal as _, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, io::IsTerminal as _, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser as _;
 use futures::future::join_all;
@@ -9,7 +9,7 @@ use llm_operator::{
     admin,
     args::Args,
     budgets::Keeper,
-    certificates, controller, definitions, lease,
+    certificates, controller, definitions, lease, listen,
     metrics::Metrics,
     observe::cluster::{self, Cluster},
     publish::{
@@ -25,7 +25,6 @@ use llm_operator::{
     webhook::{self, Admitter, Objects},
 };
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
 };
@@ -61,7 +60,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     };
     let metrics = Arc::new(Metrics::default());
     let certificate = Arc::new(ServingCertificate::default());
-    let (serve, admin) = (listen(args.serve).await?, listen(args.admin).await?);
+    let (serve, admin) = (listen::take(args.serve).await?, listen::take(args.admin).await?);
     tracing::info!(serve = %serve.local_addr()?, admin = %admin.local_addr()?, identity, namespace, "listening");
     let publisher = Arc::new(Publisher::default());
     let attached = Arc::new(Attached::new(metrics.clone()));
@@ -154,10 +153,6 @@ async fn client() -> Result<Client, Box<dyn Error>> {
     // keep from them for as long that the API server has too much to do, and then that it is back.
     config.default_retry = false;
     Ok(Client::try_from(config)?)
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))
 }
 
 async fn show_leadership(mut led: watch::Receiver<bool>, metrics: Arc<Metrics>) {

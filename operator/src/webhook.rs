@@ -26,7 +26,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::publish::server::{ServingCertificate, acceptor};
+use crate::{
+    listen,
+    publish::server::{ServingCertificate, acceptor},
+};
 
 pub use objects::Objects;
 pub use review::Admitter;
@@ -56,8 +59,7 @@ pub async fn start(
     stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, Box<dyn Error>> {
     let acceptor = acceptor(certificate, "http/1.1")?;
-    let listener =
-        TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))?;
+    let listener = listen::take(address).await?;
     tracing::info!(webhook = %listener.local_addr()?, "listening for admissions");
     Ok(tokio::spawn(serve(listener, acceptor, Arc::new(admitter), stopped)))
 }

@@ -83,7 +83,7 @@ fn arguments(wishes: &Wishes, settings: &Settings) -> Vec<String> {
     let mut arguments = vec![
         "--sidecar".to_owned(),
         format!("--listen=127.0.0.1:{}", wishes.port),
-        format!("--admin=0.0.0.0:{}", wishes.admin_port),
+        format!("--admin=[::]:{}", wishes.admin_port),
         format!("--operator={}", settings.operator),
         format!("--operator-ca={CA_FOLDER}/{BUNDLE}"),
         format!("--token-file={TOKEN_FOLDER}/token"),
