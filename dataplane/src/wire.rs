@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 use llm_dialect::{
-    Context, Dialect, Fault, FaultKind, Garbled, ProviderModel,
+    Context, Dialect, Fault, FaultKind, Garbled, ProviderModel, bound,
     chat::Leftover,
     embedding,
     limits::{Feature, Inexpressible},
@@ -129,7 +129,8 @@ impl<'a> Wire<'a> {
     pub fn through(&self, context: impl FnOnce() -> Context) -> Option<Through> {
         if self.passes() {
             let tap = Tap::new(self.out.marks()?, !self.call.envelope.wants_usage());
-            return Some(if self.out == self.call.api { Through::same(tap) } else { Through::array(tap) });
+            let through = if self.out == self.call.api { Through::same(tap) } else { Through::array(tap) };
+            return Some(self.expecting(through));
         }
         let (Some(ProviderSide::Chat(provider)), CallerSide::Chat(caller)) =
             (self.out.provider(), self.call.api.caller())
@@ -140,7 +141,13 @@ impl<'a> Wire<'a> {
         let tag = context.id.clone();
         let writer = caller.stream_writer(context);
         let translation = Translation::new(provider.framing(), provider.stream_reader(), writer);
-        Some(Through::other(translation.with_renewed_ids(tag)))
+        Some(self.expecting(Through::other(translation.with_renewed_ids(tag))))
+    }
+
+    fn expecting(&self, mut through: Through) -> Through {
+        let Call { api, envelope, .. } = self.call;
+        through.expect(bound::output(*api, envelope, *api, false).choices);
+        through
     }
 
     /// A provider's error, as the caller reads it and as it is meant.

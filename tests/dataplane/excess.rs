@@ -209,3 +209,33 @@ async fn a_whole_reply_that_ran_past_is_charged_as_told_and_said_to_have() {
     let line = &proxy.await_requests(1).await[0];
     assert!(line["reason"].as_str().unwrap().contains("it is charged as told"), "{line}");
 }
+
+/// The first of two answers has ended, and the other goes on and on.
+#[tokio::test]
+async fn the_end_of_one_answer_lets_no_other_run_past() {
+    let said = |index: u32, content: &str, finish: Value| {
+        let mut event: Value = serde_json::from_str(&chunk(content)).unwrap();
+        event["choices"][0]["index"] = index.into();
+        event["choices"][0]["finish_reason"] = finish;
+        sse_event(&event.to_string())
+    };
+    let text = "all work and no play. ".repeat(PIECE / 22 + 1);
+    let mut events = [sse_head(), said(0, "short", Value::Null), said(0, "", json!("stop"))].concat();
+    events.extend((0..100).flat_map(|_| said(1, &text, Value::Null)));
+    let upstream = RawUpstream::start([vec![Step::Send(events), Step::Stall]]).await;
+    let proxy = Proxy::start(&apis()[0].document(upstream.url(), "Strict"), &[]).await;
+    let mut call = streamed_call();
+    (call["n"], call["max_tokens"]) = (2.into(), (MOST / 2).into());
+    let events = post_stream(&proxy.chat_url(), &call).await.events().await.unwrap();
+    upstream.await_peer_closed(SOON).await;
+    let ends = events.iter().filter(|event| *event != "[DONE]").filter_map(|event| {
+        let event: Value = serde_json::from_str(event).unwrap();
+        let choice = event["choices"].get(0)?.clone();
+        let reason = choice["finish_reason"].as_str()?.to_owned();
+        Some((choice["index"].as_u64()?, reason))
+    });
+    assert_eq!(ends.collect::<Vec<_>>(), [(0, "stop".to_owned()), (1, "length".to_owned())]);
+    assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
+    is_charged(&proxy, RESERVED..RESERVED * 4.0).await;
+    assert_eq!(overruns(&proxy).await, 1.0);
+}

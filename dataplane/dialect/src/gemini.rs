@@ -90,6 +90,7 @@ pub const MARKS: Marks = Marks {
     says_end: |bytes| {
         names_value(bytes, b"\"finishReason\"", b'"') || names_value(bytes, b"\"blockReason\"", b'"')
     },
+    read_answers: Some(answer::note_answers),
     shows: |frames| {
         static CONTENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"content\""));
         static NAMES: LazyLock<[Finder<'static>; 1]> = LazyLock::new(|| [Finder::new("\"text\"")]);

@@ -42,6 +42,7 @@ pub mod event;
 pub mod fault;
 pub mod seal;
 pub mod frame;
+pub mod answers;
 pub mod tap;
 pub mod stop;
 pub mod translation;

@@ -72,6 +72,7 @@ pub const MARKS: Marks = Marks {
     names_usage: read_reply::names_usage,
     read_usage: read_reply::read_usage,
     says_end: read_reply::says_end,
+    read_answers: None,
     shows: read_reply::shows,
     keeps_all: false,
     usage_of_reply: read_reply::usage_of_reply,

@@ -48,8 +48,8 @@ impl MostOutput {
 pub struct LengthStop<'a> {
     /// What the call took, as far as that is known.
     pub usage: Usage,
-    /// How many answers were asked for.
-    pub choices: u32,
+    /// The answers that have not ended.
+    pub open: &'a [u32],
     /// That of the stream's writer.
     pub context: &'a Context,
 }
@@ -88,22 +88,22 @@ impl LengthStop<'_> {
             }
         }
         if started {
-            for choice in 0..self.choices {
-                writer.write(&Event::Text { choice, text: "".into() }, &mut out);
+            for choice in self.open {
+                writer.write(&Event::Text { choice: *choice, text: "".into() }, &mut out);
             }
             out.clear();
         } else {
             writer.write(&Event::Start { id: "".into(), model: "".into() }, &mut out);
         }
-        self.end(0..self.choices.max(1), writer, &mut out);
+        self.end(writer, &mut out);
         out
     }
 
-    /// Ends choices and the stream.
-    pub fn end(&self, open: impl Iterator<Item = u32>, writer: &mut dyn StreamWriter, out: &mut Vec<u8>) {
+    /// Ends what is open, and the stream.
+    pub fn end(&self, writer: &mut dyn StreamWriter, out: &mut Vec<u8>) {
         writer.write(&Event::Usage(self.usage), out);
-        for choice in open {
-            writer.write(&Event::Finish { choice, finish: Finish::Length }, out);
+        for choice in self.open {
+            writer.write(&Event::Finish { choice: *choice, finish: Finish::Length }, out);
         }
         writer.end(out);
     }

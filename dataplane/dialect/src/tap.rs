@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 
 use crate::{
     Garbled,
+    answers::Answers,
     frame::{self, Frame, FrameTooLarge, Frames, Framing},
     gather::Gather,
     reply::Usage,
@@ -29,8 +30,10 @@ pub struct Marks {
     /// Adds a frame's usage to what earlier ones said, and says whether the frame is there for that
     /// alone.
     pub read_usage: fn(&[u8], &mut Option<Usage>) -> bool,
-    /// Whether whole frames hold the end.
+    /// Whether whole frames hold the end, or that of one answer.
     pub says_end: fn(&[u8]) -> bool,
+    /// Notes the answers in the data of a frame, and their ends; `None` where a call has but one.
+    pub read_answers: Option<fn(&[u8], &mut Answers)>,
     /// How many bytes of a model's own text frames show: no more than there are.
     pub shows: fn(&[u8]) -> u64,
     /// Where in its stream an API is, all that has passed tells, and not just the last of it.
@@ -48,6 +51,8 @@ pub struct Tap {
     frames: Frames,
     usage: Option<Usage>,
     ended: bool,
+    /// Of a call for several: the end of one is not that of the stream.
+    answers: Option<Box<Answers>>,
     count: u64,
     limit: Option<Box<Limit>>,
 }
@@ -69,7 +74,13 @@ impl Tap {
     #[must_use]
     pub fn new(marks: &'static Marks, hide_usage: bool) -> Self {
         let frames = Frames::new(marks.framing);
-        Self { marks, hide_usage, frames, usage: None, ended: false, count: 0, limit: None }
+        Self { marks, hide_usage, frames, usage: None, ended: false, answers: None, count: 0, limit: None }
+    }
+
+    /// Of a call for so many answers.
+    pub fn expect(&mut self, answers: u64) {
+        let several = answers > 1 && self.marks.read_answers.is_some();
+        self.answers = several.then(|| Box::new(Answers::of(answers)));
     }
 
     /// Watches for more than so much, and keeps what is needed to end the stream in the model's place.
@@ -105,6 +116,8 @@ impl Tap {
             self.pass(held, out);
             out.push(Bytes::from_static(if self.marks.framing == Framing::Sse { b"\n\n" } else { b"\n" }));
         }
+        // Some servers give fewer than are asked for.
+        self.ended |= self.answers.as_deref().is_some_and(Answers::those_begun_have_ended);
         self.ended
     }
 
@@ -125,6 +138,11 @@ impl Tap {
         self.count
     }
 
+    /// The answers that have not ended, of a stream that has not.
+    pub(crate) fn open(&self) -> Vec<u32> {
+        self.answers.as_deref().map_or_else(|| vec![0], Answers::open)
+    }
+
     /// What has been kept of the stream.
     pub(crate) fn take_kept(&mut self) -> Bytes {
         self.limit.take().map(|limit| limit.kept.concat().into()).unwrap_or_default()
@@ -135,7 +153,7 @@ impl Tap {
         if let Some(limit) = &mut self.limit {
             limit.note(self.marks, whole.clone());
         }
-        self.ended |= (self.marks.says_end)(&whole);
+        self.look_for_end(&whole);
         if !(self.marks.names_usage)(&whole) {
             self.count += self.count_frames(&whole);
             out.push(whole);
@@ -150,6 +168,20 @@ impl Tap {
             self.count += 1;
             out.push(bytes);
         }
+    }
+
+    fn look_for_end(&mut self, whole: &Bytes) {
+        let (Some(answers), Some(read)) = (&mut self.answers, self.marks.read_answers) else {
+            self.ended |= (self.marks.says_end)(whole);
+            return;
+        };
+        let mut rest = whole.clone();
+        while let Some(bytes) = frame::next(self.marks.framing, &mut rest) {
+            if let Some(frame) = Frame::parse(self.marks.framing, &bytes) {
+                read(&frame.data, answers);
+            }
+        }
+        self.ended |= answers.have_ended();
     }
 
     fn count_frames(&self, whole: &[u8]) -> u64 {
@@ -247,8 +279,19 @@ pub static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"de
 /// Whether `key` stands anywhere with a value that begins with `first`.
 #[must_use]
 pub fn names_value(bytes: &[u8], key: &[u8], first: u8) -> bool {
-    memmem::find_iter(bytes, key).any(|at| {
-        let value = bytes[at + key.len()..].iter().find(|b| !matches!(**b, b' ' | b':' | b'\t'));
-        value == Some(&first)
+    values(bytes, key).any(|value| value.first() == Some(&first))
+}
+
+/// Whether it stands anywhere with a text that is not empty.
+#[must_use]
+pub fn names_text(bytes: &[u8], key: &[u8]) -> bool {
+    values(bytes, key).any(|value| value.first() == Some(&b'"') && value.get(1) != Some(&b'"'))
+}
+
+fn values<'a>(bytes: &'a [u8], key: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    memmem::find_iter(bytes, key).map(|at| {
+        let rest = &bytes[at + key.len()..];
+        let value = rest.iter().position(|b| !matches!(*b, b' ' | b':' | b'\t'));
+        &rest[value.unwrap_or(rest.len())..]
     })
 }

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 
 use crate::{
-    CallerApi, Fault, Garbled, LengthStop,
+    CallerApi, Context, Fault, Garbled, LengthStop,
+    answers::Answers,
     chat::ToolCall,
     event::{Event, StreamReader, StreamWriter},
     frame::{self, Frame, FrameTooLarge, Frames, Framing},
@@ -43,8 +44,7 @@ pub struct Translation {
 #[derive(Debug, Default)]
 struct Seen {
     usage: Option<Usage>,
-    /// By choice: whether it has ended.
-    choices: Vec<bool>,
+    answers: Answers,
     failed: Option<Fault>,
     count: u64,
     /// Bytes of text, thinking and arguments: no more than the model has made.
@@ -111,7 +111,9 @@ impl Translation {
         let rest = self.frames.rest();
         // Half a frame at the end is a stream that broke; a whole one may lack its border.
         let read = self.read(rest, out);
-        if self.seen.finished() {
+        // Some servers give fewer answers than are asked for.
+        if self.seen.answers.those_begun_have_ended() {
+            self.seen.answers.end();
             let mut written = Vec::new();
             self.writer.end(&mut written);
             out.push(written.into());
@@ -125,15 +127,14 @@ impl Translation {
 }
 
 impl Translation {
-    fn stop_by_length(&mut self, stop: &LengthStop<'_>, out: &mut Gather) {
+    fn stop_by_length(&mut self, usage: Usage, context: &Context, out: &mut Gather) {
         let Self { writer, seen, .. } = self;
         let mut written = Vec::new();
         if !seen.started {
             writer.write(&Event::Start { id: "".into(), model: "".into() }, &mut written);
         }
-        seen.choices.resize(seen.choices.len().max(1), false);
-        let open = (0..).zip(&seen.choices).filter(|(_, ended)| !**ended).map(|(choice, _)| choice);
-        stop.end(open, &mut **writer, &mut written);
+        let open = &seen.answers.open();
+        LengthStop { usage, open, context }.end(&mut **writer, &mut written);
         out.push(written.into());
     }
 }
@@ -144,7 +145,7 @@ impl Seen {
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Failed(fault) => self.failed = Some(fault.clone()),
             Event::Start { .. } => self.started = true,
-            Event::Finish { choice, .. } => self.choice(*choice, true),
+            Event::Finish { choice, .. } => self.answers.note(*choice, true),
             Event::Text { choice, .. }
             | Event::Refusal { choice, .. }
             | Event::Reasoning { choice, .. }
@@ -154,27 +155,13 @@ impl Seen {
             | Event::Logprobs { choice, .. } => {
                 self.count += 1;
                 self.shown += shown(event);
-                self.choice(*choice, false);
+                self.answers.note(*choice, false);
             }
         }
     }
 
-    fn choice(&mut self, choice: u32, ended: bool) {
-        // No vendor gives so many: an index beyond is no reason to hold memory.
-        let at = choice.min(255) as usize;
-        if self.choices.len() <= at {
-            self.choices.resize(at + 1, false);
-        }
-        self.choices[at] |= ended;
-    }
-
     fn runs_past(&self) -> bool {
-        self.most.is_some_and(|most| most.is_passed(self.usage, self.shown)) && !self.finished()
-    }
-
-    /// Every answer that was begun has ended.
-    fn finished(&self) -> bool {
-        !self.choices.is_empty() && self.choices.iter().all(|ended| *ended)
+        self.most.is_some_and(|most| most.is_passed(self.usage, self.shown)) && !self.answers.have_ended()
     }
 }
 
@@ -279,6 +266,14 @@ impl Through {
         out.push(event.into());
     }
 
+    /// Says how many answers the call asks for, before any has come; by itself one.
+    pub fn expect(&mut self, answers: u64) {
+        match &mut self.way {
+            Way::Same(tap) | Way::Array(tap, _) => tap.expect(answers),
+            Way::Other(translation) => translation.seen.answers = Answers::of(answers),
+        }
+    }
+
     /// Says how much output there may be, before any has come.
     pub fn limit(&mut self, most: MostOutput) {
         match &mut self.way {
@@ -298,14 +293,18 @@ impl Through {
 
     /// Ends a stream whose end has not come, as if the model had come to its limit of tokens. A stream
     /// that passes has to have a [`limit`](Self::limit).
-    pub fn stop_by_length(&mut self, api: &dyn CallerApi, stop: &LengthStop<'_>, out: &mut Gather) {
+    pub fn stop_by_length(&mut self, api: &dyn CallerApi, usage: Usage, context: &Context, out: &mut Gather) {
+        let behind = |tap: &mut Tap| -> Bytes {
+            let open = &tap.open();
+            api.length_stop(tap.take_kept(), &LengthStop { usage, open, context }).into()
+        };
         match &mut self.way {
-            Way::Same(tap) => out.push(api.length_stop(tap.take_kept(), stop).into()),
+            Way::Same(tap) => out.push(behind(tap)),
             Way::Array(tap, array) => {
-                array.push(api.length_stop(tap.take_kept(), stop).into(), out);
+                array.push(behind(tap), out);
                 array.end(out);
             }
-            Way::Other(translation) => translation.stop_by_length(stop, out),
+            Way::Other(translation) => translation.stop_by_length(usage, context, out),
         }
         self.begun = true;
     }
@@ -323,7 +322,7 @@ impl Through {
     pub fn ended(&self) -> bool {
         match &self.way {
             Way::Same(tap) | Way::Array(tap, _) => tap.ended(),
-            Way::Other(translation) => translation.seen.finished(),
+            Way::Other(translation) => translation.seen.answers.have_ended(),
         }
     }
 

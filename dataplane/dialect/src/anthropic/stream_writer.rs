@@ -143,7 +143,7 @@ pub fn length_stop(mut passed: Bytes, stop: &LengthStop<'_>) -> Vec<u8> {
     if told {
         Data::MessageStop.write(&mut out);
     } else {
-        stop.end(0..1, &mut writer, &mut out);
+        stop.end(&mut writer, &mut out);
     }
     out
 }

@@ -22,6 +22,7 @@ pub const MARKS: Marks = Marks {
     names_usage: |bytes| tap::names_value(bytes, b"\"usage\"", b'{'),
     read_usage,
     says_end,
+    read_answers: None,
     // Neither what is cited nor a signature is of the model's tokens.
     shows: |frames| {
         static NAMES: LazyLock<[Finder<'static>; 3]> =

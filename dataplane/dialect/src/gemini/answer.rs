@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Dialect, Garbled,
+    answers::Answers,
     json::to_bytes,
     reply::{Finish, TokenLogprob, Usage},
     seal::Seal,
@@ -298,6 +299,19 @@ pub fn note_usage(data: &[u8], usage: &mut Option<Usage>) -> bool {
         *usage = Some(said);
     }
     false
+}
+
+/// A prompt that is refused has no candidate.
+pub fn note_answers(data: &[u8], answers: &mut Answers) {
+    let Ok(answer) = object::<Answer<'_>>(data) else { return };
+    let blocked = answer.blocked();
+    let candidates = answer.candidates.unwrap_or_default();
+    if blocked && candidates.is_empty() {
+        answers.end();
+    }
+    for (candidate, place) in candidates.iter().zip(0..) {
+        answers.note(candidate.index.unwrap_or(place), candidate.finish_reason.is_some());
+    }
 }
 
 #[derive(Deserialize, Serialize)]

@@ -36,7 +36,7 @@ use crate::{
     reply::{Reply, Usage},
     skim,
     stop::Known,
-    tap::{self, Marks, names_value},
+    tap::{self, Marks, names_text, names_value},
 };
 
 /// `POST /v1/chat/completions`.
@@ -93,6 +93,7 @@ pub const CHAT_MARKS: Marks = Marks {
     names_usage,
     read_usage,
     says_end,
+    read_answers: Some(stream_reader::read_answers),
     shows,
     keeps_all: false,
     usage_of_reply,
@@ -124,14 +125,15 @@ fn read_usage(data: &[u8], usage: &mut Option<Usage>) -> bool {
     choices.is_none_or(|choices| choices.is_empty())
 }
 
-/// The mark of the end, or a choice that has finished: some servers leave the mark out.
+/// The mark of the end, or a choice that has finished: some servers leave the mark out, and some name an empty reason in
+/// each chunk.
 fn says_end(frames: &[u8]) -> bool {
     let marked = memmem::find_iter(frames, b"[DONE]").any(|at| {
         // No text of a model has a line to itself.
         let line = frames[..at].trim_ascii_end().strip_suffix(b"data:");
         line.is_some_and(|before| before.is_empty() || before.ends_with(b"\n"))
     });
-    marked || names_value(frames, b"\"finish_reason\"", b'"')
+    marked || names_text(frames, b"\"finish_reason\"")
 }
 
 /// The usage in a whole reply of any of OpenAI's endpoints that count prompt tokens.

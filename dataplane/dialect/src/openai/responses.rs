@@ -52,6 +52,7 @@ pub const MARKS: Marks = Marks {
     names_usage,
     read_usage,
     says_end,
+    read_answers: None,
     shows,
     // The last event tells everything once more.
     keeps_all: true,

@@ -77,12 +77,7 @@ fn stopped(api: Api, mut through: Through, stream: &str, cut: usize) -> (String,
     }
     assert!(!through.ended());
     let has = out.take();
-    let context = context();
-    through.stop_by_length(
-        caller(api),
-        &LengthStop { usage: USAGE, choices: 1, context: &context },
-        &mut out,
-    );
+    through.stop_by_length(caller(api), USAGE, &context(), &mut out);
     let text = |bytes: Bytes| String::from_utf8(bytes.into()).unwrap();
     (text(has), text(out.take()))
 }
@@ -303,4 +298,100 @@ fn what_is_no_text_of_the_model_counts_nothing() {
         }
         assert!(!through.runs_past(), "{api:?}: {}", &frame[..80]);
     }
+}
+
+/// A stream's ways, of a call for two answers.
+fn for_two(api: Api, tokens: u64) -> Vec<Through> {
+    let mut ways = limited(api, tokens);
+    ways.iter_mut().for_each(|way| way.expect(2));
+    ways
+}
+
+/// A frame in which each of these choices says its text, or ends.
+fn several(api: Api, choices: &[(u32, Option<&str>)]) -> Bytes {
+    let choice = |(index, text): &(u32, Option<&str>)| match (api, text) {
+        (Api::ChatCompletions, Some(text)) => {
+            format!("{{\"index\":{index},\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}")
+        }
+        (Api::ChatCompletions, None) => {
+            format!("{{\"index\":{index},\"delta\":{{}},\"finish_reason\":\"stop\"}}")
+        }
+        (_, Some(text)) => {
+            format!(
+                "{{\"index\":{index},\"content\":{{\"role\":\"model\",\"parts\":[{{\"text\":\"{text}\"}}]}}}}"
+            )
+        }
+        (_, None) => format!("{{\"index\":{index},\"finishReason\":\"STOP\"}}"),
+    };
+    let name = if api == Api::ChatCompletions { "choices" } else { "candidates" };
+    let choices: Vec<_> = choices.iter().map(choice).collect();
+    format!("data: {{\"id\":\"c1\",\"{name}\":[{}]}}\n\n", choices.join(",")).into()
+}
+
+const OF_SEVERAL: [Api; 3] = [Api::ChatCompletions, Api::StreamGenerateContent, Api::StreamGenerateArray];
+
+#[test]
+fn one_answer_that_has_ended_lets_no_other_run_past() {
+    let text = "all work and no play ".repeat(300);
+    for api in OF_SEVERAL {
+        // One after the other, and both at once.
+        for begun in [vec![(0, Some("done"))], vec![(0, Some("done")), (1, Some("on"))]] {
+            for mut through in for_two(api, 10) {
+                let mut out = Gather::default();
+                through.push(several(api, &begun), &mut out).unwrap();
+                through.push(several(api, &[(0, None)]), &mut out).unwrap();
+                assert!(!through.ended() && !through.runs_past(), "{api:?}: {through:?}");
+                through.push(several(api, &[(1, Some(&text))]), &mut out).unwrap();
+                assert!(!through.ended() && through.runs_past(), "{api:?}: {through:?}");
+                through.push(several(api, &[(1, None)]), &mut out).unwrap();
+                assert!(through.ended() && !through.runs_past(), "{api:?}: {through:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_answers_that_have_not_ended_are_ended() {
+    for api in OF_SEVERAL {
+        let mut through = passing(api);
+        through.expect(3);
+        let mut out = Gather::default();
+        for choices in [&[(0, Some("one")), (1, Some("two"))][..], &[(1, None)]] {
+            through.push(several(api, choices), &mut out).unwrap();
+        }
+        out.take();
+        through.stop_by_length(caller(api), USAGE, &context(), &mut out);
+        let end = String::from_utf8(out.take().into()).unwrap();
+        let (name, length) = match api {
+            Api::ChatCompletions => ("finish_reason", "length"),
+            _ => ("finishReason", "MAX_TOKENS"),
+        };
+        assert_eq!(end.matches(&format!("\"{name}\":\"{length}\"")).count(), 2, "{api:?}: {end}");
+        assert!(!end.contains("\"index\":1"), "{api:?}: {end}");
+    }
+}
+
+#[test]
+fn a_stream_of_fewer_answers_than_were_asked_for_has_an_end() {
+    for mark in ["", "data: [DONE]\n\n"] {
+        for mut through in for_two(Api::ChatCompletions, 10) {
+            let mut out = Gather::default();
+            through.push(several(Api::ChatCompletions, &[(0, Some("done"))]), &mut out).unwrap();
+            through.push(several(Api::ChatCompletions, &[(0, None)]), &mut out).unwrap();
+            through.push(mark.into(), &mut out).unwrap();
+            assert_eq!((through.end(&mut out), through.ended()), (Ok(true), true), "{mark}: {through:?}");
+        }
+        for mut through in for_two(Api::ChatCompletions, 10) {
+            let mut out = Gather::default();
+            let begun = [(0, Some("done")), (1, Some("on"))];
+            through.push(several(Api::ChatCompletions, &begun), &mut out).unwrap();
+            through.push(several(Api::ChatCompletions, &[(0, None)]), &mut out).unwrap();
+            assert_eq!(through.end(&mut out), Ok(false), "one has broken off: {through:?}");
+        }
+    }
+    let mut refused = passing(Api::StreamGenerateContent);
+    refused.expect(2);
+    let blocked = "data: {\"promptFeedback\":{\"blockReason\":\"SAFETY\"}}\n\n";
+    refused.push(blocked.into(), &mut Gather::default()).unwrap();
+    assert!(refused.ended());
 }

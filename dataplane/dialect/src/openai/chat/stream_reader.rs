@@ -1,15 +1,41 @@
 //! A provider's stream of chunks to events.
 
+use serde::Deserialize;
+
 use super::{
     finish,
     reasoning::{Detail, ExtraContent},
-    wire::{Answer, Call, Choice, Message, text},
+    wire::{Answer, Call, Choice, Message, Str, text},
 };
 use crate::{
     Garbled,
+    answers::Answers,
     event::{Emit, Event, StreamReader},
     frame::Frame,
 };
+
+/// Of a stream that passes.
+pub fn read_answers(data: &[u8], answers: &mut Answers) {
+    #[derive(Deserialize)]
+    struct Chunk<'a> {
+        #[serde(borrow)]
+        choices: Option<Vec<Piece<'a>>>,
+    }
+    #[derive(Deserialize)]
+    struct Piece<'a> {
+        #[serde(default)]
+        index: u32,
+        #[serde(borrow)]
+        finish_reason: Option<Str<'a>>,
+    }
+    if data.starts_with(b"[DONE]") {
+        return answers.end();
+    }
+    let Ok(Chunk { choices }) = serde_json::from_slice(data) else { return };
+    for Piece { index, finish_reason } in choices.unwrap_or_default() {
+        answers.note(index, finish_reason.is_some_and(|reason| !reason.0.is_empty()));
+    }
+}
 
 #[derive(Default)]
 pub struct Reader {

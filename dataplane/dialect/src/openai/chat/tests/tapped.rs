@@ -49,6 +49,7 @@ fn usage_in_an_event_with_choices_is_taken_and_not_hidden() {
 fn an_end_is_told_from_a_break() {
     let chunk = "data: {\"choices\":[{\"finish_reason\": null}]}\n\n";
     assert!(!through(chunk, true, 7).2, "no mark, nothing finished");
+    assert!(!through(&chunk.replace("null", "\"\""), true, 7).2, "an empty reason is none");
     let finished = "data: {\"choices\":[{\"finish_reason\": \"length\"}]}\n\n";
     assert!(through(finished, true, 7).2, "finished, without a mark");
     let (passed, _, ended) = through(&format!("{chunk}data: [DONE]"), true, 7);
