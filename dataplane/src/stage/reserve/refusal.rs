@@ -54,6 +54,11 @@ impl Refusal {
         }))
     }
 
+    /// Whether others hold what is left.
+    pub fn is_of_held(&self) -> bool {
+        matches!(self, Self::Short(short) if short.shortage == Shortage::Held)
+    }
+
     /// Whether a shorter answer could do.
     pub fn is_of_output(&self) -> bool {
         matches!(self, Self::Short(short) if short.shortage != Shortage::Unavailable && short.slot.limit.unit != Unit::Requests)

@@ -63,6 +63,11 @@ impl Held {
         Self { budget: budget.clone(), slot: slot.clone(), line, each, reservations, flying: 0, lost: 0 }
     }
 
+    /// Whether it has taken anything.
+    pub fn is_covered(&self) -> bool {
+        !self.reservations.is_empty()
+    }
+
     /// The call is not sent.
     pub fn release(self) {
         self.charge(0);

@@ -1,0 +1,150 @@
+//! Money from several limits at once: a call gets it from each of them, or from none.
+//!
+//! What all have at hand is taken without a wait, and all that are short are asked for together. Where others hold what is
+//! left, calls wait for one limit after the other, in the order that all calls have, with nothing in hand of those behind
+//! it: else two of them could each hold what the other waits for, and neither would be sent.
+
+use std::sync::Arc;
+
+use llm_config::budget::{Enforcement, OnExceeded, OnLedgerUnavailable};
+use llm_ledger::purse::Reservation;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::{refusal::Refusal, reserved::Held};
+use crate::{
+    budget::{
+        line::{Asked, Line, Shortage},
+        slot::{OTHERS, Slot},
+        unix_now,
+    },
+    snapshot::budgets::Budget,
+};
+
+/// What a call may take of one limit.
+#[derive(Clone)]
+pub struct Want<'a> {
+    pub budget: &'a Arc<Budget>,
+    pub slot: &'a Arc<Slot>,
+    pub line: Arc<Line>,
+    /// By each attempt.
+    pub each: u64,
+}
+
+/// What has been taken for a call, by the places of its wants. It is given back where the call is not sent after all.
+#[derive(Default)]
+struct Taking(SmallVec<[Option<Held>; 2]>);
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        self.0.drain(..).flatten().for_each(Held::release);
+    }
+}
+
+/// From each limit, or from none.
+///
+/// # Errors
+/// The first that has too little.
+pub async fn take(wants: &[Want<'_>], until: Instant) -> Result<SmallVec<[Held; 2]>, Refusal> {
+    let mut taking = Taking::default();
+    // All that are short are asked for before any is waited for.
+    let mut short: SmallVec<[(usize, Asked); 1]> = SmallVec::new();
+    for (place, want) in wants.iter().enumerate() {
+        taking.0.push(want.at_hand());
+        if taking.0[place].is_none() {
+            short.push((place, want.line.ask(want.each)));
+        }
+    }
+    let mut short = short.into_iter();
+    while let Some((place, asked)) = short.next() {
+        let had = wants[place].had(&asked, Instant::now()).await;
+        if matches!(&had, Err(refusal) if refusal.is_of_held()) {
+            drop(short);
+            taking.in_order(wants, place, asked, until).await?;
+            break;
+        }
+        taking.0[place] = Some(had?);
+    }
+    Ok(std::mem::take(&mut taking.0).into_iter().flatten().collect())
+}
+
+impl Taking {
+    /// Waits for what others hold, from this place on, for which the ledger has answered already.
+    async fn in_order(
+        &mut self,
+        wants: &[Want<'_>],
+        from: usize,
+        asked: Asked,
+        until: Instant,
+    ) -> Result<(), Refusal> {
+        for (want, held) in wants.iter().zip(&mut self.0).skip(from) {
+            // Nobody waits for what passes without, too.
+            if want.waits()
+                && let Some(held) = held.take_if(|held| held.is_covered())
+            {
+                held.release();
+            }
+        }
+        let mut asked = Some(asked);
+        for (want, held) in wants.iter().zip(&mut self.0).skip(from).filter(|(_, held)| held.is_none()) {
+            *held = match (asked.take(), want.at_hand()) {
+                (_, Some(held)) => Some(held),
+                (Some(asked), None) => Some(want.had(&asked, until).await?),
+                (None, None) => Some(want.had(&want.line.ask(want.each), until).await?),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Want<'_> {
+    fn held(&self, line: Arc<Line>, reservation: Option<Reservation>) -> Held {
+        Held::new(self.budget, self.slot, line, self.each, reservation)
+    }
+
+    fn passes(&self, line: Arc<Line>) -> Held {
+        self.slot.counts.passed_without();
+        self.held(line, None)
+    }
+
+    /// Without a wait; `None` where there is one.
+    fn at_hand(&self) -> Option<Held> {
+        match self.line.reserve(self.each) {
+            Some(reservation) => Some(self.held(self.line.clone(), Some(reservation))),
+            None if self.waits() => None,
+            None => Some(self.passes(self.line.clone())),
+        }
+    }
+
+    /// Whether a call that finds nothing waits for it.
+    fn waits(&self) -> bool {
+        self.budget.enforcement != Enforcement::Audit && self.budget.on_exceeded != OnExceeded::Warn
+    }
+
+    /// Once the ledger has said whether there is any: for what others hold it is waited until then.
+    async fn had(&self, asked: &Asked, until: Instant) -> Result<Held, Refusal> {
+        let shortage = match asked.money(until).await {
+            Ok(reservation) => return Ok(self.held(asked.line.clone(), Some(reservation))),
+            Err(shortage) => shortage,
+        };
+        match shortage {
+            Shortage::Unavailable if self.budget.on_ledger_unavailable == OnLedgerUnavailable::Allow => {
+                Ok(self.passes(asked.line.clone()))
+            }
+            // Another line has its money: that of all further values, or that of the next window.
+            Shortage::Full | Shortage::Over => {
+                let is_over = shortage == Shortage::Over;
+                let value = if is_over { asked.line.place.value.as_deref() } else { Some(OTHERS) };
+                let other = self.slot.line(value, unix_now());
+                match other.reserve(self.each) {
+                    Some(reservation) => Ok(self.held(other, Some(reservation))),
+                    None => Box::pin(self.had(&other.ask(self.each), until)).await,
+                }
+            }
+            shortage => Err(Refusal::short(self.budget, self.slot, &asked.line, self.each, shortage)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
