@@ -238,3 +238,23 @@ async fn an_event_of_a_mebibyte_passes_and_one_without_end_does_not() {
     assert_eq!(error_code(&events), "provider_bad_reply");
     upstream.await_peer_closed(SOON).await;
 }
+
+/// OpenAI's API counts no tokens: the gateway does.
+#[tokio::test]
+async fn a_count_that_no_provider_was_asked_for_says_nothing_of_any() {
+    let upstream = scripted(vec![Step::Stall]).await;
+    let proxy = Proxy::start(&document(&[upstream.url()]), &[]).await;
+    let url = format!("{}/v1/messages/count_tokens", proxy.url());
+    let counted = post_json(&url, &call()).await;
+    assert_eq!((counted.status.as_u16(), counted.header("x-llm-tokens")), (200, Some("estimated")));
+    assert!(counted.json()["input_tokens"].as_u64().unwrap() > 0, "{counted:?}");
+    assert_eq!(upstream.requests().len(), 0);
+    for outcome in ["answered", "failed", "abandoned"] {
+        let labels = [("provider", "ai/pool/p0"), ("outcome", outcome)];
+        assert_eq!(
+            proxy.metric("llm_gateway_provider_attempts_total", &labels).await,
+            0.0,
+            "as if it had {outcome}"
+        );
+    }
+}

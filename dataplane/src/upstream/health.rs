@@ -181,7 +181,7 @@ impl Health {
     /// A check of the provider went well, or why it did not: as a call that did nothing else.
     pub fn checked(target: &Arc<Target>, found: &Result<(), String>) {
         let Ok(mut trial) = Trial::start(target) else { return };
-        trial.is_check = true;
+        trial.is_counted = false;
         match found {
             // That a server is there does not undo what its models fail.
             Ok(()) if trial.permit.is_probe() => trial.answered(None),
@@ -268,8 +268,8 @@ pub struct Trial {
     target: Arc<Target>,
     permit: Permit,
     inside: Option<Inside>,
-    /// It is no call, and counted as none.
-    is_check: bool,
+    /// What is no call is not.
+    is_counted: bool,
     began: Duration,
     first_token: Option<Duration>,
     outcome: Outcome,
@@ -302,7 +302,7 @@ impl Trial {
             target,
             permit,
             inside: None,
-            is_check: false,
+            is_counted: true,
             began: now,
             first_token: None,
             outcome: Outcome::Abandoned,
@@ -396,6 +396,14 @@ impl Trial {
         self.refused();
     }
 
+    /// The gateway has answered in its place: it was not asked, and that says nothing of it.
+    pub fn unasked(mut self) {
+        self.is_counted = false;
+        if let Some(inside) = self.inside.take() {
+            inside.unused();
+        }
+    }
+
     /// Another was first: that it would have been later is known.
     pub fn outrun(self, streamed: bool) {
         let now = clock::now();
@@ -424,7 +432,7 @@ impl Drop for Trial {
     fn drop(&mut self) {
         let health = &self.target.health;
         health.in_flight.fetch_sub(1, Relaxed);
-        if !self.is_check {
+        if self.is_counted {
             health.outcomes[self.outcome as usize].fetch_add(1, Relaxed);
         }
         // A provider that has not answered has counted no tokens.

@@ -27,7 +27,7 @@ use crate::{
     clock,
     error::Error,
     snapshot::{Target, served::Hedging},
-    stage::{identify::excerpt, route::Plan, settle::Settlement},
+    stage::{decode::Call, identify::excerpt, route::Plan, settle::Settlement},
     upstream::{gate::Inside, health::Trial},
 };
 
@@ -350,6 +350,11 @@ impl<'c, 'p> Walk<'c, 'p> {
     /// The answer, or what it takes for the next one to be asked.
     fn judge(&mut self, begun: Begun<'p>, outcome: Result<Reply, Error>) -> Option<Outcome> {
         let Begun { place, target, trial, fair } = begun;
+        let Call { api, stream, .. } = self.sending.call;
+        if target.answers_by(*api, *stream).is_none() {
+            trial.unasked();
+            return Some(outcome.map(|reply| (reply, None)));
+        }
         match &outcome {
             Ok(reply) if reply.refused.is_none() => {}
             Ok(_) => self.settlement.has_failed(target, false),
