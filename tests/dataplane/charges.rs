@@ -5,8 +5,9 @@ use crate::budgets::{at_most, budgeted, code, is_charged, limit};
 use crate::documents::{call, completion, provider, with_providers};
 use harness::http::{json_request, open, post_json};
 use harness::{Proxy, RawUpstream, Step, answer, eventually};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
 const SOON: Duration = Duration::from_secs(5);
 /// One answer of `completion` by the prices of `document`, in USD.
@@ -168,4 +169,50 @@ async fn a_limit_by_which_calls_are_downgraded_is_asked_about_for_as_long_as_the
         if asked >= 8.0 { Ok(()) } else { Err(format!("{asked} times")) }
     })
     .await;
+}
+
+/// Takes connections, and says nothing in them: TLS never comes about.
+async fn unconnected() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_never_connected_costs_nothing_however_it_is_given_up() {
+    let rule = |document: &mut Value, field: &str, value: Value| {
+        document["routes"]["ai/chat"]["rules"][0][field] = value;
+    };
+    for hedged in [true, false] {
+        let ((_listener, silent), spare) = (unconnected().await, good().await);
+        let mut document = budgeted(&[&silent], &limit("usd", PLENTY), &json!({}));
+        let providers = document["pools"]["ai/pool"]["providers"].as_array_mut().unwrap();
+        providers.push(provider("spare", spare.url(), 1, 1));
+        if hedged {
+            rule(&mut document, "hedging", json!({"delayMs": 50}));
+        } else {
+            rule(&mut document, "timeouts", json!({"requestMs": 20_000, "idleMs": 20_000, "attemptMs": 200}));
+        }
+        let proxy = Proxy::start(&document, &[]).await;
+        assert!(post_json(&proxy.chat_url(), &at_most(5_000)).await.status.is_success());
+        is_charged(&proxy, COST - 1e-9..COST + 1e-9).await;
+        assert_eq!(cost_of(&proxy, "ai/pool/p0").await, 0.0, "hedged: {hedged}");
+        let line = &proxy.await_requests(1).await[0];
+        assert_eq!((&line["cost_usd"], &line["attempts"]), (&json!("0.000230000"), &json!(2)), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn who_hangs_up_before_a_provider_is_connected_pays_nothing() {
+    let (listener, silent) = unconnected().await;
+    let proxy = Proxy::start(&budgeted(&[&silent], &limit("usd", PLENTY), &json!({})), &[]).await;
+    let asked = tokio::spawn(open(json_request(&proxy.chat_url(), &at_most(5_000))));
+    let (mut connection, _) = listener.accept().await.unwrap();
+    connection.read_u8().await.unwrap();
+    asked.abort();
+    let line = &proxy.await_requests(1).await[0];
+    assert_eq!((&line["status"], &line["cost_usd"]), (&json!(499), &json!("0.000000000")), "{line}");
+    assert_eq!(cost_of(&proxy, "ai/pool/p0").await, 0.0);
+    // What it had reserved is there for others, all of it.
+    is_charged(&proxy, 0.0..1e-9).await;
 }

@@ -23,7 +23,11 @@ use crate::{
     error::Error,
     snapshot::{Target, Upstream},
     stage::{decode::Call, route::Plan, settle::Settlement},
-    upstream::{count, health::Trial, origin::Received},
+    upstream::{
+        count,
+        health::Trial,
+        origin::{Received, Sent},
+    },
     wire::Wire,
 };
 
@@ -122,12 +126,12 @@ async fn last_resort(mut walk: Walk<'_, '_>) -> Result<(Reply, Option<Trial>), E
 
 /// One attempt, within its time: the first byte of a stream has a time of its own, and so may a reply
 /// that comes whole.
-async fn within(plan: &Plan<'_>, target: &Target, sending: Sending<'_>) -> Result<Reply, Error> {
+async fn within(plan: &Plan<'_>, target: &Target, sending: Sending<'_>, sent: Sent) -> Result<Reply, Error> {
     let timeouts = plan.rule.timeouts;
     let own = if sending.call.stream { Some(timeouts.first_token()) } else { timeouts.attempt() };
     let own = own.filter(|own| Instant::now() + *own < sending.deadline);
     let until = own.map_or(sending.deadline, |own| Instant::now() + own);
-    let reply = pin!(attempt(target, sending));
+    let reply = pin!(attempt(target, sending, &sent));
     Alarm::at(until).before(reply).await.unwrap_or_else(|| {
         let provider = target.provider.name.to_string();
         match own {
@@ -138,13 +142,13 @@ async fn within(plan: &Plan<'_>, target: &Target, sending: Sending<'_>) -> Resul
     })
 }
 
-async fn attempt(target: &Target, sending: Sending<'_>) -> Result<Reply, Error> {
+async fn attempt(target: &Target, sending: Sending<'_>, sent: &Sent) -> Result<Reply, Error> {
     let call = sending.call;
     let Some(wire) = Wire::new(call, target)? else {
         // As with all that few calls do: the others need not carry its room.
         return Box::pin(count_here(call, target)).await;
     };
-    let exchange = Exchange { wire, sending };
+    let exchange = Exchange { wire, sending, sent };
     let body = wire.request_body()?;
     match &target.provider.upstream {
         Upstream::Remote(remote) => exchange.remote(remote, body).await,

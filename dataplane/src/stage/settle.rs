@@ -27,6 +27,7 @@ use crate::{
         reserve::reserved::{Outcome, Reserved},
         wish::Wishes,
     },
+    upstream::origin::Sent,
 };
 
 pub use taken::Taken;
@@ -59,10 +60,12 @@ struct Open {
     /// No provider bills it.
     free: bool,
     target: Option<Arc<Target>>,
+    /// Whether that has it.
+    sent: Sent,
     /// It has not failed.
     asks: bool,
-    /// Who else has it and has not failed.
-    others: Vec<Arc<Target>>,
+    /// Who else is asked and has not failed.
+    others: Vec<(Arc<Target>, Sent)>,
     attempts: u8,
     /// Nano-USD that others than the target bill, and that their series have.
     elsewhere: u64,
@@ -94,6 +97,7 @@ impl Settlement {
             request_bytes: 0,
             free: false,
             target: None,
+            sent: Sent::default(),
             asks: false,
             others: Vec::new(),
             attempts: 0,
@@ -222,10 +226,12 @@ impl Settlement {
         open.explanation = report.explanation;
     }
 
-    /// It is sent to a target.
-    pub fn tries(&mut self, target: &Arc<Target>) {
+    /// It goes to a target, which has it once that is noted.
+    pub fn tries(&mut self, target: &Arc<Target>) -> Sent {
+        let sent = Sent::default();
         if let Some(open) = &mut self.open {
-            let before = open.target.replace(target.clone());
+            let before = open.target.replace(target.clone()).zip(Some(open.sent.clone()));
+            open.sent = sent.clone();
             if open.asks {
                 open.others.extend(before);
             }
@@ -238,16 +244,17 @@ impl Settlement {
                 open.seen = Taken::Seen { usage: None, events: 0 };
             }
         }
+        sent
     }
 
     /// Who answers, where several were asked.
     pub fn answers(&mut self, target: &Arc<Target>) {
         if let Some(open) = &mut self.open
-            && let Some(before) = open.target.replace(target.clone())
-            && !Arc::ptr_eq(&before, target)
+            && let Some((target, sent)) = open.take_other(target)
+            && let Some(before) = open.target.replace(target)
         {
-            open.others.retain(|other| !Arc::ptr_eq(other, target));
-            open.others.push(before);
+            let before_sent = std::mem::replace(&mut open.sent, sent);
+            open.others.push((before, before_sent));
         }
     }
 
@@ -300,14 +307,39 @@ impl Open {
 
     /// A target has failed: who hangs up now does so on the others.
     fn ended(&mut self, target: &Arc<Target>) {
-        if let Some(at) = self.others.iter().position(|other| Arc::ptr_eq(other, target)) {
-            self.others.swap_remove(at);
-        } else if let Some(other) = self.others.pop() {
-            self.target = Some(other);
+        if self.take_other(target).is_some() {
+            return;
+        }
+        if let Some((other, sent)) = self.others.pop() {
+            (self.target, self.sent) = (Some(other), sent);
         } else {
             self.asks = false;
             self.seen = Taken::Nothing;
         }
+    }
+
+    fn take_other(&mut self, target: &Arc<Target>) -> Option<(Arc<Target>, Sent)> {
+        let at = self.others.iter().position(|(other, _)| Arc::ptr_eq(other, target))?;
+        Some(self.others.swap_remove(at))
+    }
+
+    /// Nobody bills a target that has not got the call yet: who else was asked is paid, and what was taken is left.
+    fn pay_others(&mut self, taken: Taken) -> Taken {
+        let mut unasked = Vec::new();
+        for (other, sent) in std::mem::take(&mut self.others) {
+            if sent.is_sent() {
+                self.has_read(&other);
+            } else {
+                unasked.push(other);
+            }
+        }
+        let nothing = matches!(taken, Taken::Seen { usage: None, events: 0 });
+        let is_out = !nothing || !self.asks || self.sent.is_sent();
+        unasked.extend(self.target.clone().filter(|_| !is_out));
+        if let Some(reserved) = &mut self.reserved {
+            unasked.iter().for_each(|target| reserved.costs_nothing(target));
+        }
+        if is_out { taken } else { Taken::Nothing }
     }
 
     fn settle(
@@ -318,9 +350,7 @@ impl Open {
         reason: Option<String>,
     ) -> Report {
         let total = self.started.elapsed();
-        for other in std::mem::take(&mut self.others) {
-            self.has_read(&other);
-        }
+        let taken = self.pay_others(taken);
         let (taken, doubted) = taken.doubted(self.target.as_deref(), self.request_bytes);
         let (usage, estimated) = match taken {
             Taken::Reported(usage) => (usage, false),

@@ -13,7 +13,10 @@ use tokio::{
     time::{Instant, interval, timeout},
 };
 
-use super::{health::Health, origin::Failure};
+use super::{
+    health::Health,
+    origin::{Failure, Sent},
+};
 use crate::{
     error::Denial,
     shared::Shared,
@@ -74,7 +77,7 @@ async fn ask(remote: &Remote, client: usize) -> Result<(), String> {
     let origin = remote.origins.get(client).ok_or("there is no client")?;
     let mut request = Request::new(Full::<Bytes>::default());
     *request.headers_mut() = remote.headers.clone();
-    match origin.send(&remote.check, request).await {
+    match origin.send(&remote.check, request, &Sent::default()).await {
         Ok(response) if response.status().is_server_error() => {
             Err(format!("it answered a check with status {}", response.status().as_u16()))
         }

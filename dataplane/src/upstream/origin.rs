@@ -4,7 +4,10 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -101,6 +104,20 @@ impl std::fmt::Debug for Origin {
     }
 }
 
+/// Whether a request has gone out to its server: until then nobody there has read any of it.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(Arc<AtomicBool>);
+
+impl Sent {
+    pub fn is_sent(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    pub fn set(&self, sent: bool) {
+        self.0.store(sent, Relaxed);
+    }
+}
+
 /// What a call is sent by.
 enum Connection {
     Own { connection: Box<Driven>, reused: bool },
@@ -118,8 +135,8 @@ impl Origin {
         Self { connector, address, host, kept: Mutex::default() }
     }
 
-    /// Sends a request, and waits for the head of its response. Where a connection turns out to have been
-    /// closed while it was idle, and nothing has been sent, another is taken.
+    /// Sends a request, noting when it goes out, and waits for the head of its response. Where a connection turns out to
+    /// have been closed while it was idle, and nothing has been sent, another is taken.
     ///
     /// # Errors
     /// When there is no connection, or it ends.
@@ -127,13 +144,15 @@ impl Origin {
         self: &Arc<Self>,
         place: &Place,
         mut request: Request<Full<Bytes>>,
+        sent: &Sent,
     ) -> Result<Response<Received>, Failure> {
         loop {
             let connection = match self.take() {
                 Some(connection) => connection,
                 None => Box::pin(self.connect()).await?,
             };
-            let unsent = match connection {
+            sent.set(true);
+            let (unsent, reused) = match connection {
                 Connection::Own { mut connection, reused } => {
                     *request.uri_mut() = place.path.clone();
                     request.headers_mut().entry(header::HOST).or_insert_with(|| self.host.clone());
@@ -141,18 +160,19 @@ impl Origin {
                         Ok(response) => {
                             return Ok(response.map(|body| Received::own(body, connection, self.clone())));
                         }
-                        Err(Unsent { request }) => request.filter(|_| reused),
+                        Err(Unsent { request }) => (request, reused),
                     }
                 }
                 Connection::Shared { mut connection, reused } => {
                     *request.uri_mut() = place.whole.clone();
                     match connection.try_send_request(request).await {
                         Ok(response) => return Ok(response.map(Received::shared)),
-                        Err(mut error) => error.take_message().filter(|_| reused),
+                        Err(mut error) => (error.take_message(), reused),
                     }
                 }
             };
-            request = unsent.ok_or(Failure::Closed)?;
+            sent.set(unsent.is_none());
+            request = unsent.filter(|_| reused).ok_or(Failure::Closed)?;
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     snapshot::Remote,
     upstream::{
-        origin::{Failure, Received},
+        origin::{Failure, Received, Sent},
         remote,
         simulated::{Answer, Simulated},
     },
@@ -38,6 +38,8 @@ pub fn json_content() -> (HeaderName, HeaderValue) {
 pub struct Exchange<'a> {
     pub wire: Wire<'a>,
     pub sending: Sending<'a>,
+    /// Noted where its provider may bill it from then on.
+    pub sent: &'a Sent,
 }
 
 impl Exchange<'_> {
@@ -50,7 +52,7 @@ impl Exchange<'_> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.headers_mut() = remote::request_headers(&to.headers, self.sending.headers, same);
-        let response = origin.send(place, request).await.map_err(|failure| match failure {
+        let response = origin.send(place, request, self.sent).await.map_err(|failure| match failure {
             Failure::Unreachable => Error::Unreachable { provider: self.provider() },
             Failure::Closed => self.closed(),
         })?;
@@ -72,6 +74,7 @@ impl Exchange<'_> {
     /// Asks the simulated provider.
     pub async fn simulated(&self, provider: &Simulated, body: Bytes) -> Result<Reply, Error> {
         let Wire { target, out, .. } = self.wire;
+        self.sent.set(true);
         let mut headers = HeaderMap::from_iter([json_content()]);
         let body = match provider.answer(out, &target.upstream_model, &body).await? {
             Answer::Failed(status) => {

@@ -28,7 +28,7 @@ use crate::{
     error::Error,
     snapshot::{Target, served::Hedging},
     stage::{decode::Call, identify::excerpt, route::Plan, settle::Settlement},
-    upstream::{gate::Inside, health::Trial},
+    upstream::{gate::Inside, health::Trial, origin::Sent},
 };
 
 /// When to come back to a provider that is full, and does not know for how long.
@@ -59,6 +59,7 @@ pub struct Begun<'p> {
     place: usize,
     target: &'p Arc<Target>,
     trial: Trial,
+    sent: Sent,
     /// It has time enough for its running out to tell something of the provider.
     fair: bool,
 }
@@ -200,11 +201,11 @@ impl<'c, 'p> Walk<'c, 'p> {
             Ok(trial) => {
                 self.granted = None;
                 self.attempts.begin(place);
-                self.settlement.tries(target);
+                let sent = self.settlement.tries(target);
                 let left = self.sending.deadline.saturating_duration_since(Instant::now());
                 // A call that has waited, or was elsewhere before, makes no provider slow.
                 let fair = left >= self.plan.rule.timeouts.request() / 2;
-                Some(Begun { place, target, trial, fair })
+                Some(Begun { place, target, trial, sent, fair })
             }
             Err(_) => self.refused(place, target),
         }
@@ -289,7 +290,7 @@ impl<'c, 'p> Walk<'c, 'p> {
 
     /// Sends an attempt. `Some` is the answer; else another may do better.
     pub async fn attempt(&mut self, begun: Begun<'p>) -> Option<Outcome> {
-        let mut sent = pin!(within(self.plan, begun.target, self.sending));
+        let mut sent = pin!(within(self.plan, begun.target, self.sending, begun.sent.clone()));
         let outcome = match self.patience(begun.target) {
             None => sent.await,
             Some(patience) => match Alarm::at(Instant::now() + patience).before(sent.as_mut()).await {
@@ -325,7 +326,7 @@ impl<'c, 'p> Walk<'c, 'p> {
             let outcome = sent.await;
             return self.judge(first, outcome);
         };
-        let also = pin!(within(self.plan, second.target, self.sending));
+        let also = pin!(within(self.plan, second.target, self.sending, second.sent.clone()));
         let (begun, outcome, other) = match select(&mut sent, also).await {
             Either::Left((outcome, also)) => (first, outcome, (second, Either::Right(also))),
             Either::Right((outcome, _)) => (second, outcome, (first, Either::Left(sent))),
@@ -334,7 +335,7 @@ impl<'c, 'p> Walk<'c, 'p> {
         let (other, rest) = other;
         match self.judge(begun, outcome) {
             Some(answer) => {
-                // The other is cancelled here; that it has read the call is paid for all the same.
+                // The other is cancelled here; where it has read the call, that is paid for all the same.
                 self.settlement.answers(winner);
                 other.trial.outrun(self.sending.call.stream);
                 Some(answer)
@@ -349,7 +350,7 @@ impl<'c, 'p> Walk<'c, 'p> {
 
     /// The answer, or what it takes for the next one to be asked.
     fn judge(&mut self, begun: Begun<'p>, outcome: Result<Reply, Error>) -> Option<Outcome> {
-        let Begun { place, target, trial, fair } = begun;
+        let Begun { place, target, trial, sent, fair } = begun;
         let Call { api, stream, .. } = self.sending.call;
         if target.answers_by(*api, *stream).is_none() {
             trial.unasked();
@@ -358,7 +359,7 @@ impl<'c, 'p> Walk<'c, 'p> {
         match &outcome {
             Ok(reply) if reply.refused.is_none() => {}
             Ok(_) => self.settlement.has_failed(target, false),
-            Err(error) => self.settlement.has_failed(target, error.may_be_billed()),
+            Err(error) => self.settlement.has_failed(target, sent.is_sent() && error.may_be_billed()),
         }
         match judge(outcome, trial, fair) {
             Judgement::Final(outcome) => Some(outcome),

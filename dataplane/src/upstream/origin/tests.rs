@@ -59,7 +59,7 @@ async fn says(stream: &mut TcpStream, text: &str) {
 }
 
 async fn call(server: &Server, origin: &Arc<Origin>) -> Result<Response<Received>, Failure> {
-    origin.send(&server.place().into(), Request::new(Full::default())).await
+    origin.send(&server.place().into(), Request::new(Full::default()), &Sent::default()).await
 }
 
 async fn text(response: Response<Received>) -> Bytes {
@@ -219,7 +219,7 @@ async fn a_server_that_is_away_or_hangs_up_is_told_apart() {
     assert_eq!(hung_up.map(drop), Err(Failure::Closed));
     let (place, away) = (server.place(), origin);
     drop(server);
-    let sent = away.send(&place.into(), Request::new(Full::default())).await;
+    let sent = away.send(&place.into(), Request::new(Full::default()), &Sent::default()).await;
     assert_eq!(sent.map(drop), Err(Failure::Unreachable));
 }
 
@@ -259,7 +259,10 @@ async fn calls_share_a_connection_of_http2_and_have_another_when_it_is_gone() {
     let origin = Clients::new(1).get(trust, &place).unwrap()[0].clone();
     let accepted = Arc::new(AtomicUsize::new(0));
     let call = async || {
-        let response = origin.send(&place.clone().into(), Request::new(Full::default())).await.unwrap();
+        let response = origin
+            .send(&place.clone().into(), Request::new(Full::default()), &Sent::default())
+            .await
+            .unwrap();
         assert_eq!(response.version(), Version::HTTP_2);
         assert_eq!(text(response).await, format!("{place} HTTP/2.0"));
     };
