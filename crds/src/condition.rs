@@ -85,6 +85,8 @@ pub enum Reason {
     LedgerAnswers,
     /// The ledger does not answer the operator.
     LedgerUnreachable,
+    /// The ledger does not take the operator by its settings, or lets it do too little.
+    LedgerRefuses,
 }
 
 impl Reason {
@@ -115,6 +117,7 @@ impl Reason {
             Self::BreakerOpen => "BreakerOpen",
             Self::LedgerAnswers => "LedgerAnswers",
             Self::LedgerUnreachable => "LedgerUnreachable",
+            Self::LedgerRefuses => "LedgerRefuses",
         }
     }
 }

@@ -100,7 +100,7 @@ impl Told {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             leads: self.metrics.leader.get() == 1,
             certificate: certificate.as_ref().and_then(|key| Some(ByteString(key.cert.first()?.to_vec()))),
-            ledger_refused: self.ledger.borrow().refused.as_deref().map(str::to_owned),
+            ledger_refused: self.ledger.borrow().trouble(),
             proxies,
             omitted,
         }

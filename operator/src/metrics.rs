@@ -147,7 +147,7 @@ impl Metrics {
         registry.register("ledger_errors", "Operations that it did not answer", self.ledger_errors.clone());
         registry.register(
             "ledger_settings_refused",
-            "Whether its settings can't be used as they are now, and the last good ones are in force",
+            "Whether its settings can't be used as they are now: the last good ones stay, if there are any",
             self.ledger_settings_refused.clone(),
         );
     }

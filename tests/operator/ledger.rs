@@ -1,7 +1,7 @@
 //! The settings of the ledger while all run: a password that is rotated, and settings that went wrong, with a proxy that
 //! spends meanwhile.
 
-use crate::installation::{Calling, Installation, Operator, WITHIN, route};
+use crate::installation::{Calling, Installation, Operator, WITHIN, answers, route};
 use harness::{Proxy, Redis, eventually};
 use llm_ledger_connection::RIGHTS;
 use serde_json::{Value, json};
@@ -18,16 +18,23 @@ struct Scene {
 }
 
 impl Scene {
-    /// A Redis whose user `llm` has the rights that are named and password `old`, a budget that is kept there, and a proxy
-    /// whose calls it counts.
+    /// All of it, and the ledger answers.
     async fn start() -> Self {
+        let scene = Self::begin("old").await;
+        scene.installation.budget_condition("team", "LedgerReachable", "True", "LedgerAnswers").await;
+        scene
+    }
+
+    /// A Redis whose user `llm` has the rights that are named and password `old`, a budget that is kept there by this
+    /// password, and a proxy whose calls it counts.
+    async fn begin(password: &str) -> Self {
         let (installation, redis) = (Installation::start().await, Redis::start().await);
         let rule: Vec<&str> =
             ["ACL", "SETUSER", USER, "on", ">old"].into_iter().chain(RIGHTS.split(' ')).collect();
         assert_eq!(redis.ask(&rule), "OK\n");
         let settings = json!({"endpoints": [redis.endpoint()], "username": USER, "passwordFile": "password"});
         let file = installation.scratch.write("ledger.yaml", json!({"redis": settings}).to_string());
-        installation.scratch.write("password", "old");
+        installation.scratch.write("password", password);
         let pool = json!({
             "apiVersion": "llmgateway.dev/v1alpha1", "kind": "ProviderPool",
             "metadata": {"name": "pool", "namespace": "ai"},
@@ -48,7 +55,6 @@ impl Scene {
         installation.ready(&[&proxy]).await;
         let scene = Self { installation, redis, operator, proxy };
         scene.installation.budget_condition("team", "Programmed", "True", "Programmed").await;
-        scene.installation.budget_condition("team", "LedgerReachable", "True", "LedgerAnswers").await;
         scene
     }
 
@@ -169,4 +175,28 @@ async fn settings_that_went_wrong_are_told_of_and_the_last_good_ones_stay() {
     scene.redis.die().await;
     let words = ["ledger", "it does not answer, and so Budget ai/team is Degraded", &scene.redis.endpoint()];
     scene.installation.finds(&scene.operator, "error", &words).await;
+}
+
+/// There are no earlier ones: proxies get them, and who looks reads whose fault it is.
+#[tokio::test]
+async fn settings_that_the_ledger_refuses_from_the_start_are_told_apart_from_a_ledger_that_is_away() {
+    let scene = Scene::begin("mistaken").await;
+    let told = scene.installation.budget_condition("team", "LedgerReachable", "False", "LedgerRefuses").await;
+    assert!(told.contains("WRONGPASS") && told.contains("set ledger.redis.username"), "{told}");
+    scene.refused(1.0).await;
+    let words = ["operator operator has started with settings that the ledger refuses", "WRONGPASS"];
+    scene.installation.finds(&scene.operator, "error", &words).await;
+    let words = ["it refuses its settings, and so Budget ai/team is Degraded", "WRONGPASS"];
+    scene.installation.finds(&scene.operator, "error", &words).await;
+    let shown: Value = serde_json::from_str(scene.proxy.admin("/debug/config").await.text()).unwrap();
+    assert_eq!(shown["ledger"]["redis"]["username"], USER, "{shown}");
+
+    // It is Redis that changes its mind, this time.
+    assert_eq!(scene.redis.ask(&["ACL", "SETUSER", USER, ">mistaken"]), "OK\n");
+    scene.installation.budget_condition("team", "LedgerReachable", "True", "LedgerAnswers").await;
+    scene.refused(0.0).await;
+    answers(&scene.proxy, "demo", 200, WITHIN).await;
+    scene.redis.die().await;
+    scene.installation.budget_condition("team", "LedgerReachable", "False", "LedgerUnreachable").await;
+    scene.refused(0.0).await;
 }

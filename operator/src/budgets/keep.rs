@@ -152,7 +152,7 @@ impl Keeper {
         let means = Means {
             client: &self.client,
             connection,
-            settings_refused: self.ledger.borrow().refused.clone(),
+            settings_refused: self.ledger.borrow().kept_for(),
             identity: &self.identity,
             metrics: &self.metrics,
             now,

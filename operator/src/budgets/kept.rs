@@ -372,7 +372,11 @@ fn thresholds(object: &Budget) -> Vec<Threshold> {
 fn reachable(trouble: Option<&Unanswered>, settings_refused: Option<&str>) -> Verdict {
     let (reason, mut message) = match trouble {
         None => (Reason::LedgerAnswers, "the ledger answers the operator".to_owned()),
-        Some(why) => (Reason::LedgerUnreachable, format!("the figures are as they were: {why}")),
+        Some(why) => {
+            let reason =
+                if why.refuses_settings() { Reason::LedgerRefuses } else { Reason::LedgerUnreachable };
+            (reason, format!("the figures are as they were: {why}"))
+        }
     };
     if let Some(why) = settings_refused {
         message +=

@@ -247,6 +247,8 @@ fn remedy(namespace: &str, name: &str, reason: &str) -> String {
         "set `ledger.redis` in the chart's values: what proxies spend is counted there".to_owned()
     } else if is(Reason::LedgerUnreachable) {
         "look after that Redis: calls go on with what their proxies hold, and then by spec.onLedgerUnavailable".to_owned()
+    } else if is(Reason::LedgerRefuses) {
+        "mend the user in that Redis, or the Secret: calls go on with what their proxies hold, and then by spec.onLedgerUnavailable".to_owned()
     } else if is(Reason::NoProxies) {
         "start a gateway, or sidecars in its namespace: `kubectl llm status`".to_owned()
     } else if is(Reason::Pending) || is(Reason::Refused) {
@@ -336,6 +338,7 @@ mod tests {
         assert!(told[0].remedy.contains("ledger.redis"), "{told:?}");
         for (reason, remedy) in [
             ("LedgerUnreachable", "onLedgerUnavailable"),
+            ("LedgerRefuses", "the Secret"),
             ("Refused", "kubectl llm proxies"),
             ("RouteNotFound", "kubectl -n ai edit budget team"),
         ] {

@@ -32,7 +32,7 @@ pub struct Replica {
     pub leads: bool,
     #[serde(skip)]
     pub certificate: Option<Vec<u8>>,
-    /// Why the ledger's settings can't be used as they are now, where the last good ones are in force.
+    /// What it does for the ledger's settings can't be used as they are now, and why that is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger_refused: Option<String>,
 }

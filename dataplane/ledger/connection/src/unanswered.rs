@@ -21,6 +21,7 @@ pub struct Unanswered {
     pub kind: Kind,
     endpoint: Arc<str>,
     why: Arc<str>,
+    by_settings: bool,
 }
 
 /// What kept the answer away.
@@ -37,11 +38,11 @@ pub enum Kind {
 impl Unanswered {
     /// What `endpoint` did: `did not answer within 50 ms`.
     pub(crate) fn did(kind: Kind, endpoint: &str, what: &str) -> Self {
-        Self { kind, endpoint: endpoint.into(), why: format!(" {what}").into() }
+        Self { kind, endpoint: endpoint.into(), why: format!(" {what}").into(), by_settings: false }
     }
 
     pub(crate) fn of(kind: Kind, endpoint: &str, why: &str) -> Self {
-        Self { kind, endpoint: endpoint.into(), why: format!(": {why}").into() }
+        Self { kind, endpoint: endpoint.into(), why: format!(": {why}").into(), by_settings: false }
     }
 
     /// With what may be the matter.
@@ -52,8 +53,16 @@ impl Unanswered {
     /// None of several did.
     pub(crate) fn all(endpoint: &str, whys: &[Self]) -> Self {
         let kind = whys.iter().map(|why| why.kind).max().unwrap_or(Kind::Disconnected);
+        let by_settings = whys.iter().any(|why| why.by_settings);
         let whys: Vec<_> = whys.iter().map(ToString::to_string).collect();
-        Self::of(kind, endpoint, &whys.join("; "))
+        Self { by_settings, ..Self::of(kind, endpoint, &whys.join("; ")) }
+    }
+
+    /// Whether the server takes nobody who comes by these settings, or lets them too little: no waiting mends that, but
+    /// another password, or other rights.
+    #[must_use]
+    pub fn refuses_settings(&self) -> bool {
+        self.by_settings
     }
 
     /// Who did not answer.
@@ -79,6 +88,8 @@ impl Unanswered {
 
     /// The server's own error.
     pub(crate) fn refused(endpoint: &str, code: &str, detail: &str, fields: &str) -> Self {
+        // What a script may not do has no code of its own.
+        let is_of_rights = code == "NOPERM" || detail.starts_with("The user executing the script can't");
         let advice = match code {
             "WRONGPASS" => {
                 format!(": set {fields}.username and {fields}.password to a user that the server has")
@@ -86,8 +97,7 @@ impl Unanswered {
             "NOAUTH" => {
                 format!(": set {fields}.password, and {fields}.username if it is not the default user's")
             }
-            // What a script may not do has no code of its own.
-            _ if code == "NOPERM" || detail.starts_with("The user executing the script can't") => {
+            _ if is_of_rights => {
                 let rights = if fields == SENTINEL { SENTINEL_RIGHTS } else { RIGHTS };
                 format!(": give the user of {fields}.username its rights: ACL SETUSER NAME {rights}")
             }
@@ -99,6 +109,8 @@ impl Unanswered {
             "CLUSTERDOWN" => ": a part of the cluster has no master; CLUSTER INFO says which".to_owned(),
             _ => String::new(),
         };
-        Self::of(Kind::Refused, endpoint, &format!("{code} {}{advice}", detail.trim_end_matches('.')))
+        let why = format!("{code} {}{advice}", detail.trim_end_matches('.'));
+        let by_settings = matches!(code, "WRONGPASS" | "NOAUTH") || is_of_rights;
+        Self { by_settings, ..Self::of(Kind::Refused, endpoint, &why) }
     }
 }

@@ -13,7 +13,7 @@ use llm_ledger::{
     place::{LimitId, Place, Unit},
     window::Period,
 };
-use llm_ledger_connection::Connection;
+use llm_ledger_connection::{Connection, Unanswered};
 use tokio::sync::{Notify, watch};
 
 use super::read;
@@ -28,9 +28,35 @@ const TRIAL: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InForce {
     pub settings: LedgerSettings,
-    /// Why what the files hold now can't be used: these settings are the last good ones.
+    /// Why what the files hold now can't be used.
     pub refused: Option<Arc<str>>,
+    /// The ledger has answered by them. Those that an operator starts with are in force before: there are no others, and a
+    /// ledger that is away must keep no operator from starting.
+    pub proven: bool,
 }
+
+impl InForce {
+    /// Why the last good settings stay, where the files hold others now.
+    #[must_use]
+    pub fn kept_for(&self) -> Option<Arc<str>> {
+        self.refused.clone().filter(|_| self.proven)
+    }
+
+    /// What is the matter with an operator, where anything is.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let what = if self.proven {
+            "keeps to the last good settings of the ledger"
+        } else {
+            "has started with settings that the ledger refuses, and proxies have got them"
+        };
+        self.refused.as_ref().map(|why| format!("{what}: {why}"))
+    }
+}
+
+/// Settings that the ledger has not answered by, and the connection by them: one that is tried again and again says once
+/// what fails.
+type Trial = Option<(Ledger, Connection)>;
 
 /// The files of the ledger's settings; none where there is no ledger.
 #[derive(Debug)]
@@ -53,7 +79,7 @@ impl Files {
             }
             None => LedgerSettings::Absent,
         };
-        let in_force = watch::Sender::new(InForce { settings, refused: None });
+        let in_force = watch::Sender::new(InForce { settings, refused: None, proven: false });
         Ok(Self { file: file.map(Path::to_owned), in_force })
     }
 
@@ -66,21 +92,27 @@ impl Files {
     /// told once, and the last good settings stay.
     pub async fn keep(self, changed: Arc<Notify>, metrics: Arc<Metrics>) {
         let Self { file: Some(file), in_force } = self else { return };
+        let (mut pause, mut trial) = (Duration::ZERO, None);
         loop {
-            tokio::time::sleep(PERIOD).await;
+            tokio::time::sleep(pause).await;
+            pause = PERIOD;
             let last = in_force.borrow().clone();
-            let next = taken(&last, &file).await;
+            let next = taken(&last, &file, &mut trial).await;
             if next == last {
                 continue;
             }
             match &next.refused {
-                Some(why) if next.refused != last.refused => {
+                Some(why) if next.refused != last.refused && next.proven => {
                     tracing::error!(%why, "the ledger's settings can't be used: the last good ones stay");
+                }
+                Some(why) if next.refused != last.refused => {
+                    tracing::error!(%why, "the ledger refuses its settings: there are no others, and proxies get them");
                 }
                 _ if next.settings != last.settings => {
                     tracing::info!("the ledger's settings have changed, and proxies are told");
                 }
-                _ => tracing::info!("the ledger's settings are in order again"),
+                None if last.refused.is_some() => tracing::info!("the ledger's settings are in order again"),
+                _ => tracing::info!("the ledger answers by its settings"),
             }
             metrics.ledger_settings_refused.set(i64::from(next.refused.is_some()));
             in_force.send_replace(next);
@@ -90,27 +122,43 @@ impl Files {
 }
 
 /// What is in force after another look.
-async fn taken(last: &InForce, file: &Path) -> InForce {
-    let found = match read(file) {
-        Ok(ledger) if last.settings == LedgerSettings::Shared(ledger.clone()) => Ok(ledger),
-        Ok(ledger) => match answers(&ledger).await {
-            Ok(()) => Ok(ledger),
-            Err(why) => Err(format!("{}: {why}", file.display())),
-        },
-        Err(why) => Err(why),
+async fn taken(last: &InForce, file: &Path, trial: &mut Trial) -> InForce {
+    let refused = |why: String| InForce { refused: Some(why.into()), ..last.clone() };
+    let ledger = match read(file) {
+        Ok(ledger) => ledger,
+        Err(why) => return refused(why),
     };
-    match found {
-        Ok(ledger) => InForce { settings: LedgerSettings::Shared(ledger), refused: None },
-        Err(why) => InForce { settings: last.settings.clone(), refused: Some(why.into()) },
+    let told = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
+    let settings = LedgerSettings::Shared(ledger.clone());
+    let is_in_force = settings == last.settings;
+    if is_in_force && last.proven {
+        return InForce { refused: None, ..last.clone() };
+    }
+    let connection = match trial.take().filter(|(tried, _)| *tried == ledger) {
+        Some((_, connection)) => connection,
+        None => match connection(&ledger) {
+            Ok(connection) => connection,
+            Err(why) => return refused(told(&why)),
+        },
+    };
+    let answered = answers(&connection).await;
+    if answered.is_err() {
+        *trial = Some((ledger, connection));
+    }
+    match answered {
+        Ok(()) => InForce { settings, refused: None, proven: true },
+        // One that is away tells nothing of settings, and those that are in force will do when it is back.
+        Err(why) if is_in_force && !why.refuses_settings() => InForce { refused: None, ..last.clone() },
+        Err(why) => refused(told(&why)),
     }
 }
 
 /// Asks the ledger for what nobody has, with all rights that this takes.
-async fn answers(ledger: &Ledger) -> Result<(), String> {
+async fn answers(connection: &Connection) -> Result<(), Unanswered> {
     let limit = LimitId { period: Period::Total, unit: Unit::Requests };
     let place = Place { budget: "settings".into(), limit, start: 0, value: None };
-    let answers = connection(ledger)?.with_timeout(TRIAL).totals(&[place]).await;
-    answers.into_iter().try_for_each(|answer| answer.map(drop)).map_err(|why| why.to_string())
+    let answers = connection.with_timeout(TRIAL).totals(&[place]).await;
+    answers.into_iter().try_for_each(|answer| answer.map(drop))
 }
 
 fn connection(Ledger::Redis(redis): &Ledger) -> Result<Connection, String> {

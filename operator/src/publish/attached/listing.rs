@@ -29,7 +29,7 @@ pub struct Page {
     /// The certificate that it shows to proxies and to the API server, DER.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<ByteString>,
-    /// Why the ledger's settings can't be used as they are now, where the last good ones are in force.
+    /// What it does for the ledger's settings can't be used as they are now, and why that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger_refused: Option<String>,
     pub proxies: Vec<AttachedProxy>,

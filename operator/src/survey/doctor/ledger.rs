@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What a Budget says when there is no ledger, or none that answers: told here, of all of them at once.
-pub const REASONS: [&str; 2] = ["NoLedger", "LedgerUnreachable"];
+pub const REASONS: [&str; 3] = ["NoLedger", "LedgerUnreachable", "LedgerRefuses"];
 
 /// The pods of the chart's own Redis.
 const COMPONENT: &str = "app.kubernetes.io/component=redis";
@@ -17,9 +17,9 @@ const COMPONENT: &str = "app.kubernetes.io/component=redis";
 pub fn ledger(facts: &Facts, depths: &Depths) -> Check {
     let mut found = Findings::of("ledger");
     for replica in &facts.listing.replicas {
-        if let Some(why) = &replica.ledger_refused {
+        if let Some(trouble) = &replica.ledger_refused {
             found.error(
-                format!("operator {} keeps to the last good settings of the ledger: {why}", replica.name),
+                format!("operator {} {trouble}", replica.name),
                 "mend what it names; it is read again within seconds",
             );
         }
@@ -33,7 +33,7 @@ pub fn ledger(facts: &Facts, depths: &Depths) -> Check {
         };
         budgets.iter().filter_map(told).collect()
     };
-    let [without, unanswered] = REASONS.map(saying);
+    let [without, unanswered, unwelcome] = REASONS.map(saying);
     if !without.is_empty() {
         found.error(
             format!("there is no ledger, and so {} out of force", are(without.iter().map(|(budget, _)| *budget))),
@@ -50,6 +50,13 @@ pub fn ledger(facts: &Facts, depths: &Depths) -> Check {
             "see to the Redis that it names; settings that change are read again".to_owned()
         };
         found.error(format!("it does not answer, and so {degraded} Degraded: {}", condition.message), remedy);
+    }
+    if let Some((_, condition)) = unwelcome.first() {
+        let degraded = are(unwelcome.iter().map(|(budget, _)| *budget));
+        found.error(
+            format!("it refuses its settings, and so {degraded} Degraded: {}", condition.message),
+            "mend the user in that Redis, or the Secret; both are tried again within seconds",
+        );
     }
     let strict = budgets.iter().filter(|budget| budget.spec.enforcement == BudgetEnforcement::Strict);
     let strict: Vec<&Budget> = strict.collect();

@@ -260,9 +260,16 @@ fn a_ledger_that_is_missing_or_silent_or_goes_with_its_pod_is_found_once_for_all
         |facts, _| facts.budgets = budgets("Strict", unmet("LedgerReachable", "LedgerUnreachable")),
     );
     one(
-        ("ledger", Severity::Error, "operator op-1 keeps to the last good settings of the ledger: bad file"),
-        |facts, _| facts.listing.replicas[0].ledger_refused = Some("bad file".to_owned()),
+        (
+            "ledger",
+            Severity::Error,
+            "it refuses its settings, and so Budget ai/daily and 2 more are Degraded: why",
+        ),
+        |facts, _| facts.budgets = budgets("Strict", unmet("LedgerReachable", "LedgerRefuses")),
     );
+    one(("ledger", Severity::Error, "operator op-1 keeps to the last good settings"), |facts, _| {
+        facts.listing.replicas[0].ledger_refused = Some("keeps to the last good settings".to_owned());
+    });
     let trial = |enforcement: &'static str| {
         move |facts: &mut Facts, depths: &mut Depths| {
             facts.budgets = budgets(enforcement, reachable());
