@@ -2,6 +2,8 @@
 //! lets calls through, how often it fails, how long it takes. It outlives snapshots; all workers share
 //! it, by atomics alone.
 
+mod trial;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -12,17 +14,18 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use llm_dialect::reply::Usage;
 use llm_routing::{
     average::Decaying,
-    breaker::{Breaker, Change, Permit, Refused, Settings},
+    breaker::{Breaker, Settings},
     quantiles::Quantiles,
     retry_budget::RetryBudget,
 };
 use tokio::sync::Notify;
 
-use super::gate::{Gate, Inside};
-use crate::{clock, snapshot::Target};
+use super::gate::Gate;
+use crate::snapshot::Target;
+
+pub use trial::Trial;
 
 /// After so long, what was seen counts half.
 const HALF_LIFE: Duration = Duration::from_secs(60);
@@ -35,9 +38,6 @@ const USUAL: f32 = 0.95;
 /// With less weight than this, in calls, a time is not known any more: an eighth of one call, which is
 /// three minutes after it.
 const KNOWN: f32 = 0.125;
-
-/// What is told again in a log, where it goes on.
-const NEWS_AFTER: Duration = Duration::from_secs(60);
 
 /// How an attempt ended, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +175,7 @@ impl Health {
     /// As if a call had taken so long for so many tokens.
     #[cfg(test)]
     pub fn saw(&self, took: Duration, tokens: u16) {
-        self.per_token_ms.observe(millis(took) / f32::from(tokens), clock::now());
+        self.per_token_ms.observe(millis(took) / f32::from(tokens), crate::clock::now());
     }
 
     /// A check of the provider went well, or why it did not: as a call that did nothing else.
@@ -257,193 +257,6 @@ impl Healths {
     /// is kept, as one. That time makes a breaker half-open is no change: it is still not closed.
     pub async fn changed(&self) {
         self.changed.notified().await;
-    }
-}
-
-/// One attempt, from the moment that the breaker let it through until its outcome is known. One that
-/// is dropped was given up by its caller, and tells nothing of the provider.
-#[derive(Debug)]
-#[must_use]
-pub struct Trial {
-    target: Arc<Target>,
-    permit: Permit,
-    inside: Option<Inside>,
-    /// What is no call is not.
-    is_counted: bool,
-    began: Duration,
-    first_token: Option<Duration>,
-    outcome: Outcome,
-}
-
-impl Trial {
-    /// Begins an attempt.
-    ///
-    /// # Errors
-    /// When the breaker is open.
-    pub fn begin(target: &Arc<Target>, inside: Inside) -> Result<Self, Refused> {
-        match Self::start(target) {
-            Ok(mut trial) => {
-                trial.inside = Some(inside);
-                Ok(trial)
-            }
-            Err(refused) => {
-                inside.unused();
-                Err(refused)
-            }
-        }
-    }
-
-    fn start(target: &Arc<Target>) -> Result<Self, Refused> {
-        let (health, now) = (&target.health, clock::now());
-        let permit = health.breaker.enter(now, &target.breaker)?;
-        health.in_flight.fetch_add(1, Relaxed);
-        let target = target.clone();
-        Ok(Self {
-            target,
-            permit,
-            inside: None,
-            is_counted: true,
-            began: now,
-            first_token: None,
-            outcome: Outcome::Abandoned,
-        })
-    }
-
-    /// The first byte of a stream is here. A probe has succeeded by that: the end of the stream may be
-    /// minutes away.
-    pub fn first_token(&mut self) {
-        let now = clock::now();
-        self.first_token = Some(now);
-        let health = &self.target.health;
-        let took = millis(now.saturating_sub(self.began));
-        health.first_token_ms.observe(took, now);
-        health.begins[1].observe(took, now);
-        if self.permit.is_probe() {
-            self.changed(health.breaker.succeed(self.permit, now, &self.target.breaker));
-            if let Ok(permit) = health.breaker.enter(now, &self.target.breaker) {
-                self.permit = permit;
-            }
-        }
-    }
-
-    /// The provider did its part, and counted so much, if it is known.
-    pub fn answered(mut self, usage: Option<Usage>) {
-        self.outcome = Outcome::Answered;
-        let (health, now) = (&self.target.health, clock::now());
-        health.failures.observe(0.0, now);
-        // What counts tokens writes nothing, and is no measure of what does.
-        if self.first_token.is_none() && usage.is_some_and(|usage| usage.input > 0 || usage.output > 0) {
-            health.begins[0].observe(millis(now.saturating_sub(self.began)), now);
-        }
-        if let (Some(usage), Some(inside)) = (usage, &self.inside) {
-            inside.took(usage.input.saturating_add(usage.output));
-        }
-        if let Some(tokens) = usage.map(|usage| usage.output).filter(|tokens| *tokens > 0) {
-            let took = match self.first_token {
-                Some(first) => millis(now.saturating_sub(first)),
-                None => {
-                    let first = health.first_token_ms.get().unwrap_or(0.0);
-                    (millis(now.saturating_sub(self.began)) - first).max(0.0)
-                }
-            };
-            #[expect(clippy::cast_precision_loss, reason = "a mean, not a bill")]
-            health.per_token_ms.observe(took / tokens as f32, now);
-        }
-        self.changed(health.breaker.succeed(self.permit, now, &self.target.breaker));
-    }
-
-    /// The provider failed, by one of [`FAILURES`].
-    pub fn failed(mut self, reason: &str, message: String) {
-        self.outcome = Outcome::Failed;
-        let (health, now) = (&self.target.health, clock::now());
-        let counts = FAILURES.iter().zip(&health.failed_by);
-        if let Some((_, count)) = counts.into_iter().find(|(known, _)| **known == reason) {
-            count.fetch_add(1, Relaxed);
-        }
-        health.failures.observe(1.0, now);
-        health.last_error.store(Some(Arc::new(LastError { at: SystemTime::now(), message })));
-        self.changed(health.breaker.fail(self.permit, now, &self.target.breaker));
-    }
-
-    /// It has too much to do, and asks to be left alone for so long.
-    pub fn rate_limited(mut self, retry_after: Option<Duration>) {
-        self.outcome = Outcome::RateLimited;
-        if let Some(how_long) = retry_after {
-            self.target.health.rest(how_long, clock::now());
-        }
-    }
-
-    /// Whose provider it is.
-    pub fn provider(&self) -> &str {
-        &self.target.provider.name
-    }
-
-    /// Whether it did not fail of this lately.
-    pub fn is_news(&self, message: &str) -> bool {
-        let last = self.target.health.last_error.load();
-        let is_old = |last: &LastError| last.at.elapsed().is_ok_and(|since| since > NEWS_AFTER);
-        last.as_ref().is_none_or(|last| last.message != message || is_old(last))
-    }
-
-    /// It refused what another may take.
-    pub fn refused(mut self) {
-        self.outcome = Outcome::Refused;
-    }
-
-    /// The same, with why, for who looks at its health.
-    pub fn denied(self, message: String) {
-        self.target.health.last_error.store(Some(Arc::new(LastError { at: SystemTime::now(), message })));
-        self.refused();
-    }
-
-    /// The gateway has answered in its place: it was not asked, and that says nothing of it.
-    pub fn unasked(mut self) {
-        self.is_counted = false;
-        if let Some(inside) = self.inside.take() {
-            inside.unused();
-        }
-    }
-
-    /// Another was first: that it would have been later is known.
-    pub fn outrun(self, streamed: bool) {
-        let now = clock::now();
-        self.target.health.begins[usize::from(streamed)].observe(millis(now.saturating_sub(self.began)), now);
-    }
-
-    fn changed(&self, change: Option<Change>) {
-        let Target { health, provider, labels, .. } = &*self.target;
-        match change {
-            Some(Change::Opened) => {
-                health.opened.fetch_add(1, Relaxed);
-                let error = health.last_error.load();
-                let error = error.as_ref().map_or("", |error| error.message.as_str());
-                tracing::warn!(provider = %provider.name, model = %labels.model, error, "breaker opened");
-            }
-            Some(Change::Closed) => {
-                tracing::info!(provider = %provider.name, model = %labels.model, "breaker closed");
-            }
-            None => return,
-        }
-        health.changed.notify_one();
-    }
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        let health = &self.target.health;
-        health.in_flight.fetch_sub(1, Relaxed);
-        if self.is_counted {
-            health.outcomes[self.outcome as usize].fetch_add(1, Relaxed);
-        }
-        // A provider that has not answered has counted no tokens.
-        if matches!(self.outcome, Outcome::Failed | Outcome::RateLimited | Outcome::Refused)
-            && let Some(inside) = &self.inside
-        {
-            inside.took(0);
-        }
-        if !matches!(self.outcome, Outcome::Answered | Outcome::Failed) {
-            health.breaker.abandon(self.permit);
-        }
     }
 }
 
