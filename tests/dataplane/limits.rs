@@ -176,6 +176,14 @@ async fn a_second_candidate_answers_for_a_first_that_is_late_and_both_are_paid()
     // The spare's 100 and 7 tokens by its prices, and what the late one has read.
     let cost: f64 = line["cost_usd"].as_str().unwrap().parse().unwrap();
     assert!(cost > 0.000_230 && cost < 0.000_300, "{line}");
+    // That it is slow is known, though it never came to answer: it took longer than the spare was waited for.
+    let told = proxy.admin("/debug/providers").await.json();
+    assert_eq!(
+        (&told[0]["provider"], &told[0]["successShare"]),
+        (&json!("ai/pool/late"), &json!(1.0)),
+        "{told}"
+    );
+    assert!(told[0]["perTokenMs"].as_f64().unwrap() > 100.0 / 7.0, "{told}");
     let metrics = proxy.admin("/metrics").await;
     let counted = |labels: &str| metrics.text().lines().any(|line| line.starts_with(labels));
     assert!(

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Reply, Sending,
+    Reply, ReplyStart, Sending,
     judge::{Judgement, judge},
     within,
 };
@@ -337,7 +337,10 @@ impl<'c, 'p> Walk<'c, 'p> {
             Some(answer) => {
                 // The other is cancelled here; where it has read the call, that is paid for all the same.
                 self.settlement.answers(winner);
-                other.trial.outrun(self.sending.call.stream);
+                // Of one that was asked later it tells nothing.
+                if matches!(rest, Either::Left(_)) {
+                    other.trial.outrun(self.sending.call.stream, tokens(&answer));
+                }
                 Some(answer)
             }
             None => {
@@ -408,6 +411,14 @@ impl<'c, 'p> Walk<'c, 'p> {
         }
         let last = self.plan.get(0).and_then(|first| first.target.health.last_error.load_full());
         Err(Error::Resting { model, last: last.map(|last| last.message.clone()), retry_after })
+    }
+}
+
+/// Of an answer that is whole.
+fn tokens(answer: &Outcome) -> Option<u64> {
+    match &answer.as_ref().ok()?.0.body {
+        ReplyStart::Whole { usage, .. } => usage.map(|usage| usage.output),
+        ReplyStart::Stream { .. } => None,
     }
 }
 

@@ -6,7 +6,10 @@ use std::{
 };
 
 use llm_dialect::reply::Usage;
-use llm_routing::breaker::{Change, Permit, Refused};
+use llm_routing::{
+    average::Decaying,
+    breaker::{Change, Permit, Refused},
+};
 
 use super::{FAILURES, LastError, Outcome, millis};
 use crate::{clock, snapshot::Target, upstream::gate::Inside};
@@ -158,10 +161,25 @@ impl Trial {
         }
     }
 
-    /// Another was first: that it would have been later is known.
-    pub fn outrun(self, streamed: bool) {
-        let now = clock::now();
-        self.target.health.begins[usize::from(streamed)].observe(millis(now.saturating_sub(self.began)), now);
+    /// Another was asked later and was first, with so many tokens where it answered whole. That this one takes as long at
+    /// least is known; but it has not failed, for a provider may be slower than another and well.
+    pub fn outrun(self, streamed: bool, tokens: Option<u64>) {
+        let (health, now) = (&self.target.health, clock::now());
+        let took = millis(now.saturating_sub(self.began));
+        // Less than is usual says nothing of how late the latest are.
+        if health.usually_within(streamed, now).is_none_or(|usual| took >= millis(usual)) {
+            health.begins[usize::from(streamed)].observe(took, now);
+        }
+        let at_least = |mean: &Decaying, took: f32| mean.observe(took.max(mean.get().unwrap_or(0.0)), now);
+        if streamed {
+            at_least(&health.first_token_ms, took);
+            // What it took after that stays known.
+            health.per_token_ms.get().inspect(|_| at_least(&health.per_token_ms, 0.0));
+        } else if let Some(tokens) = tokens.filter(|tokens| *tokens > 0) {
+            let first = health.first_token_ms.get().unwrap_or(0.0);
+            #[expect(clippy::cast_precision_loss, reason = "a mean, not a bill")]
+            at_least(&health.per_token_ms, (took - first).max(0.0) / tokens as f32);
+        }
     }
 
     fn changed(&self, change: Option<Change>) {
