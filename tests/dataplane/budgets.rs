@@ -19,6 +19,18 @@ pub fn budgeted(providers: &[&str], limits: &Value, more: &Value) -> Value {
     document
 }
 
+/// Of four requests two are answered by the usual model, and all further ones by another.
+pub fn downgrading(provider: &str) -> Value {
+    let downgrade = json!({"downgrade": {"fromPpm": 500_000,
+        "backends": [{"pool": "ai/cheap", "models": ["small"], "weight": 1}]}});
+    let mut document = budgeted(&[provider], &limit("requests", 4), &json!({"onExceeded": downgrade}));
+    let mut cheap = document["pools"]["ai/pool"].clone();
+    cheap["providers"][0]["models"][0]["name"] = "small".into();
+    cheap["providers"][0]["models"][0]["upstreamName"] = "small".into();
+    document["pools"]["ai/cheap"] = cheap;
+    document
+}
+
 pub fn limit(unit: &str, amount: u64) -> Value {
     json!([{"window": "total", "unit": unit, "amount": amount}])
 }
@@ -294,15 +306,7 @@ async fn an_attempt_whose_answer_never_came_is_paid_besides_the_one_that_answere
 #[tokio::test]
 async fn a_budget_that_runs_out_sends_calls_to_something_cheaper() {
     let upstream = good().await;
-    let downgrade = json!({"downgrade": {"fromPpm": 500_000,
-        "backends": [{"pool": "ai/cheap", "models": ["small"], "weight": 1}]}});
-    let more = json!({"onExceeded": downgrade});
-    let mut document = budgeted(&[upstream.url()], &limit("requests", 4), &more);
-    let mut cheap = document["pools"]["ai/pool"].clone();
-    cheap["providers"][0]["models"][0]["name"] = "small".into();
-    cheap["providers"][0]["models"][0]["upstreamName"] = "small".into();
-    document["pools"]["ai/cheap"] = cheap;
-    let proxy = Proxy::start(&document, &[]).await;
+    let proxy = Proxy::start(&downgrading(upstream.url()), &[]).await;
     let mut models = Vec::new();
     for _ in 0..4 {
         let answer = post_json(&proxy.chat_url(), &call()).await;

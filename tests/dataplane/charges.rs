@@ -1,7 +1,7 @@
 //! What a call is charged when it was sent more than once, broke off, or comes with figures that can't be: by its budget,
 //! by the series of its providers, and in the log alike.
 
-use crate::budgets::{at_most, budgeted, code, is_charged, limit};
+use crate::budgets::{at_most, budgeted, code, downgrading, is_charged, limit};
 use crate::documents::{call, completion, provider, with_providers};
 use harness::http::{json_request, open, post_json};
 use harness::{Proxy, RawUpstream, Step, answer, eventually};
@@ -140,14 +140,8 @@ async fn figures_that_can_not_be_are_not_charged() {
 #[tokio::test]
 async fn a_limit_by_which_calls_are_downgraded_is_asked_about_for_as_long_as_there_are_such_calls() {
     let upstream = good().await;
-    let downgrade = json!({"downgrade": {"fromPpm": 500_000,
-        "backends": [{"pool": "ai/cheap", "models": ["small"], "weight": 1}]}});
-    let more = json!({"onExceeded": downgrade, "scope": {"models": ["large"]}});
-    let mut document = budgeted(&[upstream.url()], &limit("requests", 4), &more);
-    let mut cheap = document["pools"]["ai/pool"].clone();
-    cheap["providers"][0]["models"][0]["name"] = "small".into();
-    cheap["providers"][0]["models"][0]["upstreamName"] = "small".into();
-    document["pools"]["ai/cheap"] = cheap;
+    let mut document = downgrading(upstream.url());
+    document["budgets"]["ai/team"]["scope"] = json!({"models": ["large"]});
     let proxy = Proxy::start(&document, &[]).await;
     let ask = async || {
         let answer = post_json(&proxy.chat_url(), &call()).await;
