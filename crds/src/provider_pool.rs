@@ -270,8 +270,9 @@ pub struct Limits {
     pub queue: Option<Queue>,
 }
 
-/// Calls that wait for room at a provider, those of rules with a higher `queuePriority` first. One that
-/// finds no place, or waits too long, is answered with 429 and `Retry-After`.
+/// Calls that wait for room at a provider, those of rules with a higher `queuePriority` first; one that others
+/// may answer too waits for them as well. One that finds no place anywhere, or waits too long, is answered with 429
+/// and `Retry-After`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Queue {

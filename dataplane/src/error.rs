@@ -120,7 +120,7 @@ pub enum Error {
     /// The platform's key or account: its caller can do nothing about it, and the provider's words may name parts of the
     /// key.
     #[error(
-        "The provider '{provider}' {} (status {}). The key of the caller is not at fault: whoever runs this gateway has to mend it.", denial.words(), .status.as_u16()
+        "The provider '{provider}' {} (status {}). {}", denial.words(), .status.as_u16(), denial.advice()
     )]
     ProviderDenies { provider: String, denial: Denial, status: StatusCode },
     #[error("The provider '{provider}' broke off in the middle of the reply.")]
@@ -149,6 +149,17 @@ impl Denial {
             Self::Key => "refuses the key of this gateway",
             Self::Credit => "has no credit for the account of this gateway",
             Self::Right => "does not let the account of this gateway do what the call asks for",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Key | Self::Credit => {
+                "The key of the caller is not at fault: whoever runs this gateway has to mend it."
+            }
+            Self::Right => {
+                "Either the call names what belongs to another account, such as a file, or whoever runs this gateway has to mend it."
+            }
         }
     }
 }

@@ -4,7 +4,13 @@ use crate::documents::{call, completion, provider, with_providers};
 use harness::http::{Answer, post_json};
 use harness::{Proxy, RawUpstream, Step, answer, eventually};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -107,6 +113,38 @@ async fn who_waits_is_taken_by_whoever_has_room_first() {
     first.release();
     let texts = [text(&to_first.await.unwrap()), text(&to_second.await.unwrap())];
     assert!(texts.contains(&"first".to_owned()) && texts.contains(&"second".to_owned()), "{texts:?}");
+}
+
+#[tokio::test]
+async fn who_has_waited_for_one_that_fails_waits_for_the_others() {
+    let slow = held("slow").await;
+    let failure = answer(500, &json!({"error": {"message": "down", "type": "server_error"}}));
+    let first = vec![Step::Hold, Step::Send(answer(200, &completion("failing")))];
+    let failing = RawUpstream::start([first, vec![Step::Send(failure)]]).await;
+    let limits = json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 20_000}});
+    let mut providers = [limited(slow.url(), &limits), limited(failing.url(), &limits)];
+    providers[1]["name"] = json!("failing");
+    providers[1]["priority"] = json!(1);
+    let proxy = Proxy::start(&with_providers(&providers), &[]).await;
+    let post = || {
+        let url = proxy.chat_url();
+        tokio::spawn(async move { post_json(&url, &call()).await })
+    };
+    let asked = [post(), post()];
+    slow.await_requests(1, SOON).await;
+    failing.await_requests(1, SOON).await;
+    let waits = post();
+    await_waiting(&proxy, 1.0).await;
+    failing.release();
+    failing.await_requests(2, SOON).await;
+    await_waiting(&proxy, 1.0).await;
+    slow.release();
+    slow.await_requests(2, SOON).await;
+    slow.release();
+    assert_eq!(text(&waits.await.unwrap()), "slow");
+    for asked in asked {
+        assert_eq!(asked.await.unwrap().status, 200);
+    }
 }
 
 #[tokio::test]
@@ -243,4 +281,44 @@ async fn checks_leave_a_dead_provider_alone_before_a_call_waits_and_try_it_again
     let check = &dead.requests()[0];
     assert!(check.starts_with("GET /v1/models ") && check.contains("Bearer sk-of-dead"), "{check}");
     assert_eq!(text(&post_json(&proxy.chat_url(), &call()).await), "alive");
+}
+
+/// Its list of models is had without the key, as some vendors' is.
+#[tokio::test]
+async fn a_check_does_not_bring_calls_back_to_a_provider_that_refuses_the_key() {
+    let mended = Arc::new(AtomicBool::new(false));
+    let is_mended = mended.clone();
+    let denies = RawUpstream::answering(move |request| {
+        let answer = if request.starts_with("GET ") {
+            answer(200, &json!({"object": "list", "data": []}))
+        } else if is_mended.load(SeqCst) {
+            answer(200, &completion("mended"))
+        } else {
+            answer(401, &json!({"error": {"message": "bad key", "type": "invalid_request_error"}}))
+        };
+        vec![Step::Send(answer)]
+    })
+    .await;
+    let spare = good("spare").await;
+    let providers = [provider("denies", denies.url(), 0, 1), provider("spare", spare.url(), 1, 1)];
+    let mut document = with_providers(&providers);
+    document["pools"]["ai/pool"]["healthCheck"] = json!({"intervalMs": 1000});
+    document["pools"]["ai/pool"]["circuitBreaker"] = json!({"failures": 1, "recoveryMs": 200});
+    let proxy = Proxy::start(&document, &[]).await;
+    assert_eq!(text(&post_json(&proxy.chat_url(), &call()).await), "spare");
+    let checks = || denies.requests().iter().filter(|request| request.starts_with("GET ")).count();
+    let before = checks();
+    eventually("two more checks", SOON, async || match checks() - before {
+        2.. => Ok(()),
+        few => Err(few.to_string()),
+    })
+    .await;
+    let state = async || {
+        let labels = [("provider", "ai/pool/denies"), ("model", "large")];
+        proxy.metric("llm_gateway_provider_breaker_state", &labels).await
+    };
+    assert!(state().await > 0.0, "only a call tells that the key is taken");
+    mended.store(true, SeqCst);
+    assert_eq!(text(&post_json(&proxy.chat_url(), &call()).await), "mended");
+    assert_eq!(state().await, 0.0);
 }

@@ -163,7 +163,11 @@ mod tests {
         health.outcomes[Outcome::Failed as usize].store(1, Relaxed);
         health.saw(Duration::from_millis(100), 10);
         let message = "said\n".repeat(100);
-        health.last_error.store(Some(Arc::new(health::LastError { at: SystemTime::UNIX_EPOCH, message })));
+        health.last_error.store(Some(Arc::new(health::LastError {
+            at: SystemTime::UNIX_EPOCH,
+            message,
+            is_denial: false,
+        })));
         let providers = providers(&healths);
         let told = serde_json::to_value(&providers).unwrap();
         assert_eq!(

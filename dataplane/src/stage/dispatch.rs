@@ -116,10 +116,10 @@ pub async fn dispatch(
 
 /// A place at one that is full is worth a wait only when all others have failed.
 async fn last_resort(mut walk: Walk<'_, '_>) -> Result<(Reply, Option<Trial>), Error> {
-    if let Some(begun) = walk.wait_for_room().await
-        && let Some(outcome) = walk.attempt(begun).await
-    {
-        return outcome;
+    while let Some(begun) = walk.wait_for_room().await {
+        if let Some(outcome) = walk.attempt(begun).await {
+            return outcome;
+        }
     }
     walk.failed()
 }

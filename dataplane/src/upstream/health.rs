@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use super::gate::Gate;
 use crate::snapshot::Target;
 
-pub use trial::Trial;
+pub use trial::{REFUSES_KEY, Trial};
 
 /// After so long, what was seen counts half.
 const HALF_LIFE: Duration = Duration::from_secs(60);
@@ -91,6 +91,8 @@ pub struct LastError {
     pub at: SystemTime,
     /// What the error's text says; it holds no secret.
     pub message: String,
+    /// It refused the gateway's key or account.
+    pub is_denial: bool,
 }
 
 /// One model of one provider.
@@ -114,6 +116,9 @@ pub struct Health {
     begins: [Quantiles; 2],
     /// Until when it asked to be left alone, in milliseconds.
     not_before: AtomicU64,
+    /// Since when nothing is said in the log of its refusing the gateway's credentials, in milliseconds; zero: said
+    /// never.
+    denial_told: AtomicU64,
     /// Who follows all breakers.
     changed: Arc<Notify>,
 }
@@ -134,6 +139,7 @@ impl Health {
             per_token_ms: Decaying::new(HALF_LIFE),
             begins: [Quantiles::new(BEGINS_HALF_LIFE), Quantiles::new(BEGINS_HALF_LIFE)],
             not_before: AtomicU64::default(),
+            denial_told: AtomicU64::default(),
             changed,
         }
     }
@@ -182,7 +188,10 @@ impl Health {
     pub fn checked(target: &Arc<Target>, found: &Result<(), String>) {
         let Ok(mut trial) = Trial::start(target) else { return };
         trial.is_counted = false;
+        let is_denied = target.health.last_error.load().as_ref().is_some_and(|last| last.is_denial);
         match found {
+            // A list of models may be had without a key, and without credit: only a call tells that they are mended.
+            Ok(()) if is_denied => {}
             // That a server is there does not undo what its models fail.
             Ok(()) if trial.permit.is_probe() => trial.answered(None),
             Ok(()) => {}

@@ -2,13 +2,15 @@
 //! one is asked though the first may still answer. What decides is pure and elsewhere; here it is
 //! waited, sent and noted.
 
+mod room;
+
 use std::{
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use futures::future::{Either, select, select_all};
+use futures::future::{Either, select};
 use llm_routing::{
     attempts::{Attempts, Policy, Step},
     backoff,
@@ -47,6 +49,8 @@ pub struct Walk<'c, 'p> {
     soonest: Option<Duration>,
     /// The candidates that had no room.
     full: SmallVec<[usize; 4]>,
+    /// Since when it has waited for room.
+    waits_since: Option<Instant>,
     /// The first that asked to be left alone for longer than the call has.
     limited: Option<usize>,
     /// The candidate that the retry budget has granted another attempt.
@@ -90,6 +94,7 @@ impl<'c, 'p> Walk<'c, 'p> {
             began,
             soonest: None,
             full: SmallVec::new(),
+            waits_since: None,
             limited: None,
             granted: None,
             last: None,
@@ -180,15 +185,6 @@ impl<'c, 'p> Walk<'c, 'p> {
         }
     }
 
-    /// Of several models of a provider the first stands for all: they share its room.
-    fn is_full(&mut self, place: usize, target: &Target) {
-        let gate_of = |place: &usize| Some(&self.plan.get(*place)?.target.provider.gate);
-        let known = self.full.iter().filter_map(gate_of).any(|gate| Arc::ptr_eq(gate, &target.provider.gate));
-        if !known {
-            self.full.push(place);
-        }
-    }
-
     fn begin(&mut self, place: usize, inside: Inside) -> Option<Begun<'p>> {
         let target = &self.plan.get(place)?.target;
         // What was lost on the way is billed besides.
@@ -220,60 +216,6 @@ impl<'c, 'p> Walk<'c, 'p> {
             State::Closed | State::HalfOpen => None,
         });
         None
-    }
-
-    /// Waits for room at all candidates that had none, and takes the first that there is. In each queue it has a place
-    /// until then.
-    pub async fn wait_for_room(&mut self) -> Option<Begun<'p>> {
-        let mut waits: Vec<_> =
-            self.full.iter().filter_map(|place| Some(Box::pin(self.wait_at(*place)?))).collect();
-        if waits.is_empty() {
-            return None;
-        }
-        let (mut began, mut soonest) = (None, None);
-        while began.is_none() && !waits.is_empty() {
-            let (came, _, others) = select_all(waits).await;
-            waits = others;
-            match came {
-                (place, Ok(inside)) => began = Some((place, inside)),
-                (_, Err(room_in)) => soonest = [soonest, room_in].into_iter().flatten().min(),
-            }
-        }
-        drop(waits);
-        self.soonest = soonest;
-        let (place, inside) = began?;
-        self.begin(place, inside)
-    }
-
-    /// Waits for room at a candidate: it, or in how long it may be worth another look. `None` where there is nothing to
-    /// wait for.
-    fn wait_at(
-        &self,
-        place: usize,
-    ) -> Option<impl Future<Output = (usize, Result<Inside, Option<Duration>>)> + use<'p>> {
-        let target = &self.plan.get(place)?.target;
-        let may = |target: &Target| {
-            let (health, now) = (&target.health, clock::now());
-            health.rests_for(now).is_zero() && health.breaker.admits(now, &target.breaker)
-        };
-        if !may(target) {
-            return None;
-        }
-        let (limits, priority) = (&target.provider.limits, self.plan.rule.queue_priority);
-        let patience = Duration::from_millis(limits.queue.timeout_ms);
-        let until = self.sending.deadline.min(Instant::now() + patience);
-        let tokens = self.tokens(target);
-        Some(async move {
-            match target.provider.gate.wait(limits, tokens, priority, until).await {
-                Ok(inside) if may(target) => (place, Ok(inside)),
-                // While it waited, the provider has asked to be left alone, or failed too often.
-                Ok(inside) => {
-                    inside.unused();
-                    (place, Err(Some(target.health.rests_for(clock::now()).max(FULL_FOR))))
-                }
-                Err(full) => (place, Err(full.room_in)),
-            }
-        })
     }
 
     fn tokens(&self, target: &Target) -> u64 {
@@ -389,7 +331,9 @@ impl<'c, 'p> Walk<'c, 'p> {
 
     /// Nobody is left: what the last one said, or why nobody was asked.
     pub fn failed(self) -> Outcome {
-        if let Some(last) = self.last {
+        // That somebody has to mend one is no reason not to come again, where another was only busy.
+        let is_denied = matches!(self.last, Some(Err(Error::ProviderDenies { .. })));
+        if let Some(last) = self.last.filter(|_| !is_denied || self.full.is_empty()) {
             return match (last, self.settlement.unpaid_by()) {
                 (Err(last), Some(budget)) => {
                     Err(Error::Unpaid { budget: budget.clone(), last: Box::new(last) })

@@ -12,7 +12,14 @@ use llm_routing::{
 };
 
 use super::{FAILURES, LastError, Outcome, millis};
-use crate::{clock, snapshot::Target, upstream::gate::Inside};
+use crate::{
+    clock,
+    snapshot::{Provider, Target},
+    upstream::gate::Inside,
+};
+
+/// One of [`FAILURES`].
+pub const REFUSES_KEY: &str = "provider_refuses_key";
 
 /// What is told again in a log, where it goes on.
 const NEWS_AFTER: Duration = Duration::from_secs(60);
@@ -118,7 +125,7 @@ impl Trial {
             count.fetch_add(1, Relaxed);
         }
         health.failures.observe(1.0, now);
-        health.last_error.store(Some(Arc::new(LastError { at: SystemTime::now(), message })));
+        self.noted(message, reason == REFUSES_KEY);
         self.changed(health.breaker.fail(self.permit, now, &self.target.breaker));
     }
 
@@ -130,16 +137,22 @@ impl Trial {
         }
     }
 
-    /// Whose provider it is.
-    pub fn provider(&self) -> &str {
-        &self.target.provider.name
+    fn noted(&self, message: String, is_denial: bool) {
+        let last = LastError { at: SystemTime::now(), message, is_denial };
+        self.target.health.last_error.store(Some(Arc::new(last)));
     }
 
-    /// Whether it did not fail of this lately.
-    pub fn is_news(&self, message: &str) -> bool {
-        let last = self.target.health.last_error.load();
-        let is_old = |last: &LastError| last.at.elapsed().is_ok_and(|since| since > NEWS_AFTER);
-        last.as_ref().is_none_or(|last| last.message != message || is_old(last))
+    /// Whose provider it is.
+    pub fn provider(&self) -> &Provider {
+        &self.target.provider
+    }
+
+    /// Whether the log has not told lately that it refuses the gateway's credentials; from now on it has.
+    pub fn denial_is_news(&self) -> bool {
+        let now = u64::try_from(clock::now().as_millis()).unwrap_or(u64::MAX).max(1);
+        let is_old = |told: u64| told == 0 || now.saturating_sub(told) >= NEWS_AFTER.as_millis() as u64;
+        let told = &self.target.health.denial_told;
+        told.fetch_update(Relaxed, Relaxed, |told| is_old(told).then_some(now)).is_ok()
     }
 
     /// It refused what another may take.
@@ -149,7 +162,7 @@ impl Trial {
 
     /// The same, with why, for who looks at its health.
     pub fn denied(self, message: String) {
-        self.target.health.last_error.store(Some(Arc::new(LastError { at: SystemTime::now(), message })));
+        self.noted(message, false);
         self.refused();
     }
 
