@@ -197,6 +197,28 @@ async fn an_attempt_that_was_never_connected_costs_nothing_however_it_is_given_u
 }
 
 #[tokio::test]
+async fn a_failure_that_ends_the_call_is_of_who_failed_and_the_other_is_not_charged() {
+    let refusal = answer(400, &json!({"error": {"message": "no", "type": "invalid_request_error"}}));
+    let first = RawUpstream::start([vec![Step::Hold, Step::Send(refusal)]]).await;
+    let (listener, silent) = unconnected().await;
+    let mut document = budgeted(&[first.url()], &limit("usd", PLENTY), &json!({}));
+    let providers = document["pools"]["ai/pool"]["providers"].as_array_mut().unwrap();
+    providers.push(provider("spare", &silent, 1, 1));
+    document["routes"]["ai/chat"]["rules"][0]["hedging"] = json!({"delayMs": 50});
+    let proxy = Proxy::start(&document, &[]).await;
+    let url = proxy.chat_url();
+    let asked = tokio::spawn(async move { post_json(&url, &at_most(5_000)).await });
+    let (mut connection, _) = listener.accept().await.unwrap();
+    connection.read_u8().await.unwrap();
+    first.release();
+    assert_eq!(asked.await.unwrap().status, 400);
+    let line = &proxy.await_requests(1).await[0];
+    assert_eq!((&line["provider"], &line["attempts"]), (&json!("ai/pool/p0"), &json!(2)), "{line}");
+    assert_eq!(line["cost_usd"], "0.000000000", "{line}");
+    is_charged(&proxy, 0.0..1e-9).await;
+}
+
+#[tokio::test]
 async fn who_hangs_up_before_a_provider_is_connected_pays_nothing() {
     let (listener, silent) = unconnected().await;
     let proxy = Proxy::start(&budgeted(&[&silent], &limit("usd", PLENTY), &json!({})), &[]).await;

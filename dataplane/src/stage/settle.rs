@@ -250,10 +250,13 @@ impl Settlement {
 
     /// Who answers, where several were asked.
     pub fn answers(&mut self, target: &Arc<Target>) {
-        if let Some(open) = &mut self.open
-            && let Some((target, sent)) = open.take_other(target)
-            && let Some(before) = open.target.replace(target)
-        {
+        let Some(open) = &mut self.open else { return };
+        if open.target.as_ref().is_some_and(|now| Arc::ptr_eq(now, target)) {
+            return;
+        }
+        // One that has answered by a failure is settled, and not among them any more.
+        let (target, sent) = open.take_other(target).unwrap_or_else(|| (target.clone(), Sent::default()));
+        if let Some(before) = open.target.replace(target) {
             let before_sent = std::mem::replace(&mut open.sent, sent);
             open.others.push((before, before_sent));
         }
