@@ -131,15 +131,19 @@ async fn connection(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
     let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    let mut served = tokio::select! {
-        served = &mut serving => Some(served),
-        _ = stopped.wait_for(|stopped| *stopped) => None,
-        () = resting.in_the_way(places) => None,
+    let (mut served, crowded) = tokio::select! {
+        served = &mut serving => (Some(served), false),
+        _ = stopped.wait_for(|stopped| *stopped) => (None, false),
+        () = resting.in_the_way(places) => (None, true),
     };
     if served.is_none() {
-        // What is being answered goes out with `connection: close`; a connection that rests is closed.
+        // What is being answered goes out with `connection: close`; a connection that rests is closed. Of a request that
+        // has begun and not come, the rest would be waited for, which is too long where others have no place.
         serving.as_mut().graceful_shutdown();
-        served = Some(serving.await);
+        served = match timeout(if crowded { CROWDED_IDLE } else { IDLE_TIMEOUT }, serving).await {
+            Ok(served) => Some(served),
+            Err(_) => return,
+        };
     }
     if let Some(Err(error)) = served {
         tracing::debug!(%error, "a connection to the webhook broke");

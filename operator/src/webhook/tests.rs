@@ -53,3 +53,10 @@ async fn what_rests_is_closed_sooner_where_no_place_is_left() {
         assert!(rested <= longest && rested >= longest - LOOK - LOOK, "{rested:?}; {more}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_only_begins_holds_no_place_that_others_want() {
+    let mut client = connected(0);
+    client.write_all(b"G").await.unwrap();
+    assert!(rests(&mut client).await <= 2 * CROWDED_IDLE + LOOK);
+}
