@@ -191,6 +191,12 @@ async fn settings_that_the_ledger_refuses_from_the_start_are_told_apart_from_a_l
     let shown: Value = serde_json::from_str(scene.proxy.admin("/debug/config").await.text()).unwrap();
     assert_eq!(shown["ledger"]["redis"]["username"], USER, "{shown}");
 
+    // One that is away has not made them better.
+    scene.redis.pause();
+    scene.installation.budget_condition("team", "LedgerReachable", "False", "LedgerUnreachable").await;
+    scene.refused(1.0).await;
+    scene.redis.resume();
+
     // It is Redis that changes its mind, this time.
     assert_eq!(scene.redis.ask(&["ACL", "SETUSER", USER, ">mistaken"]), "OK\n");
     scene.installation.budget_condition("team", "LedgerReachable", "True", "LedgerAnswers").await;
@@ -199,4 +205,6 @@ async fn settings_that_the_ledger_refuses_from_the_start_are_told_apart_from_a_l
     scene.redis.die().await;
     scene.installation.budget_condition("team", "LedgerReachable", "False", "LedgerUnreachable").await;
     scene.refused(0.0).await;
+    let log = scene.operator.process.output();
+    assert_eq!(log.matches("the ledger's settings are in order again").count(), 1, "{log}");
 }

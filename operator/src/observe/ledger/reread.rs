@@ -30,6 +30,8 @@ pub struct InForce {
     pub settings: LedgerSettings,
     /// Why what the files hold now can't be used.
     pub refused: Option<Arc<str>>,
+    /// It is those in force that the ledger refuses.
+    pub refused_in_force: bool,
     /// The ledger has answered by them. Those that an operator starts with are in force before: there are no others, and a
     /// ledger that is away must keep no operator from starting.
     pub proven: bool,
@@ -39,16 +41,16 @@ impl InForce {
     /// Why the last good settings stay, where the files hold others now.
     #[must_use]
     pub fn kept_for(&self) -> Option<Arc<str>> {
-        self.refused.clone().filter(|_| self.proven)
+        self.refused.clone().filter(|_| !self.refused_in_force)
     }
 
     /// What is the matter with an operator, where anything is.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        let what = if self.proven {
-            "keeps to the last good settings of the ledger"
-        } else {
-            "has started with settings that the ledger refuses, and proxies have got them"
+        let what = match (self.refused_in_force, self.proven) {
+            (true, _) => "has started with settings that the ledger refuses, and proxies have got them",
+            (false, true) => "keeps to the last good settings of the ledger",
+            (false, false) => "keeps to the settings of the ledger that it has started with",
         };
         self.refused.as_ref().map(|why| format!("{what}: {why}"))
     }
@@ -56,7 +58,12 @@ impl InForce {
 
 /// Settings that the ledger has not answered by, and the connection by them: one that is tried again and again says once
 /// what fails.
-type Trial = Option<(Ledger, Connection)>;
+#[derive(Default)]
+struct Trial {
+    by: Option<(Ledger, Connection)>,
+    /// Why the ledger has refused them: while it is away, they are no better.
+    refused: Option<Arc<str>>,
+}
 
 /// The files of the ledger's settings; none where there is no ledger.
 #[derive(Debug)]
@@ -79,7 +86,7 @@ impl Files {
             }
             None => LedgerSettings::Absent,
         };
-        let in_force = watch::Sender::new(InForce { settings, refused: None, proven: false });
+        let in_force = watch::Sender::new(InForce { settings, ..InForce::default() });
         Ok(Self { file: file.map(Path::to_owned), in_force })
     }
 
@@ -92,7 +99,7 @@ impl Files {
     /// told once, and the last good settings stay.
     pub async fn keep(self, changed: Arc<Notify>, metrics: Arc<Metrics>) {
         let Self { file: Some(file), in_force } = self else { return };
-        let (mut pause, mut trial) = (Duration::ZERO, None);
+        let (mut pause, mut trial) = (Duration::ZERO, Trial::default());
         loop {
             tokio::time::sleep(pause).await;
             pause = PERIOD;
@@ -102,11 +109,11 @@ impl Files {
                 continue;
             }
             match &next.refused {
-                Some(why) if next.refused != last.refused && next.proven => {
-                    tracing::error!(%why, "the ledger's settings can't be used: the last good ones stay");
+                Some(why) if next.refused != last.refused && next.refused_in_force => {
+                    tracing::error!(%why, "the ledger refuses its settings: there are no others, and proxies get them");
                 }
                 Some(why) if next.refused != last.refused => {
-                    tracing::error!(%why, "the ledger refuses its settings: there are no others, and proxies get them");
+                    tracing::error!(%why, "the ledger's settings can't be used: those in force stay");
                 }
                 _ if next.settings != last.settings => {
                     tracing::info!("the ledger's settings have changed, and proxies are told");
@@ -123,7 +130,8 @@ impl Files {
 
 /// What is in force after another look.
 async fn taken(last: &InForce, file: &Path, trial: &mut Trial) -> InForce {
-    let refused = |why: String| InForce { refused: Some(why.into()), ..last.clone() };
+    let refused =
+        |why: String| InForce { refused: Some(why.into()), refused_in_force: false, ..last.clone() };
     let ledger = match read(file) {
         Ok(ledger) => ledger,
         Err(why) => return refused(why),
@@ -134,22 +142,24 @@ async fn taken(last: &InForce, file: &Path, trial: &mut Trial) -> InForce {
     if is_in_force && last.proven {
         return InForce { refused: None, ..last.clone() };
     }
-    let connection = match trial.take().filter(|(tried, _)| *tried == ledger) {
-        Some((_, connection)) => connection,
+    let Trial { by, refused: before } = std::mem::take(trial);
+    let (connection, before) = match by.filter(|(tried, _)| *tried == ledger) {
+        Some((_, connection)) => (connection, before),
         None => match connection(&ledger) {
-            Ok(connection) => connection,
+            Ok(connection) => (connection, None),
             Err(why) => return refused(told(&why)),
         },
     };
-    let answered = answers(&connection).await;
-    if answered.is_err() {
-        *trial = Some((ledger, connection));
-    }
-    match answered {
-        Ok(()) => InForce { settings, refused: None, proven: true },
-        // One that is away tells nothing of settings, and those that are in force will do when it is back.
-        Err(why) if is_in_force && !why.refuses_settings() => InForce { refused: None, ..last.clone() },
-        Err(why) => refused(told(&why)),
+    let Err(why) = answers(&connection).await else {
+        return InForce { settings, proven: true, ..InForce::default() };
+    };
+    // One that is away tells nothing of settings.
+    let refuses = if why.refuses_settings() { Some(told(&why).into()) } else { before };
+    *trial = Trial { by: Some((ledger, connection)), refused: refuses.clone() };
+    if is_in_force {
+        InForce { refused_in_force: refuses.is_some(), refused: refuses, ..last.clone() }
+    } else {
+        refused(told(&why))
     }
 }
 
