@@ -36,7 +36,7 @@ impl Window {
             let bits = |high| bits(high) << (8 * at);
             let ascii = !word & HIGH;
             let capitals = ascii & between(word, b'A', b'Z');
-            window.letters |= bits(ascii & between(word | 0x20 * EACH, b'a', b'z'));
+            window.letters |= bits(ascii & between(word | (0x20 * EACH), b'a', b'z'));
             window.capitals |= bits(capitals);
             window.digits |= bits(ascii & between(word, b'0', b'9'));
             window.foreign |= bits(word & HIGH);
