@@ -7,7 +7,8 @@ use std::{
 
 use tokio::net::TcpListener;
 
-/// Takes a port. `[::]` is every address of the machine, those of IPv4 as well; where there is no IPv6, only those.
+/// Takes a port. `[::]` is every address of the machine, those of IPv4 as well, unless the system keeps them apart
+/// (`net.ipv6.bindv6only`, which it does not by default); where there is no IPv6, only those.
 ///
 /// # Errors
 /// When it can't be had; it is named.

@@ -90,8 +90,8 @@ pub struct BudgetLimitStatus {
 }
 
 /// What was spent of a limit when, as the operator saw it: in up to 24 parts of its window, which are as
-/// long as each other; of one that never ends, in the last 24 hours. With `per`, it is what `spent` has
-/// grown by.
+/// long as each other; of one that never ends, in the last 24 hours; of a rolling one, what still counts. With
+/// `per`, it is what `spent` has grown by.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetHistory {
