@@ -4,6 +4,7 @@
 mod clients;
 mod drawn;
 mod edits;
+mod rolling;
 mod spender;
 
 use crate::installation::{Installation, Operator, WITHIN};
@@ -11,7 +12,7 @@ use harness::{RawUpstream, Redis, Step, answer, eventually};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use llm_crds::{Budget, BudgetPhase, BudgetStatus, WebhookDelivery};
 use serde_json::{Value, json};
-use spender::{Spender, look_ahead, place};
+use spender::{Spender, place};
 use std::time::{Duration, Instant};
 
 /// In nano-USD.
@@ -160,44 +161,6 @@ async fn a_budget_is_seen_to_be_spent_through_warning_and_exceeded() {
     let writes = operator.metric("llm_operator_status_writes_total").await;
     budgets.installation.renewals(9).await;
     assert_eq!(operator.metric("llm_operator_status_writes_total").await, writes);
-}
-
-/// Each user $1 in any two minutes; the clock by which it comes back is the ledger's.
-#[tokio::test]
-async fn what_is_spent_of_a_rolling_limit_is_seen_to_come_back() {
-    let budgets = Budgets::start().await;
-    let _operator = budgets.operator("operator").await;
-    let limits = json!([{"window": "Rolling", "duration": "2m", "usd": "1"}]);
-    let uid = budgets.create("each", json!({"limits": limits, "per": ["User"]})).await;
-    let of = |value| Spender::start(&budgets.redis, place(&uid, "rolling120-usd", Some(value)));
-    let (ann, bob) = (of("ann"), of("bob"));
-    ann.spend(100 * CENT).await;
-    bob.spend(40 * CENT).await;
-    budgets.shows("each", WITHIN, ["$1.00/2m rolling", "$1.0000", "$0.0000", "Exceeded", "rolling"]).await;
-    ann.is_refused(CENT).await;
-    let events = budgets.events().await;
-    assert_eq!(events.len(), 4, "{events:#?}");
-    let comes_back =
-        |(_, note): &(String, String)| note.ends_with("what is spent comes back 2m later, bit by bit");
-    assert!(events.iter().any(comes_back), "{events:#?}");
-
-    // She calls no more.
-    drop(ann);
-    let account = place(&uid, "rolling120-usd", Some("ann"));
-    look_ahead(&budgets.redis, &account, Duration::from_secs(129));
-    budgets.stands("each", WITHIN, "as before", |status| spent(status) == "1.00").await;
-    look_ahead(&budgets.redis, &account, Duration::from_secs(131));
-    budgets.shows("each", WITHIN, ["$1.00/2m rolling", "$0.4000", "$0.6000", "Active", "rolling"]).await;
-    let shown = |status: &BudgetStatus| {
-        let top = status.limits.first().map_or(&[][..], |limit| &limit.top_values);
-        top.first().is_some_and(|one| (one.value.as_str(), one.spent.as_str()) == ("bob", "0.40"))
-    };
-    budgets.stands("each", WITHIN, "that of another", shown).await;
-    let ann = of("ann");
-    ann.spend(100 * CENT).await;
-    ann.is_refused(CENT).await;
-    budgets.stands("each", WITHIN, "spent again", |status| spent(status) == "1.00").await;
-    assert_eq!(budgets.events().await.len(), 4, "all has been told already");
 }
 
 /// Whoever is killed in the middle, and whatever the receiver answers.
