@@ -11,7 +11,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinHandle};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -30,6 +30,17 @@ fn limited(url: &str, limits: &Value) -> Value {
     provider
 }
 
+/// One call at a time, and another waits.
+fn one_and_one_waits() -> Value {
+    json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 20_000}})
+}
+
+/// A call, beside what the test does.
+fn post(proxy: &Proxy) -> JoinHandle<Answer> {
+    let url = proxy.chat_url();
+    tokio::spawn(async move { post_json(&url, &call()).await })
+}
+
 fn text(answer: &Answer) -> String {
     let json = answer.json();
     json["choices"][0]["message"]["content"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
@@ -40,8 +51,7 @@ async fn a_call_that_finds_no_room_goes_to_who_has_some() {
     let (full, spare) = (held("full").await, good("spare").await);
     let providers = [limited(full.url(), &json!({"concurrent": 1})), provider("spare", spare.url(), 1, 1)];
     let proxy = Proxy::start(&with_providers(&providers), &[]).await;
-    let url = proxy.chat_url();
-    let first = tokio::spawn(async move { post_json(&url, &call()).await });
+    let first = post(&proxy);
     full.await_requests(1, SOON).await;
     assert_eq!(text(&post_json(&proxy.chat_url(), &call()).await), "spare");
     full.release();
@@ -52,16 +62,12 @@ async fn a_call_that_finds_no_room_goes_to_who_has_some() {
 #[tokio::test]
 async fn who_finds_no_room_anywhere_waits_and_who_finds_no_place_is_told_when_to_come_back() {
     let upstream = held("held").await;
-    let limits = json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 20_000}});
+    let limits = one_and_one_waits();
     let proxy = Proxy::start(&with_providers(&[limited(upstream.url(), &limits)]), &[]).await;
-    let post = || {
-        let url = proxy.chat_url();
-        tokio::spawn(async move { post_json(&url, &call()).await })
-    };
-    let first = post();
+    let first = post(&proxy);
     upstream.await_requests(1, SOON).await;
     // One of the two finds the only place, whichever comes first; the other is told at once.
-    let (mut second, mut third) = (post(), post());
+    let (mut second, mut third) = (post(&proxy), post(&proxy));
     let (refused, second) = tokio::select! {
         refused = &mut second => (refused.unwrap(), third),
         refused = &mut third => (refused.unwrap(), second),
@@ -90,19 +96,15 @@ async fn await_waiting(proxy: &Proxy, wanted: f64) {
 #[tokio::test]
 async fn who_waits_is_taken_by_whoever_has_room_first() {
     let (first, second) = (held("first").await, held("second").await);
-    let limits = json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 20_000}});
+    let limits = one_and_one_waits();
     let mut providers = [limited(first.url(), &limits), limited(second.url(), &limits)];
     providers[1]["name"] = json!("second");
     providers[1]["priority"] = json!(1);
     let proxy = Proxy::start(&with_providers(&providers), &[]).await;
-    let post = || {
-        let url = proxy.chat_url();
-        tokio::spawn(async move { post_json(&url, &call()).await })
-    };
-    let (to_first, to_second) = (post(), post());
+    let (to_first, to_second) = (post(&proxy), post(&proxy));
     first.await_requests(1, SOON).await;
     second.await_requests(1, SOON).await;
-    let waits = post();
+    let waits = post(&proxy);
     await_waiting(&proxy, 1.0).await;
     second.release();
     second.await_requests(2, SOON).await;
@@ -121,19 +123,15 @@ async fn who_has_waited_for_one_that_fails_waits_for_the_others() {
     let failure = answer(500, &json!({"error": {"message": "down", "type": "server_error"}}));
     let first = vec![Step::Hold, Step::Send(answer(200, &completion("failing")))];
     let failing = RawUpstream::start([first, vec![Step::Send(failure)]]).await;
-    let limits = json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 20_000}});
+    let limits = one_and_one_waits();
     let mut providers = [limited(slow.url(), &limits), limited(failing.url(), &limits)];
     providers[1]["name"] = json!("failing");
     providers[1]["priority"] = json!(1);
     let proxy = Proxy::start(&with_providers(&providers), &[]).await;
-    let post = || {
-        let url = proxy.chat_url();
-        tokio::spawn(async move { post_json(&url, &call()).await })
-    };
-    let asked = [post(), post()];
+    let asked = [post(&proxy), post(&proxy)];
     slow.await_requests(1, SOON).await;
     failing.await_requests(1, SOON).await;
-    let waits = post();
+    let waits = post(&proxy);
     await_waiting(&proxy, 1.0).await;
     failing.release();
     failing.await_requests(2, SOON).await;
@@ -150,13 +148,9 @@ async fn who_has_waited_for_one_that_fails_waits_for_the_others() {
 #[tokio::test]
 async fn who_waits_and_hangs_up_leaves_its_place_to_the_next() {
     let upstream = held("held").await;
-    let limits = json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 20_000}});
+    let limits = one_and_one_waits();
     let proxy = Proxy::start(&with_providers(&[limited(upstream.url(), &limits)]), &[]).await;
-    let post = || {
-        let url = proxy.chat_url();
-        tokio::spawn(async move { post_json(&url, &call()).await })
-    };
-    let first = post();
+    let first = post(&proxy);
     upstream.await_requests(1, SOON).await;
     let mut hasty = TcpStream::connect(proxy.url().strip_prefix("http://").unwrap()).await.unwrap();
     let (host, body) = ("host: x\r\ncontent-type: application/json", call().to_string());
@@ -169,7 +163,7 @@ async fn who_waits_and_hangs_up_leaves_its_place_to_the_next() {
     let line = &proxy.await_requests(1).await[0];
     assert_eq!((&line["status"], &line["error"]), (&json!(499), &json!("client_closed")), "{line}");
 
-    let next = post();
+    let next = post(&proxy);
     await_waiting(&proxy, 1.0).await;
     upstream.release();
     assert_eq!(text(&first.await.unwrap()), "held");
@@ -243,8 +237,7 @@ async fn a_first_that_fails_while_the_second_is_asked_leaves_the_answer_to_it() 
     let mut document = with_providers(&providers);
     document["routes"]["ai/chat"]["rules"][0]["hedging"] = json!({"delayMs": 50});
     let proxy = Proxy::start(&document, &[]).await;
-    let url = proxy.chat_url();
-    let asked = tokio::spawn(async move { post_json(&url, &call()).await });
+    let asked = post(&proxy);
     second.await_requests(1, SOON).await;
     failing.release();
     second.release();
