@@ -7,6 +7,8 @@ mod pace;
 mod programmed;
 mod write;
 
+pub use write::takes_nothing_new;
+
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},

@@ -14,7 +14,7 @@ use llm_crds::{Budget, BudgetStatus, ConditionType};
 use serde_json::json;
 
 use super::alerts::{self, Reached};
-use crate::{FIELD_MANAGER, observe::ObjectName};
+use crate::{FIELD_MANAGER, observe::ObjectName, report::takes_nothing_new};
 
 /// Who keeps the figures, in the API server's eyes.
 const KEEPER: &str = "llm-operator-budgets";
@@ -98,6 +98,7 @@ pub async fn event(
         Ok(_) => Ok(()),
         // It was raised by a leader that did not live to say so.
         Err(kube::Error::Api(answer)) if answer.code == 409 => Ok(()),
+        Err(error) if takes_nothing_new(&error) => Ok(()),
         Err(error) => Err(error),
     }
 }

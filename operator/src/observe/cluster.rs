@@ -191,8 +191,24 @@ pub async fn follow<K>(
             Ok(_) => changed.notify_one(),
             Err(error) => {
                 metrics.watch_errors.inc();
-                tracing::warn!(kind = %K::kind(&K::DynamicType::default()), %error, "a watch broke; it will be opened again");
+                let of = K::DynamicType::default();
+                let kind = K::kind(&of);
+                if is_expiry(&error) {
+                    tracing::info!(%kind, %error, "the API server has forgotten where a watch was; all is listed anew");
+                } else {
+                    tracing::warn!(%kind, %error, "a watch broke; it will be opened again");
+                }
             }
         }
     }
+}
+
+/// Whether a watch ended as all do in time: what came after its place is in no log any more.
+fn is_expiry(error: &watcher::Error) -> bool {
+    let (watcher::Error::WatchError(status) | watcher::Error::WatchStartFailed(kube::Error::Api(status))) =
+        error
+    else {
+        return false;
+    };
+    status.code == 410
 }

@@ -95,6 +95,7 @@ impl Writer<'_> {
         for event in &write.events {
             match self.recorder.publish(event, &write.object.object_ref(&())).await {
                 Ok(()) => drop(self.metrics.events.inc()),
+                Err(error) if takes_nothing_new(&error) => {}
                 Err(error) => {
                     tracing::warn!(object = %format!("{namespace}/{name}"), %error, "can't raise an Event");
                 }
@@ -102,4 +103,11 @@ impl Writer<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether something was refused because its namespace is going away, or has gone: nobody will look for it there.
+pub fn takes_nothing_new(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 404 || causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }

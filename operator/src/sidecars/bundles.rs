@@ -23,6 +23,7 @@ use crate::{
     certificates::{BUNDLE, CONFIG_MAP},
     metrics::Metrics,
     observe::cluster::reflect_with,
+    report::takes_nothing_new,
 };
 
 /// Writes at once.
@@ -81,12 +82,7 @@ async fn write(client: &Client, namespace: &str, bundle: &str) -> Result<bool, k
     });
     match api.patch(CONFIG_MAP, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&config_map)).await
     {
-        Err(kube::Error::Api(status)) if status.code == 404 || is_ending(&status) => Ok(false),
+        Err(error) if takes_nothing_new(&error) => Ok(false),
         written => written.map(|_| true),
     }
-}
-
-fn is_ending(status: &kube::core::Status) -> bool {
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }

@@ -32,6 +32,7 @@ use crate::{
     inject::{INJECT, MIRROR, NOT_INJECTED, SIDECAR},
     metrics::Metrics,
     observe::cluster::follow,
+    report::takes_nothing_new,
 };
 
 const REASON: &str = "SidecarMissing";
@@ -166,7 +167,8 @@ impl Missing {
                 Ok(())
             }
             // Told already, or the pod goes away with its namespace.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(error) if takes_nothing_new(&error) => Ok(()),
             Err(error) => Err(error),
         }
     }
