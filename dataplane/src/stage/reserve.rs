@@ -25,8 +25,9 @@ use refusal::Refusal;
 use reserved::{Held, Reserved};
 use taking::Want;
 
-/// A call waits no longer than this for money that is in the hands of others.
-const RETURNS: Duration = Duration::from_millis(500);
+/// A call waits no longer than this for money that is in the hands of others: whoever is refused is told to come again
+/// in a second at the earliest.
+const RETURNS: Duration = Duration::from_secs(1);
 
 /// Reserves what the call may cost. One that names no most of its output gets one, where a budget is strict: what its
 /// models give at most, or what there is money for.
