@@ -7,6 +7,7 @@ use llm_dialect::{
     Context, Dialect, Fault, FaultKind, Garbled, ProviderModel, bound,
     chat::Leftover,
     embedding,
+    frame::{self, Frame, Framing},
     limits::{Feature, Inexpressible},
     openai,
     reply::Usage,
@@ -33,6 +34,9 @@ pub struct Whole {
 /// A provider's error.
 #[derive(Debug)]
 pub struct Refusal {
+    /// The status by which the provider said it.
+    pub answered: StatusCode,
+    /// That for the caller.
     pub status: StatusCode,
     pub body: Bytes,
     /// When to come back, in seconds, where the body says so.
@@ -152,19 +156,49 @@ impl<'a> Wire<'a> {
 
     /// A provider's error, as the caller reads it and as it is meant.
     pub fn refusal(&self, status: StatusCode, body: Bytes) -> Refusal {
-        let (theirs, ours) = (self.out.dialect(), self.call.api.dialect());
+        let theirs = self.out.dialect();
         let fault = if theirs.is_error_body(&body) {
             theirs.read_error(status.as_u16(), &body)
         } else {
             // Some page of some proxy on the way: there is nothing in it for the caller.
             Error::ProviderStatus { provider: self.target.provider.name.to_string(), status }.fault()
         };
-        let (kind, too_long) = (fault.kind, fault.says_too_long());
-        if theirs == ours && ours.is_error_body(&body) {
-            return Refusal { status, body, retry_after: fault.retry_after, kind, too_long };
+        self.refused(status, &fault, body)
+    }
+
+    /// What the provider says in place of an answer, under the status of a success; `None` for an answer.
+    pub fn failure(&self, said: &[u8]) -> Option<Refusal> {
+        let fault = self.out.dialect().read_failure(said)?;
+        let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        Some(self.refused(status, &fault, Bytes::copy_from_slice(said)))
+    }
+
+    /// The same of the first frame of a stream that has something to say.
+    pub fn failure_of_stream(&self, frames: &Bytes) -> Option<Refusal> {
+        let framing = self.framing()?;
+        let mut rest = frames.clone();
+        while let Some(bytes) = frame::next(framing, &mut rest) {
+            if let Some(frame) = Frame::parse(framing, &bytes) {
+                return self.failure(&frame.data);
+            }
         }
-        let status = if theirs == ours { status } else { common_status(&fault, status) };
-        Refusal { status, body: ours.error_body(&fault), retry_after: fault.retry_after, kind, too_long }
+        None
+    }
+
+    /// What the provider's streams are made of.
+    pub fn framing(&self) -> Option<Framing> {
+        if let Some(ProviderSide::Chat(api)) = self.out.provider() { Some(api.framing()) } else { None }
+    }
+
+    fn refused(&self, status: StatusCode, fault: &Fault, body: Bytes) -> Refusal {
+        let (theirs, ours) = (self.out.dialect(), self.call.api.dialect());
+        let (kind, too_long, retry_after) = (fault.kind, fault.says_too_long(), fault.retry_after);
+        let answered = status;
+        if theirs == ours && ours.is_error_body(&body) {
+            return Refusal { answered, status, body, retry_after, kind, too_long };
+        }
+        let status = if theirs == ours { status } else { common_status(fault, status) };
+        Refusal { answered, status, body: ours.error_body(fault), retry_after, kind, too_long }
     }
 
     /// The fields that the provider is not told of: hints, which do not change the answer.

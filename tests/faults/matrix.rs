@@ -5,6 +5,7 @@ use crate::{
     providers::{always, chunk, completion, failure, is_streamed, limited},
 };
 use harness::{RawUpstream, Step, answer, free_port, sse_end, sse_event, sse_head};
+use serde_json::json;
 use std::time::Duration;
 
 /// What the rows need for as long as they are met.
@@ -53,6 +54,15 @@ impl Faults {
             let upstream = always(failure(status, "server_error")).await;
             self.add(upstream, |url| Row::passed_over(&status.to_string(), url, status, "server_error"));
         }
+        let upstream = RawUpstream::answering(|request| vec![Step::Send(failed_success(request))]).await;
+        self.add(upstream, |url| Row::passed_over("200 with an error", url, 503, "server_is_overloaded"));
+        let upstream = RawUpstream::answering(|request| {
+            vec![Step::Drip(failed_success(request), Duration::from_millis(1))]
+        })
+        .await;
+        self.add(upstream, |url| {
+            Row::passed_over("200 with an error, byte by byte", url, 503, "server_is_overloaded")
+        });
         let page = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>";
         let upstream = always(page.to_vec()).await;
         self.add(upstream, |url| Row::passed_over("garbage: a page", url, 502, "provider_bad_reply"));
@@ -104,6 +114,16 @@ fn head(request: &str) -> Vec<u8> {
     let whole = answer(200, &completion("never"));
     let end = whole.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     if is_streamed(request) { sse_head() } else { whole[..end].to_vec() }
+}
+
+/// What an aggregator says of a provider behind it, in place of an answer.
+fn failed_success(request: &str) -> Vec<u8> {
+    let error = json!({"error": {"message": "No instance has room", "code": "server_is_overloaded"}});
+    if is_streamed(request) {
+        [sse_head(), sse_event(&error.to_string()), sse_end()].concat()
+    } else {
+        answer(200, &error)
+    }
 }
 
 /// Half of a reply, or a first event, and then these steps.

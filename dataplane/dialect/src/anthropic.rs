@@ -39,7 +39,7 @@ use crate::{
     reply::Reply,
 };
 
-pub use error::{error_body, is_error_body, read_error};
+pub use error::{error_body, is_error_body, read_error, read_failure};
 pub use listing::{model, model_list};
 pub use read_request::read_count_request;
 pub use usage::MARKS;

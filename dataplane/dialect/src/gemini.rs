@@ -44,7 +44,7 @@ mod tests;
 
 pub use array::ArrayWriter;
 pub use embedding::{BatchEmbed, Embed, embed_usage};
-pub use error::{error_body, error_event, is_error_body, read_error};
+pub use error::{error_body, error_event, is_error_body, read_error, read_failure};
 pub use models::{model, model_list};
 pub use signature::keeps_foreign_seals;
 

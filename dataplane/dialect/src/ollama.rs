@@ -28,7 +28,7 @@ mod write_request;
 use bytes::Bytes;
 
 pub use embed::{Embed, embed_usage};
-pub use errors::{error_body, is_error_body, read_error};
+pub use errors::{error_body, is_error_body, read_error, read_failure};
 pub use models::{show, tags, version};
 
 use crate::{

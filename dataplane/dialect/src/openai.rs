@@ -15,5 +15,5 @@ mod said;
 pub use chat::{CHAT_LIMITS, CHAT_MARKS, CHAT_SHAPE, Chat, SIMULATED_LIMITS};
 pub(crate) use chat::{bare_name, is_openais};
 pub use embeddings::{EMBEDDINGS_LIMITS, EMBEDDINGS_SHAPE, Embeddings, embeddings_usage};
-pub use error::{error_body, is_error_body, read_error};
+pub use error::{error_body, is_error_body, read_error, read_failure};
 pub use models::{model, model_list};

@@ -42,6 +42,12 @@ pub fn read_error(status: u16, body: &[u8]) -> Fault {
     read(Some(status), body)
 }
 
+/// What stands in place of an answer, in a body or a frame of status 200.
+#[must_use]
+pub fn read_failure(said: &[u8]) -> Option<Fault> {
+    is_error_body(said).then(|| of_stream(said))
+}
+
 /// The error of a stream, which has no status: that of its type.
 pub fn of_stream(data: &[u8]) -> Fault {
     read(None, data)

@@ -135,6 +135,12 @@ pub fn read_inner(data: &[u8]) -> Fault {
     read_error(code.unwrap_or(500), data)
 }
 
+/// What stands in place of an answer, in a body or a frame of status 200.
+#[must_use]
+pub fn read_failure(said: &[u8]) -> Option<Fault> {
+    is_error_body(said).then(|| read_inner(said))
+}
+
 /// What stands in `error`, in an object or in the only one of an array.
 fn status(body: &[u8]) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(body).ok()?;

@@ -46,6 +46,12 @@ pub fn read_error(status: u16, body: &[u8]) -> Fault {
     fault
 }
 
+/// What stands in place of an answer, in a body or a line of status 200.
+#[must_use]
+pub fn read_failure(said: &[u8]) -> Option<Fault> {
+    is_error_body(said).then(|| read_error(500, said))
+}
+
 /// The fault that a line of a stream tells of: it has no status of its own.
 pub fn of_line(error: &RawValue) -> Fault {
     let message = match serde_json::from_str(error.get()) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::{Fault, FaultKind, json};
+use crate::{Fault, FaultKind, json, skim};
 
 /// As much of a body that is no JSON as is worth showing.
 const MAX_MESSAGE_CHARS: usize = 500;
@@ -85,10 +85,29 @@ pub fn read_error(status: u16, body: &[u8]) -> Fault {
     fault
 }
 
-/// Reads the value of `error` in a frame of a stream that had begun with status 200.
-pub(super) fn read_stream_error(error: &RawValue) -> Fault {
+/// What stands in place of an answer, in a body or a frame of status 200; `None` where there is an answer.
+#[must_use]
+pub fn read_failure(said: &[u8]) -> Option<Fault> {
+    let (mut error, mut answered) = (None, false);
+    skim::whole(said, |skim| {
+        skim.fields(["error", "choices", "output", "data"], |name, skim| {
+            let value = skim.raw()?;
+            match (name, value) {
+                (_, b"null" | b"[]") => {}
+                ("error", value) => error = Some(value),
+                _ => answered = true,
+            }
+            Some(())
+        })
+    })?;
+    let error = error.filter(|_| !answered)?;
+    Some(read_success_error(std::str::from_utf8(error).ok()?))
+}
+
+/// Reads the value of `error` in what came with status 200.
+pub(super) fn read_success_error(error: &str) -> Fault {
     let mut fault = Fault::of_status(500, "");
-    fill(&mut fault, error.get());
+    fill(&mut fault, error);
     // OpenRouter gives the status that it would have answered with as the code.
     let status = fault.code.as_deref().and_then(|code| code.parse().ok());
     match status.filter(|status| (400..=599).contains(status)) {
@@ -98,7 +117,7 @@ pub(super) fn read_stream_error(error: &RawValue) -> Fault {
         None => fault.status = fault.kind.status(),
     }
     if fault.message.is_empty() {
-        "The provider broke the stream off with an error.".clone_into(&mut fault.message);
+        "The provider failed and gave no reason.".clone_into(&mut fault.message);
     }
     fault
 }
@@ -311,11 +330,10 @@ mod tests {
         {
             let body = error_body(&Fault { kind, ..Fault::of_status(500, "m") });
             let raw: &RawValue = serde_json::from_slice::<Body<'_>>(&body).unwrap().error.unwrap();
-            let fault = read_stream_error(raw);
+            let fault = read_success_error(raw.get());
             assert_eq!((fault.kind, fault.status), (kind, kind.status()));
         }
-        let raw: &RawValue = serde_json::from_str(r#"{"code":502,"message":"upstream"}"#).unwrap();
-        assert_eq!(read_stream_error(raw).status, 502);
+        assert_eq!(read_success_error(r#"{"code":502,"message":"upstream"}"#).status, 502);
     }
 
     #[test]

@@ -12,11 +12,12 @@ use crate::{
     },
     wire::{Refusal, Wire},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
+use llm_dialect::frame::Frames;
 
 /// A whole reply is held in memory up to this size; so is what a provider says of an error.
 const MAX_REPLY_BYTES: usize = 32 * 1024 * 1024;
@@ -62,9 +63,17 @@ impl Exchange<'_> {
             return Box::pin(self.refusal(parts.status, headers, body)).await;
         }
         let body = if call.stream {
-            self.stream(&headers, body).await?
+            let mut body = body;
+            let first = self.first(&headers, &mut body).await?;
+            if let Some(refusal) = self.wire.failure_of_stream(&first) {
+                return Ok(Self::refused(refusal, headers));
+            }
+            self.begun(first, Source::Http(body))?
         } else {
             let body = self.collect(body).await?;
+            if let Some(refusal) = self.wire.failure(&body.bytes) {
+                return Ok(Self::refused(refusal, headers));
+            }
             self.whole(body)?
         };
         self.finish_headers(&mut headers);
@@ -80,7 +89,7 @@ impl Exchange<'_> {
             Answer::Failed(status) => {
                 let error = Error::ProviderStatus { provider: self.provider(), status };
                 let body = out.dialect().error_body(&error.fault());
-                return Ok(self.refused(status, headers, body));
+                return Ok(Self::refused(self.wire.refusal(status, body), headers));
             }
             Answer::Whole(body) => self.whole(body.into())?,
             Answer::Stream(mut rest) => {
@@ -118,12 +127,12 @@ impl Exchange<'_> {
         }
         // The status says that it failed, and that nothing is billed, whatever becomes of its words.
         let said = self.collect(body).await.map(|held| held.bytes).unwrap_or_default();
-        Ok(self.refused(status, headers, said))
+        Ok(Self::refused(self.wire.refusal(status, said), headers))
     }
 
     /// An error of the provider, as the caller's SDK reads it.
-    fn refused(&self, answered: StatusCode, mut headers: HeaderMap, body: Bytes) -> Reply {
-        let Refusal { status, body, retry_after, kind, too_long } = self.wire.refusal(answered, body);
+    fn refused(refusal: Refusal, mut headers: HeaderMap) -> Reply {
+        let Refusal { answered, status, body, retry_after, kind, too_long } = refusal;
         headers.insert(json_content().0, json_content().1);
         if let Some(seconds) = retry_after {
             headers.entry(header::RETRY_AFTER).or_insert(seconds.into());
@@ -142,8 +151,8 @@ impl Exchange<'_> {
         Ok(ReplyStart::Whole { body, usage: reply.usage })
     }
 
-    /// Waits for the first bytes: until they are here, another provider can take over.
-    async fn stream(&self, headers: &HeaderMap, mut body: Received) -> Result<ReplyStart, Error> {
+    /// Waits for the first frame: until it is here, another provider can take over. A client has no use for half of one.
+    async fn first(&self, headers: &HeaderMap, body: &mut Received) -> Result<Bytes, Error> {
         let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let expected = self.wire.streams_as();
         if !content_type.starts_with(expected.as_bytes()) {
@@ -152,17 +161,27 @@ impl Exchange<'_> {
                 reason: format!("a stream was asked for, and it is no {expected}").into(),
             });
         }
+        let mut frames = self.wire.framing().map(Frames::new);
+        let mut held = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            if let Ok(first) = frame.map_err(|_| self.closed())?.into_data()
-                && !first.is_empty()
-            {
-                return self.begun(first, Source::Http(body));
+            if let Ok(bytes) = frame.map_err(|_| self.closed())?.into_data() {
+                // What has grown too long is the relay's to refuse.
+                let is_open =
+                    |frames: &mut Frames| frames.push(bytes.clone()).is_ok_and(|whole| whole.is_empty());
+                let goes_on = frames.as_mut().is_some_and(is_open);
+                if !goes_on && held.is_empty() {
+                    return Ok(bytes);
+                }
+                held.extend_from_slice(&bytes);
+                if !goes_on {
+                    break;
+                }
             }
             if body.is_end_stream() {
                 break;
             }
         }
-        Err(self.closed())
+        if held.is_empty() { Err(self.closed()) } else { Ok(held.freeze()) }
     }
 
     fn begun(&self, first: Bytes, rest: Source) -> Result<ReplyStart, Error> {

@@ -22,7 +22,7 @@ use crate::{
 pub fn read(body: &[u8]) -> Result<Reply, Garbled> {
     let mut answer: Answer<'_> = serde_json::from_slice(body)?;
     if let Some(error) = answer.error {
-        let fault = crate::openai::error::read_stream_error(error);
+        let fault = crate::openai::error::read_success_error(error.get());
         return Err(Garbled::new(format!("it is an error in spite of its status: {}", fault.message)));
     }
     let mut choices = answer.choices.unwrap_or_default();

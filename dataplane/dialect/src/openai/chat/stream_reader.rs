@@ -66,7 +66,7 @@ impl StreamReader for Reader {
         }
         let mut answer: Answer<'_> = serde_json::from_slice(&frame.data)?;
         if let Some(error) = answer.error {
-            emit(Event::Failed(crate::openai::error::read_stream_error(error)));
+            emit(Event::Failed(crate::openai::error::read_success_error(error.get())));
             return Ok(());
         }
         let choices = answer.choices.unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::{
             logprobs::ReadToken,
             wire::{Str, text},
         },
-        error::read_stream_error,
+        error::read_success_error,
     },
     reply::{Choice, Finish, Reply, TokenLogprob, Usage},
     seal::Seal,
@@ -45,7 +45,7 @@ impl Response<'_> {
     /// Why the answer failed.
     pub fn fault(&self) -> Fault {
         let silent = || Fault::of_status(500, "The provider gave the answer up and did not say why.");
-        self.error.map_or_else(silent, read_stream_error)
+        self.error.map_or_else(silent, |error| read_success_error(error.get()))
     }
 
     /// `calls`: the answer has tool calls; `refused`: it has a refusal.

@@ -17,7 +17,7 @@ use crate::{
             logprobs::ReadToken,
             wire::{Str, text},
         },
-        error::read_stream_error,
+        error::read_success_error,
     },
     reply::TokenLogprob,
 };
@@ -98,13 +98,13 @@ impl StreamReader for Reader {
             // The API's own event has its fields at the top; OpenAI and others have an object in it.
             "error" => {
                 let whole: &RawValue = serde_json::from_slice(&frame.data)?;
-                emit(Event::Failed(read_stream_error(read.error.unwrap_or(whole))));
+                emit(Event::Failed(read_success_error(read.error.unwrap_or(whole).get())));
             }
             "response.failed" | "response.cancelled" => emit(Event::Failed(read.response()?.fault())),
             kind if kind.starts_with("response.") => self.grow(kind, &read, emit)?,
             _ => {
                 if let Some(error) = read.error {
-                    emit(Event::Failed(read_stream_error(error)));
+                    emit(Event::Failed(read_success_error(error.get())));
                 }
             }
         }
