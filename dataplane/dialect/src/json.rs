@@ -2,7 +2,7 @@
 //! and what nobody has taken is left over by name. Values stay where they are in the body until they
 //! are wanted: numbers, the order of a schema's properties and megabytes of base64 are not touched.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{borrow::Cow, collections::HashSet, rc::Rc};
 
 use serde::{
     Deserialize,
@@ -18,15 +18,56 @@ use crate::{
 /// A value and where it stands, such as `messages[2].content`.
 #[derive(Clone, Debug)]
 pub struct Node<'a> {
-    pub path: String,
+    place: Option<Place<'a>>,
     /// Sound JSON, with no blanks around it.
     raw: &'a str,
+}
+
+/// Where a value stands in what it is a part of. It is spelt when somebody is told of it, which is rare.
+#[derive(Clone, Debug)]
+struct Place<'a> {
+    within: Within<'a>,
+    step: Step<'a>,
+}
+
+/// Where that stands; `None`: it is the body.
+type Within<'a> = Option<Rc<Place<'a>>>;
+
+#[derive(Clone, Debug)]
+enum Step<'a> {
+    Field(Cow<'a, str>),
+    Element(usize),
+}
+
+impl Place<'_> {
+    fn spell(&self, path: &mut String) {
+        if let Some(within) = &self.within {
+            within.spell(path);
+        }
+        match &self.step {
+            Step::Field(name) if path.is_empty() => path.push_str(name),
+            Step::Field(name) => path.extend([".", name]),
+            Step::Element(index) => path.extend(["[", &index.to_string(), "]"]),
+        }
+    }
+}
+
+/// Of a field; of the body where there is no name.
+fn spelt(within: &Within<'_>, name: &str) -> String {
+    let mut path = String::new();
+    if let Some(within) = within {
+        within.spell(&mut path);
+    }
+    if !path.is_empty() && !name.is_empty() {
+        path.push('.');
+    }
+    path + name
 }
 
 /// An object, field by field.
 #[derive(Debug)]
 pub struct Object<'a> {
-    path: String,
+    place: Within<'a>,
     fields: Vec<(Cow<'a, str>, &'a str)>,
 }
 
@@ -51,7 +92,7 @@ impl<'a> Node<'a> {
                 sound.map_err(|error| Invalid::Json { reason: error.to_string() })?.get()
             }
         };
-        Ok(Self { path: String::new(), raw })
+        Ok(Self { place: None, raw })
     }
 
     pub fn shape(&self) -> Shape {
@@ -74,10 +115,23 @@ impl<'a> Node<'a> {
         self.parse::<&RawValue>("it must be JSON").map(ToOwned::to_owned)
     }
 
+    /// Such as `messages[2].content`; empty for the body.
+    pub fn path(&self) -> String {
+        let mut path = String::new();
+        if let Some(place) = &self.place {
+            place.spell(&mut path);
+        }
+        path
+    }
+
+    fn within(&self) -> Within<'a> {
+        self.place.clone().map(Rc::new)
+    }
+
     /// An error about this value; `must` says what is wanted of it, as `must be a string`.
     pub fn invalid(&self, must: impl Into<String>) -> Invalid {
-        let path = if self.path.is_empty() { "body".to_owned() } else { self.path.clone() };
-        Invalid::field(path, must)
+        let path = self.path();
+        Invalid::field(if path.is_empty() { "body".to_owned() } else { path }, must)
     }
 
     fn parse<T: Deserialize<'a>>(&self, must: &str) -> Result<T, Invalid> {
@@ -125,11 +179,9 @@ impl<'a> Node<'a> {
                 raws.into_iter().map(RawValue::get).collect()
             }
         };
-        Ok(raws
-            .into_iter()
-            .enumerate()
-            .map(|(i, raw)| Node { path: format!("{}[{i}]", self.path), raw })
-            .collect())
+        let within = self.within();
+        let place = |i| Some(Place { within: within.clone(), step: Step::Element(i) });
+        Ok(raws.into_iter().enumerate().map(|(i, raw)| Node { place: place(i), raw }).collect())
     }
 
     /// `None` where serde has to say what is wrong.
@@ -155,15 +207,16 @@ impl<'a> Node<'a> {
                 fields.into_iter().map(|(name, raw)| (name, raw.get())).collect()
             }
         };
-        Ok(Object { path: self.path.clone(), fields })
+        Ok(Object { place: self.within(), fields })
     }
 
     /// An object's fields as they stand, such as the entries of `metadata`.
     pub fn entries(&self) -> Result<Vec<(String, Node<'a>)>, Invalid> {
-        let Object { path, fields } = self.object()?;
+        let Object { place: within, fields } = self.object()?;
+        let field = |name| Some(Place { within: within.clone(), step: Step::Field(name) });
         Ok(fields
             .into_iter()
-            .map(|(name, raw)| (name.to_string(), Node { path: join(&path, &name), raw }))
+            .map(|(name, raw)| (name.to_string(), Node { place: field(name), raw }))
             .collect())
     }
 }
@@ -171,7 +224,7 @@ impl<'a> Node<'a> {
 impl<'a> Object<'a> {
     pub fn root(body: &'a [u8]) -> Result<Self, Invalid> {
         match std::str::from_utf8(body).ok().and_then(fields) {
-            Some(fields) => Ok(Self { path: String::new(), fields }),
+            Some(fields) => Ok(Self { place: None, fields }),
             None => Node::root(body)?.object(),
         }
     }
@@ -179,8 +232,9 @@ impl<'a> Object<'a> {
     /// The field's value; `None` where it is absent or null.
     pub fn take(&mut self, name: &str) -> Option<Node<'a>> {
         let at = self.fields.iter().position(|(field, _)| field == name)?;
-        let (_, raw) = self.fields.remove(at);
-        let node = Node { path: join(&self.path, name), raw };
+        let (name, raw) = self.fields.remove(at);
+        let place = Some(Place { within: self.place.clone(), step: Step::Field(name) });
+        let node = Node { place, raw };
         (node.shape() != Shape::Null).then_some(node)
     }
 
@@ -190,7 +244,7 @@ impl<'a> Object<'a> {
     }
 
     pub fn require(&mut self, name: &str) -> Result<Node<'a>, Invalid> {
-        self.take(name).ok_or_else(|| Invalid::missing(join(&self.path, name)))
+        self.take(name).ok_or_else(|| Invalid::missing(self.path_of(name)))
     }
 
     /// The value of `read` on the field, where it is there.
@@ -202,8 +256,14 @@ impl<'a> Object<'a> {
         self.take(name).map(|node| read(&node)).transpose()
     }
 
-    pub fn path(&self) -> &str {
-        &self.path
+    /// As that of its node.
+    pub fn path(&self) -> String {
+        self.path_of("")
+    }
+
+    /// Such as `messages[2].content`, of a field that may be there or not.
+    pub fn path_of(&self, name: &str) -> String {
+        spelt(&self.place, name)
     }
 
     /// Takes fields that mean nothing to anybody else, and whose loss nobody notices.
@@ -217,7 +277,7 @@ impl<'a> Object<'a> {
         for (name, raw) in &self.fields {
             if *raw != "null" {
                 let hint = hints.contains(&name.as_ref());
-                request.push(chat::Leftover { field: join(&self.path, name), hint });
+                request.push(chat::Leftover { field: self.path_of(name), hint });
             }
         }
     }
@@ -247,10 +307,6 @@ fn any_twice<T>(fields: &[(Cow<'_, str>, T)]) -> bool {
         return !names.all(|name| seen.insert(name));
     }
     names.enumerate().any(|(i, name)| fields[..i].iter().any(|(seen, _)| seen == name))
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { [path, ".", name].concat() }
 }
 
 pub struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);

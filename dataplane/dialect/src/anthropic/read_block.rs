@@ -52,7 +52,7 @@ pub fn content(content: &Node<'_>, request: &mut Request) -> Result<Vec<Part>, I
                 if seal.redacted { parts.push(sealed(seal)) } else { of_call = Some(seal) }
             }
             // What the vendor's own tools said and found, and what came after this was written.
-            _ => request.left_over(kind.path),
+            _ => request.left_over(kind.path()),
         }
     }
     parts.extend(of_call.map(sealed));
@@ -68,7 +68,7 @@ fn text(mut block: Object<'_>, request: &mut Request) -> Result<Part, Invalid> {
     if let Some(citations) = block.take("citations")
         && !citations.array()?.is_empty()
     {
-        request.left_over(citations.path);
+        request.left_over(citations.path());
     }
     block.leave(&["cache_control"], &mut request.leftovers);
     Ok(Part::Text(text))
@@ -79,7 +79,7 @@ fn image(mut block: Object<'_>, request: &mut Request) -> Result<Option<Part>, I
     block.leave(&["cache_control"], &mut request.leftovers);
     let mut fields = source.object()?;
     let kind = fields.require("type")?;
-    Ok(media(source.path, &kind.str()?, fields, request)?.map(Part::Image))
+    Ok(media(source.path(), &kind.str()?, fields, request)?.map(Part::Image))
 }
 
 fn document(mut block: Object<'_>, request: &mut Request) -> Result<Vec<Part>, Invalid> {
@@ -88,7 +88,7 @@ fn document(mut block: Object<'_>, request: &mut Request) -> Result<Vec<Part>, I
     if let Some(node) = block.take("citations")
         && node.object()?.opt("enabled", Node::bool)? == Some(true)
     {
-        request.left_over(node.path);
+        request.left_over(node.path());
     }
     block.leave(&["cache_control"], &mut request.leftovers);
     let mut fields = source.object()?;
@@ -105,7 +105,7 @@ fn document(mut block: Object<'_>, request: &mut Request) -> Result<Vec<Part>, I
             fields.leave(&[], &mut request.leftovers);
             return Ok(of_content(parts, name.as_ref()));
         }
-        kind => media(source.path, kind, fields, request)?,
+        kind => media(source.path(), kind, fields, request)?,
     };
     Ok(media.map(|media| Part::Document { media, name }).into_iter().collect())
 }
@@ -160,7 +160,7 @@ fn tool_use(mut block: Object<'_>, seal: Option<Seal>, request: &mut Request) ->
     if let Some(caller) = block.take("caller")
         && caller.object()?.require("type")?.str()? != "direct"
     {
-        request.left_over(caller.path);
+        request.left_over(caller.path());
     }
     block.leave(&["cache_control"], &mut request.leftovers);
     Ok(Part::ToolCall(ToolCall { id, name, arguments: input.text().to_owned(), seal }))

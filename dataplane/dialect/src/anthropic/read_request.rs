@@ -66,7 +66,7 @@ pub fn read_count_request(body: &[u8]) -> Result<Request, Invalid> {
     }
     if let Some(node) = root.take("context_management") {
         let hint = only_clears_thinking(&node)?;
-        request.leftovers.push(Leftover { field: node.path, hint });
+        request.leftovers.push(Leftover { field: node.path(), hint });
     }
     root.ignore(&["model"]);
     root.leave(&HINTS, &mut request.leftovers);
@@ -95,7 +95,7 @@ fn tool(node: &Node<'_>, request: &mut Request) -> Result<(), Invalid> {
     if let Some(kind) = tool.take("type")
         && kind.str()? != "custom"
     {
-        request.left_over(kind.path);
+        request.left_over(kind.path());
         return Ok(());
     }
     let read = Tool {
@@ -105,12 +105,12 @@ fn tool(node: &Node<'_>, request: &mut Request) -> Result<(), Invalid> {
         strict: tool.opt("strict", Node::bool)?,
     };
     if tool.opt("defer_loading", Node::bool)? == Some(true) {
-        request.left_over(format!("{}.defer_loading", tool.path()));
+        request.left_over(tool.path_of("defer_loading"));
     }
     if let Some(callers) = tool.take("allowed_callers")
         && callers.list::<String>("it must be an array of strings")? != ["direct"]
     {
-        request.left_over(callers.path);
+        request.left_over(callers.path());
     }
     tool.leave(&["cache_control", "eager_input_streaming"], &mut request.leftovers);
     request.tools.push(read);
@@ -147,7 +147,7 @@ fn thinking(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid>
         if let Some(node) = config.take("effort") {
             let level = Effort::parse(&node.str()?).filter(|level| *level != Effort::Minimal);
             let level = level.ok_or_else(|| node.invalid("it must be low, medium, high, xhigh or max"))?;
-            effort = Some((level, node.path));
+            effort = Some((level, node.path()));
         }
         if let Some(node) = config.take("format") {
             request.output = format(&node, request)?;
@@ -168,7 +168,7 @@ fn thinking(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid>
         "enabled" => ReasoningAmount::Budget(config.require("budget_tokens")?.u64()?),
         "disabled" => ReasoningAmount::Off,
         _ => {
-            request.left_over(kind.path);
+            request.left_over(kind.path());
             return Ok(());
         }
     };
@@ -182,7 +182,7 @@ fn thinking(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid>
         Some("summarized") => Some(true),
         Some("omitted") => Some(false),
         Some(_) => {
-            request.leftovers.extend(display.map(|node| Leftover { field: node.path, hint: false }));
+            request.leftovers.extend(display.map(|node| Leftover { field: node.path(), hint: false }));
             None
         }
     };

@@ -133,7 +133,7 @@ impl<'r> Conversation<'r> {
         let url = uri.string()?;
         // Only the vendor itself can read what was stored with it.
         if url.starts_with("gs://") || url.starts_with("https://generativelanguage.googleapis.com/") {
-            self.request.left_over(uri.path);
+            self.request.left_over(uri.path());
             return Ok(None);
         }
         let film = url.contains("youtube.com/") || url.contains("youtu.be/");
@@ -212,5 +212,5 @@ fn outcome(node: &Node<'_>) -> Result<(String, bool), Invalid> {
 }
 
 fn missing(object: &Object<'_>, name: &str) -> Invalid {
-    Invalid::missing(format!("{}.{name}", object.path()))
+    Invalid::missing(object.path_of(name))
 }

@@ -107,7 +107,7 @@ fn read_tool_config(node: &Node<'_>, request: &mut chat::Request) -> Result<(), 
         };
         let named = matches!(request.tool_choice, Some(ToolChoice::Named(_)));
         if let Some(allowed) = allowed.filter(|_| !names.is_empty() && !named) {
-            request.left_over(allowed.path);
+            request.left_over(allowed.path());
         }
         calling.leave(&[], &mut request.leftovers);
     }
@@ -142,7 +142,7 @@ fn read_generation_config(node: &Node<'_>, request: &mut chat::Request) -> Resul
         let wanted: Vec<String> = modalities.list("it must be a list of strings")?;
         // Text is what every model gives.
         if wanted.iter().any(|modality| !modality.eq_ignore_ascii_case("TEXT")) {
-            request.left_over(modalities.path);
+            request.left_over(modalities.path());
         }
     }
     object.leave(&[], &mut request.leftovers);
@@ -210,7 +210,7 @@ fn read_safety_settings(node: &Node<'_>, request: &mut chat::Request) -> Result<
         let threshold = setting.object()?.take("threshold");
         let word = threshold.as_ref().map(Node::str).transpose()?;
         let hint = matches!(word.as_deref(), Some("OFF" | "BLOCK_NONE"));
-        request.leftovers.push(Leftover { field: setting.path, hint });
+        request.leftovers.push(Leftover { field: setting.path(), hint });
     }
     Ok(())
 }

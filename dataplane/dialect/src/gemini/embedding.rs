@@ -100,12 +100,12 @@ fn read_one(mut object: Object<'_>, leftovers: &mut Vec<Leftover>) -> Result<Ask
         part.leave(&[], leftovers);
     }
     content.leave(&[], leftovers);
-    let text = |node: &Node<'_>| Ok((node.path.clone(), node.string()?));
+    let text = |node: &Node<'_>| Ok((node.path(), node.string()?));
     let asked = Asked {
         text: texts.join("\n"),
         task: opt(&mut object, "taskType", text)?.filter(|(_, task)| task != "TASK_TYPE_UNSPECIFIED"),
         title: take(&mut object, "title").as_ref().map(text).transpose()?,
-        dimensions: opt(&mut object, "outputDimensionality", |node| Ok((node.path.clone(), whole(node)?)))?,
+        dimensions: opt(&mut object, "outputDimensionality", |node| Ok((node.path(), whole(node)?)))?,
     };
     object.leave(&[], leftovers);
     Ok(asked)

@@ -128,7 +128,7 @@ fn options(mut options: Object<'_>, request: &mut Request) -> Result<(), Invalid
         if let Some(node) = options.take(name)
             && node.f64()? != off
         {
-            request.left_over(node.path);
+            request.left_over(node.path());
         }
     }
     options.leave(&OPTION_HINTS, &mut request.leftovers);
@@ -194,7 +194,7 @@ fn leave_unless_empty(object: &mut Object<'_>, names: &[&str], leftovers: &mut V
         if let Some(node) = object.take(name)
             && !matches!(node.text(), "\"\"" | "[]" | "false")
         {
-            leftovers.push(Leftover { field: node.path, hint: false });
+            leftovers.push(Leftover { field: node.path(), hint: false });
         }
     }
 }

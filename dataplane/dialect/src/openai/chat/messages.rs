@@ -30,7 +30,7 @@ pub fn read(node: &Node<'_>, request: &mut Request) -> Result<(), Invalid> {
         "tool" => (Role::User, vec![Part::ToolResult(tool(&mut message, request)?)]),
         // Deprecated with the calls that it answers.
         "function" => {
-            request.left_over(node.path.clone());
+            request.left_over(node.path());
             return Ok(());
         }
         _ => return Err(role.invalid("it must be 'system', 'developer', 'user', 'assistant' or 'tool'")),
@@ -66,7 +66,7 @@ fn assistant(message: &mut Object<'_>, request: &mut Request) -> Result<Vec<Part
 fn tool_call(node: &Node<'_>, leftovers: &mut Vec<Leftover>) -> Result<Option<ToolCall>, Invalid> {
     let mut call = node.object()?;
     if call.require("type")?.str()? != "function" {
-        leftovers.push(Leftover { field: node.path.clone(), hint: false });
+        leftovers.push(Leftover { field: node.path(), hint: false });
         return Ok(None);
     }
     let mut function = call.require("function")?.object()?;
@@ -160,8 +160,8 @@ fn file(mut file: Object<'_>, leftovers: &mut Vec<Leftover>) -> Result<Option<Pa
     let name = file.opt("filename", Node::string)?;
     let Some(data) = file.take("file_data") else {
         let id = file.take("file_id");
-        let id = id.ok_or_else(|| Invalid::missing(format!("{}.file_data", file.path())))?;
-        leftovers.push(Leftover { field: id.path, hint: false });
+        let id = id.ok_or_else(|| Invalid::missing(file.path_of("file_data")))?;
+        leftovers.push(Leftover { field: id.path(), hint: false });
         return Ok(None);
     };
     file.leave(&[], leftovers);

@@ -88,7 +88,7 @@ fn tools(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid> {
     for node in root.opt("tools", Node::array)?.unwrap_or_default() {
         let mut tool = node.object()?;
         if tool.require("type")?.str()? != "function" {
-            request.left_over(node.path);
+            request.left_over(node.path());
             continue;
         }
         let mut function = tool.require("function")?.object()?;
@@ -102,13 +102,13 @@ fn tools(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid> {
         tool.leave(&["cache_control"], &mut request.leftovers);
     }
     if let Some(choice) = root.take("tool_choice") {
-        request.tool_choice = tool_choice(choice, &mut request.leftovers)?;
+        request.tool_choice = tool_choice(&choice, &mut request.leftovers)?;
     }
     request.parallel_tool_calls = root.opt("parallel_tool_calls", Node::bool)?;
     Ok(())
 }
 
-fn tool_choice(node: Node<'_>, leftovers: &mut Vec<Leftover>) -> Result<Option<ToolChoice>, Invalid> {
+fn tool_choice(node: &Node<'_>, leftovers: &mut Vec<Leftover>) -> Result<Option<ToolChoice>, Invalid> {
     if node.shape() == Shape::String {
         return match node.str()?.as_ref() {
             "auto" => Ok(Some(ToolChoice::Auto)),
@@ -120,7 +120,7 @@ fn tool_choice(node: Node<'_>, leftovers: &mut Vec<Leftover>) -> Result<Option<T
     let mut choice = node.object()?;
     if choice.require("type")?.str()? != "function" {
         // A custom tool, or a choice among some of the tools.
-        leftovers.push(Leftover { field: node.path, hint: false });
+        leftovers.push(Leftover { field: node.path(), hint: false });
         return Ok(None);
     }
     let mut function = choice.require("function")?.object()?;
@@ -190,7 +190,7 @@ fn defaults(root: &mut Object<'_>, leftovers: &mut Vec<Leftover>) {
         let Some(node) = root.take(name) else { continue };
         let compact: String = node.text().split_ascii_whitespace().collect();
         if !values.contains(&compact.as_str()) {
-            leftovers.push(Leftover { field: node.path, hint: false });
+            leftovers.push(Leftover { field: node.path(), hint: false });
         }
     }
 }

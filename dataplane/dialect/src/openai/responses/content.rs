@@ -32,7 +32,7 @@ fn part(node: &Node<'_>, role: Role, request: &mut Request) -> Result<Option<Par
         ("input_image", Role::User) => image(&mut object, request)?,
         ("input_file", Role::User) => file(&mut object, request)?,
         _ => {
-            request.left_over(kind.path);
+            request.left_over(kind.path());
             return Ok(None);
         }
     };
@@ -47,7 +47,7 @@ fn text(object: &mut Object<'_>, request: &mut Request) -> Result<String, Invali
     if let Some(annotations) = object.take("annotations")
         && !annotations.array()?.is_empty()
     {
-        request.left_over_hint(annotations.path);
+        request.left_over_hint(annotations.path());
     }
     object.require("text")?.string()
 }
@@ -84,10 +84,10 @@ fn file(object: &mut Object<'_>, request: &mut Request) -> Result<Option<Part>, 
 fn stored(object: &mut Object<'_>, wanted: &str, request: &mut Request) -> Result<Option<Part>, Invalid> {
     match object.take("file_id") {
         Some(id) => {
-            request.left_over(id.path);
+            request.left_over(id.path());
             Ok(None)
         }
-        None => Err(Invalid::missing(format!("{}.{wanted}", object.path()))),
+        None => Err(Invalid::missing(object.path_of(wanted))),
     }
 }
 
@@ -96,7 +96,7 @@ fn detail(object: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid>
     if let Some(detail) = object.take("detail")
         && detail.str()? != "auto"
     {
-        request.left_over_hint(detail.path);
+        request.left_over_hint(detail.path());
     }
     Ok(())
 }

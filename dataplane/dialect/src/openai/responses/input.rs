@@ -35,7 +35,7 @@ fn item(node: &Node<'_>, request: &mut Request) -> Result<(), Invalid> {
         (Some("reasoning"), _) => reasoning(&mut object, request),
         _ => {
             // An item of another kind, or nothing but the id of one that the vendor keeps.
-            let path = kind.map_or_else(|| node.path.clone(), |kind| kind.path);
+            let path = kind.map_or_else(|| node.path(), |kind| kind.path());
             request.left_over(path);
             return Ok(());
         }
@@ -123,7 +123,7 @@ fn direct_caller(object: &mut Object<'_>, request: &mut Request) -> Result<(), I
     if let Some(caller) = object.take("caller")
         && caller.object()?.require("type")?.str()? != "direct"
     {
-        request.left_over(caller.path);
+        request.left_over(caller.path());
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ fn only(object: &mut Object<'_>, name: &str, default: &str, request: &mut Reques
     if let Some(node) = object.take(name)
         && node.text() != default
     {
-        request.left_over(node.path);
+        request.left_over(node.path());
     }
 }
 
@@ -68,7 +68,7 @@ fn tools(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid> {
         if kind.str()? == "function" {
             function(tool, request)?;
         } else {
-            request.left_over(kind.path);
+            request.left_over(kind.path());
         }
     }
     Ok(())
@@ -86,7 +86,7 @@ fn function(mut tool: Object<'_>, request: &mut Request) -> Result<(), Invalid> 
     if let Some(callers) = tool.take("allowed_callers")
         && callers.list::<String>("it must be an array of strings")? != ["direct"]
     {
-        request.left_over(callers.path);
+        request.left_over(callers.path());
     }
     request.tools.push(read);
     tool.leave(&[], &mut request.leftovers);
@@ -105,7 +105,7 @@ fn tool_choice(choice: &Node<'_>, request: &mut Request) -> Result<Option<ToolCh
     let mut object = choice.object()?;
     let kind = object.require("type")?;
     if kind.str()? != "function" {
-        request.left_over(kind.path);
+        request.left_over(kind.path());
         return Ok(None);
     }
     let name = object.require("name")?.string()?;
@@ -140,7 +140,7 @@ fn output(mut format: Object<'_>, request: &mut Request) -> Result<Output, Inval
             })
         }
         _ => {
-            request.left_over(kind.path);
+            request.left_over(kind.path());
             return Ok(Output::Text);
         }
     };
@@ -162,7 +162,7 @@ fn reasoning(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid
         match summary.str()?.as_ref() {
             "auto" => {}
             // How long the summary is, is up to the provider.
-            "concise" | "detailed" => request.left_over_hint(summary.path.clone()),
+            "concise" | "detailed" => request.left_over_hint(summary.path()),
             _ => return Err(summary.invalid("it must be auto, concise or detailed")),
         }
     }
@@ -185,7 +185,7 @@ fn included(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid>
                 "reasoning.encrypted_content" => {}
                 "message.output_text.logprobs" => logprobs = true,
                 // These show more of tools and files that are refused where they are asked for.
-                _ => request.left_over_hint(value.path),
+                _ => request.left_over_hint(value.path()),
             }
         }
     }
@@ -205,7 +205,7 @@ fn whose(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid> {
         if request.user.is_none() {
             request.user = Some(name);
         } else {
-            request.left_over_hint(user.path);
+            request.left_over_hint(user.path());
         }
     }
     if let Some(metadata) = root.take("metadata") {
@@ -224,11 +224,11 @@ fn running(root: &mut Object<'_>, request: &mut Request) -> Result<(), Invalid> 
     if let Some(store) = root.take("store")
         && store.bool()?
     {
-        request.left_over_hint(store.path);
+        request.left_over_hint(store.path());
     }
     if let Some(tier) = root.take("service_tier") {
         let hint = matches!(tier.str()?.as_ref(), "auto" | "default");
-        if hint { request.left_over_hint(tier.path) } else { request.left_over(tier.path) }
+        if hint { request.left_over_hint(tier.path()) } else { request.left_over(tier.path()) }
     }
     if let Some(options) = root.take("stream_options") {
         options.object()?.leave(&["include_obfuscation"], &mut request.leftovers);
