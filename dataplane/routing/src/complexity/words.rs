@@ -135,7 +135,7 @@ impl Words {
     /// Reads the words that end in the next bytes, and says how many bytes those are.
     fn read_window(&mut self, text: &[u8]) -> usize {
         let window = Window::of(text);
-        let words = window.words();
+        let (words, telling) = (window.words(), window.capitals | window.digits);
         let mut at = 0;
         loop {
             at += (words >> at).trailing_zeros() as usize;
@@ -155,11 +155,12 @@ impl Words {
                 return at;
             }
             self.begin(rest);
-            let [letters, capitals, digits] =
-                [window.letters, window.capitals, window.digits].map(|of| run & of);
-            let long = length >= LONG && letters.count_ones() as usize >= LONG;
-            self.terms +=
-                u32::from(long || capitals & capitals.wrapping_sub(1) != 0 || (letters != 0 && digits != 0));
+            // Most words are short and plain.
+            if length >= LONG || run & telling != 0 {
+                let [letters, capitals, digits] = [window.letters, window.capitals, window.digits]
+                    .map(|of| (run & of).count_ones() as usize);
+                self.terms += u32::from(is_term(letters, capitals, digits));
+            }
             at = behind;
             if at >= WIDTH {
                 return WIDTH.min(text.len());
@@ -184,7 +185,7 @@ impl Words {
                 self.foreign(&text[at..], at > 0);
             }
         }
-        self.terms += u32::from(letters >= LONG || capitals >= 2 || (letters > 0 && digits > 0));
+        self.terms += u32::from(is_term(letters, capitals, digits));
         length
     }
 
@@ -209,6 +210,7 @@ impl Words {
     }
 
     /// Looks for a stem where a word may begin.
+    #[inline]
     fn word(&mut self, rest: &[u8]) {
         // The comma, the semicolon and the question mark of Chinese, and its comma in lists.
         if let [0xEF, 0xBC, 0x8C | 0x9B | 0x9F, ..] | [0xE3, 0x80, 0x81, ..] = rest {
@@ -220,7 +222,15 @@ impl Words {
             None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
         };
         let begin = lower(begin);
-        let (mut next, mut found, mut length) = (TABLE.first[slot(begin)], 0, 0);
+        let next = TABLE.first[slot(begin)];
+        if next != 0 {
+            self.stem(rest, begin, next);
+        }
+    }
+
+    /// Weighs the longest stem of a slot by which the word goes on, if any.
+    fn stem(&mut self, rest: &[u8], begin: u64, mut next: u16) {
+        let (mut found, mut length) = (0, 0);
         while let Some(index) = usize::from(next).checked_sub(1) {
             let stem = &TABLE.stems[index];
             if (begin ^ stem.begin) & stem.mask == 0 && stem.text.len() > length && stem.fits(rest) {
@@ -261,6 +271,11 @@ pub(super) fn stems() -> &'static [Stem] {
 
 const fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80
+}
+
+/// Whether a word has so many of each.
+fn is_term(letters: usize, capitals: usize, digits: usize) -> bool {
+    letters >= LONG || capitals >= 2 || (letters > 0 && digits > 0)
 }
 
 /// Without a branch.
