@@ -116,6 +116,7 @@ impl Handle {
         match built {
             Ok(snapshot) => {
                 snapshot.budgets.agree(&snapshot.document);
+                snapshot.limit();
                 drop(shared.snapshot.swap(Some(Arc::new(snapshot))));
                 shared.metrics.config_updates.inc();
                 shared.metrics.forget_unused();

@@ -53,6 +53,7 @@ pub struct Snapshot {
     pub callers: Callers,
     pub budgets: Budgets,
     pub router: Router,
+    providers: Vec<Arc<Provider>>,
     /// Providers that are checked beside the calls.
     pub checked: Vec<Check>,
     /// The names that are known as model lists show them, by name.
@@ -178,13 +179,22 @@ impl Snapshot {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let providers = pools.values().flat_map(|pool| &pool.providers);
+        let providers = providers.map(|(ready, _)| ready.clone()).collect();
         let checked = checked(&pools);
         let budgets = Budgets::new(&document, purses)?;
         let router = Router::build(&document, &mut Builder::new(pools, metrics, healths), &budgets);
         let listed = listed(&router);
         let callers = Callers::new(document.callers.as_ref(), clients.workers(), metrics);
         let callers = callers.map_err(|problem| vec![format!("callers.certificates: {problem}")])?;
-        Ok(Self { document, since: SystemTime::now(), callers, budgets, router, checked, listed })
+        Ok(Self { document, since: SystemTime::now(), callers, budgets, router, providers, checked, listed })
+    }
+
+    /// The limits hold as the document says: it is in force.
+    pub fn limit(&self) {
+        for provider in &self.providers {
+            provider.gate.limit(provider.limits);
+        }
     }
 
     /// Whether any pool has a provider that a caller may mean by a name.

@@ -4,6 +4,7 @@
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::SeqCst},
@@ -11,18 +12,24 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use llm_config::{Limits, QueuePriority};
 use llm_routing::bucket::Bucket;
 use tokio::{
-    sync::oneshot,
+    sync::{Notify, oneshot},
     time::{Instant, sleep_until, timeout_at},
 };
 
 use crate::clock;
 
-/// The room at one provider. It outlives snapshots, whose limits come with each call.
+/// The room at one provider. It outlives snapshots: who is inside, and what a minute has taken, counts on under the
+/// limits that come next.
 #[derive(Debug, Default)]
 pub struct Gate {
+    /// Those in force.
+    limits: ArcSwap<Limits>,
+    /// They are others now.
+    changed: Notify,
     inside: AtomicU32,
     /// Calls that wait, whatever for.
     waiting: AtomicU32,
@@ -35,14 +42,7 @@ pub struct Gate {
 #[derive(Debug, Default)]
 struct Queue {
     came: u64,
-    waiting: BTreeMap<(Reverse<QueuePriority>, u64), Waiting>,
-}
-
-/// One of them, with the limit that it came under.
-#[derive(Debug)]
-struct Waiting {
-    limit: Option<u32>,
-    call: oneshot::Sender<Seat>,
+    waiting: BTreeMap<(Reverse<QueuePriority>, u64), oneshot::Sender<Seat>>,
 }
 
 /// There is no room: for so long, where that is known.
@@ -129,6 +129,21 @@ impl Drop for Entry<'_> {
 }
 
 impl Gate {
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        **self.limits.load()
+    }
+
+    /// Puts limits in force, also for those who wait. Who is inside stays there.
+    pub fn limit(self: &Arc<Self>, limits: Limits) {
+        if self.limits() == limits {
+            return;
+        }
+        self.limits.store(Arc::new(limits));
+        self.call_next();
+        self.changed.notify_waiters();
+    }
+
     /// Calls that wait for room.
     pub fn waiting(&self) -> u32 {
         self.waiting.load(SeqCst)
@@ -138,13 +153,14 @@ impl Gate {
     ///
     /// # Errors
     /// When there is none now.
-    pub fn enter(self: &Arc<Self>, limits: &Limits, tokens: u64) -> Result<Inside, Full> {
+    pub fn enter(self: &Arc<Self>, tokens: u64) -> Result<Inside, Full> {
+        let limits = self.limits();
         // Who waits is not overtaken.
         if limits.concurrent.is_some() && self.waiting.load(SeqCst) > 0 {
             return Err(Full { room_in: None });
         }
-        let seat = self.seat(limits).ok_or(Full { room_in: None })?;
-        self.pay(seat, limits, tokens)
+        let seat = self.seat().ok_or(Full { room_in: None })?;
+        self.pay(seat, tokens)
     }
 
     /// The same, but waits for it; at most until `until`.
@@ -153,46 +169,44 @@ impl Gate {
     /// When too many wait already, or it has waited for too long.
     pub async fn wait(
         self: &Arc<Self>,
-        limits: &Limits,
         tokens: u64,
         priority: QueuePriority,
         until: Instant,
     ) -> Result<Inside, Full> {
-        let _place = Place::take(self, limits.queue.size).ok_or(Full { room_in: None })?;
-        let mut seat = self.sit(limits, priority, until).await?;
+        let _place = Place::take(self, self.limits().queue.size).ok_or(Full { room_in: None })?;
         loop {
-            match self.pay(seat, limits, tokens) {
+            let seat = self.sit(priority, until).await?;
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let full = match self.pay(seat, tokens) {
                 Ok(inside) => return Ok(inside),
-                Err(full) => {
-                    let at = Instant::now() + full.room_in.unwrap_or_default();
-                    if at > until {
-                        return Err(full);
-                    }
-                    sleep_until(at).await;
-                    seat = self.sit(limits, priority, until).await?;
-                }
+                Err(full) => full,
+            };
+            let now = Instant::now();
+            let at = full.room_in.map_or(until, |room_in| now + room_in);
+            if at > until || now >= until {
+                return Err(full);
+            }
+            tokio::select! {
+                () = sleep_until(at) => {}
+                () = changed => {}
             }
         }
     }
 
     /// A place among those inside, as soon as there is one.
-    async fn sit(
-        self: &Arc<Self>,
-        limits: &Limits,
-        priority: QueuePriority,
-        until: Instant,
-    ) -> Result<Seat, Full> {
+    async fn sit(self: &Arc<Self>, priority: QueuePriority, until: Instant) -> Result<Seat, Full> {
         let (_entry, called) = {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             if queue.waiting.is_empty()
-                && let Some(seat) = self.seat(limits)
+                && let Some(seat) = self.seat()
             {
                 return Ok(seat);
             }
             let (call, called) = oneshot::channel();
             queue.came += 1;
             let place = (Reverse(priority), queue.came);
-            queue.waiting.insert(place, Waiting { limit: limits.concurrent, call });
+            queue.waiting.insert(place, call);
             (Entry { gate: self, place }, called)
         };
         // One that left between the look and the lock saw nobody waiting.
@@ -203,44 +217,45 @@ impl Gate {
         }
     }
 
-    fn seat(self: &Arc<Self>, limits: &Limits) -> Option<Seat> {
-        self.seat_under(limits.concurrent)
-    }
-
-    fn seat_under(self: &Arc<Self>, limit: Option<u32>) -> Option<Seat> {
-        let most = limit.unwrap_or(u32::MAX);
+    fn seat(self: &Arc<Self>) -> Option<Seat> {
+        let most = self.limits().concurrent.unwrap_or(u32::MAX);
         let one_more = |inside: u32| (inside < most).then_some(inside + 1);
         self.inside.fetch_update(SeqCst, SeqCst, one_more).ok()?;
         Some(Seat { gate: self.clone() })
     }
 
     /// What the minute allows; the seat is given up where it does not.
-    fn pay(self: &Arc<Self>, seat: Seat, limits: &Limits, tokens: u64) -> Result<Inside, Full> {
-        let now = clock::now();
-        if let Some(per_minute) = limits.requests_per_minute {
+    fn pay(self: &Arc<Self>, seat: Seat, tokens: u64) -> Result<Inside, Full> {
+        let (limits, now) = (self.limits(), clock::now());
+        let Limits { requests_per_minute, tokens_per_minute, .. } = limits;
+        // When there will be anything to take of nothing, no minute tells.
+        if requests_per_minute == Some(0) || tokens_per_minute == Some(0) {
+            return Err(Full { room_in: None });
+        }
+        if let Some(per_minute) = requests_per_minute {
             self.requests.take(1, per_minute, now).map_err(|room_in| Full { room_in: Some(room_in) })?;
         }
-        if let Some(per_minute) = limits.tokens_per_minute
+        if let Some(per_minute) = tokens_per_minute
             && let Err(room_in) = self.tokens.take(tokens, per_minute, now)
         {
-            if let Some(per_minute) = limits.requests_per_minute {
+            if let Some(per_minute) = requests_per_minute {
                 self.requests.give_back(1, per_minute);
             }
             return Err(Full { room_in: Some(room_in) });
         }
         // More than a minute allows was taken as all of it, and is given back as that.
-        let tokens = tokens.min(limits.tokens_per_minute.unwrap_or(u64::MAX));
-        Ok(Inside { seat, limits: *limits, tokens })
+        let tokens = tokens.min(tokens_per_minute.unwrap_or(u64::MAX));
+        Ok(Inside { seat, limits, tokens })
     }
 
-    /// Calls in those that wait, as long as there is room by the limit that each came under.
+    /// Calls in those that wait, as long as there is room.
     fn call_next(self: &Arc<Self>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = None;
         while let Some(next) = queue.waiting.first_entry() {
-            let Some(seat) = left.take().or_else(|| self.seat_under(next.get().limit)) else { return };
+            let Some(seat) = left.take().or_else(|| self.seat()) else { return };
             // Who has waited for too long is gone, and the seat is the next one's.
-            left = next.remove().call.send(seat).err();
+            left = next.remove().send(seat).err();
         }
         // A seat that is left looks into the queue when it is dropped.
         drop(queue);

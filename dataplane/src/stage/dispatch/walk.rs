@@ -174,7 +174,7 @@ impl<'c, 'p> Walk<'c, 'p> {
         if !target.health.breaker.admits(clock::now(), &target.breaker) {
             return self.refused(place, target);
         }
-        match target.provider.gate.enter(&target.provider.limits, self.tokens(target)) {
+        match target.provider.gate.enter(self.tokens(target)) {
             Ok(inside) => self.begin(place, inside),
             Err(full) => {
                 self.attempts.leave_out(place);

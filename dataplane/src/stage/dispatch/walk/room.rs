@@ -70,12 +70,12 @@ impl<'p> Walk<'_, 'p> {
         if !may(target) {
             return None;
         }
-        let (limits, priority) = (&target.provider.limits, self.plan.rule.queue_priority);
-        let patience = Duration::from_millis(limits.queue.timeout_ms);
+        let priority = self.plan.rule.queue_priority;
+        let patience = Duration::from_millis(target.provider.limits.queue.timeout_ms);
         let until = self.sending.deadline.min(since + patience);
         let tokens = self.tokens(target);
         Some(async move {
-            match target.provider.gate.wait(limits, tokens, priority, until).await {
+            match target.provider.gate.wait(tokens, priority, until).await {
                 Ok(inside) if may(target) => (place, Ok(inside)),
                 // While it waited, the provider has asked to be left alone, or failed too often.
                 Ok(inside) => {
