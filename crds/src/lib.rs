@@ -28,7 +28,7 @@ pub use model::{Capability, Model, Operation, Pricing, Tier};
 pub use money::{DecimalError, nano_usd, unit_interval_ppm};
 pub use provider_pool::{
     AllowedNamespaces, CircuitBreaker, Credentials, DEFAULT_ANTHROPIC_ENDPOINT, DEFAULT_GEMINI_ENDPOINT,
-    DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Header, HealthCheck, Limits, ModelHealth, Provider,
+    DEFAULT_OPENAI_ENDPOINT, FromNamespaces, Header, HealthCheck, LimitScope, Limits, ModelHealth, Provider,
     ProviderHealth, ProviderKind, ProviderPool, ProviderPoolSpec, ProviderPoolStatus, ProviderPoolSummary,
     Queue, ResponsesApi, Retry, Simulated, Tls,
 };

@@ -217,7 +217,7 @@ pub struct Provider {
     #[serde(default = "default_weight")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub weight: i32,
-    /// What each proxy asks of it at most, so that a quota is shared rather than hit: a call that finds
+    /// What it is asked at most, so that a quota is shared rather than hit: a call that finds
     /// no room goes to another provider, and where none has room it waits. Default: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -248,11 +248,15 @@ fn endpoint_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-/// What each proxy asks of a provider at most. With a quota of 1000 requests a minute and 4 proxies,
-/// give 250.
+/// What a provider is asked at most.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
+    /// For whom the figures are. `Proxy`: for each proxy that uses the pool; with a quota of 1000 requests a minute and
+    /// 4 proxies, give 250. `Cluster`: for all of them together, as the quota says it; each proxy has an equal part,
+    /// whether it has calls or not, and none where there are more proxies than the figure. Default: `Proxy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<LimitScope>,
     /// Requests at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
@@ -268,6 +272,13 @@ pub struct Limits {
     /// The calls that wait for room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<Queue>,
+}
+
+/// For whom the limits of a provider are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum LimitScope {
+    Proxy,
+    Cluster,
 }
 
 /// Calls that wait for room at a provider, those of rules with a higher `queuePriority` first; one that others

@@ -126,6 +126,7 @@ pub struct Provider {
     /// It has OpenAI's Responses API.
     pub responses: bool,
     pub upstream: Upstream,
+    /// This proxy's own.
     pub limits: Limits,
     pub gate: Arc<Gate>,
 }
@@ -169,7 +170,8 @@ impl Snapshot {
         for (key, pool) in &document.pools {
             let mut providers = Vec::new();
             for provider in &pool.providers {
-                match ready(key, provider, clients, healths) {
+                let limits = document.limits(key, provider);
+                match ready(key, provider, limits, clients, healths) {
                     Ok(made) => providers.push((Arc::new(made), provider)),
                     Err(problem) => problems.push(format!("pools[{key}].{}: {problem}", provider.name)),
                 }
@@ -256,6 +258,7 @@ fn listed(router: &Router) -> Vec<ListedModel> {
 fn ready(
     pool: &str,
     provider: &pool::Provider,
+    limits: Limits,
     clients: &Clients,
     healths: &Healths,
 ) -> Result<Provider, String> {
@@ -277,5 +280,5 @@ fn ready(
     };
     let name: Arc<str> = format!("{pool}/{}", provider.name).into();
     let gate = healths.gate(&name);
-    Ok(Provider { name, kind, responses, upstream, limits: provider.limits, gate })
+    Ok(Provider { name, kind, responses, upstream, limits, gate })
 }

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use crate::{
     certificates::Lifetimes,
-    inject,
+    inject, lease,
     observe::{
         gateways::{self, Gateways},
         ledger::reread::Files,
@@ -64,15 +64,19 @@ pub struct Args {
     pub ca_overlap: kube::core::Duration,
     /// How long a proxy's config stream lives; each opens another before that, with its token of then. So
     /// long a proxy goes on that shows a ServiceAccount which is gone.
-    #[arg(long, default_value = "1h", value_parser = stream_lifetime)]
+    #[arg(long, default_value = "1h", value_parser = positive)]
     pub stream_lifetime: Duration,
+    /// How long a proxy that is away keeps its share of limits of scope Cluster: until then it is not known whether it
+    /// runs on.
+    #[arg(long, default_value = "60s", value_parser = positive, hide = true)]
+    pub share_grace: Duration,
     /// Bring the kinds' definitions in the cluster to those of this version, and end.
     #[arg(long)]
     pub apply_definitions: bool,
 }
 
 /// Seconds are told to the proxies.
-fn stream_lifetime(text: &str) -> Result<Duration, String> {
+fn positive(text: &str) -> Result<Duration, String> {
     let duration: kube::core::Duration =
         text.parse().map_err(|error: <kube::core::Duration as std::str::FromStr>::Err| error.to_string())?;
     let long = Duration::from(duration);
@@ -91,6 +95,16 @@ impl Args {
         self.gateways
             .as_ref()
             .map_or_else(|| Ok(gateways::alone(namespace)), |file| gateways::read(file, namespace))
+    }
+
+    /// How this replica campaigns.
+    #[must_use]
+    pub fn lease(&self, namespace: &str) -> lease::Settings {
+        lease::Settings {
+            namespace: namespace.to_owned(),
+            identity: self.identity(),
+            duration: Duration::from_secs(self.lease_duration_seconds),
+        }
     }
 
     /// Where budgets are kept.

@@ -9,6 +9,7 @@
 //!      └──status, Events── report ◄─────┴───────────┴──────── attached ◄────────────┘
 //!                            ▲                                   │
 //!                            └──── replicas (other replicas') ◄──┘
+//!                                        └──► shares ──who divides what──► publish
 //! ```
 //!
 //! # Life of an object before it is one
@@ -41,7 +42,7 @@
 //!
 //! [`compile`] is pure and shared with the standalone command: it never sees a clock, a socket or an
 //! API server; so are [`preview`] and [`inject`]. Every replica observes, compiles, serves streams and admissions; the
-//! one that holds the [`lease`] writes status, raises Events, keeps [`budgets`], rotates [`certificates`] and keeps what
+//! one that holds the [`lease`] writes status, raises Events, keeps [`budgets`], says who [`shares`] limits, rotates [`certificates`] and keeps what
 //! [`sidecars`] need.
 //!
 //! [`survey`] runs in none of them: it is what a person asks of all this from outside.
@@ -55,6 +56,7 @@ pub mod preview;
 pub mod publish;
 pub mod report;
 pub mod replicas;
+pub mod shares;
 pub mod budgets;
 pub mod lease;
 pub mod certificates;

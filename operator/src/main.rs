@@ -4,7 +4,7 @@ use std::{error::Error, io::IsTerminal as _, process::ExitCode, sync::Arc, time:
 
 use clap::Parser as _;
 use futures::future::join_all;
-use kube::Client;
+use kube::{Api, Client};
 use llm_operator::{
     admin,
     args::Args,
@@ -20,13 +20,15 @@ use llm_operator::{
         stream::Streams,
     },
     replicas::{self, Replicas},
-    report::Reporter,
+    report::{Outcome, Reporter},
+    shares,
     sidecars::Sidecars,
     webhook::{self, Admitter, Objects},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
+    task::JoinHandle,
 };
 
 #[tokio::main(worker_threads = 2)]
@@ -76,12 +78,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
     let (stop, stopped) = watch::channel(false);
     let (leading, led) = watch::channel(false);
-    let settings = lease::Settings {
-        namespace: namespace.clone(),
-        identity: identity.clone(),
-        duration: Duration::from_secs(args.lease_duration_seconds),
-    };
-    let campaign = tokio::spawn(lease::campaign(client.clone(), settings, leading, stopped.clone()));
+    let lease = args.lease(&namespace);
+    let campaign = tokio::spawn(lease::campaign(client.clone(), lease, leading, stopped.clone()));
     let (trusted, bundle) = watch::channel(None);
     let names = certificates::serving_names(&args.serving_names, &namespace);
     tokio::spawn(certificates::keep(
@@ -116,15 +114,20 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     });
     let serving = tokio::spawn(server::serve(serve, certificate, streams));
 
-    let replicas_changed = Arc::new(Notify::new());
-    let replicas = Replicas::watch(&client, &namespace, &identity, &replicas_changed, &metrics);
-    let telling =
-        replicas::tell(client.clone(), namespace, identity.clone(), attached.clone(), led.clone(), stopped);
-    let telling = tokio::spawn(telling);
+    let telling = Replica {
+        client: client.clone(),
+        namespace,
+        identity: identity.clone(),
+        publisher: publisher.clone(),
+        attached,
+        metrics: metrics.clone(),
+        grace: args.share_grace,
+        led: led.clone(),
+        stopped,
+    };
+    let telling = telling.begin(reported.clone());
     let keeper = Keeper::new(client.clone(), ledger, &identity, metrics.clone());
-    tokio::spawn(keeper.run(reported.clone(), led.clone()));
-    let reporter = Reporter::new(client.clone(), attached, replicas, &identity, metrics.clone());
-    tokio::spawn(reporter.run(reported, led.clone(), replicas_changed));
+    tokio::spawn(keeper.run(reported, led.clone()));
     tokio::spawn(show_leadership(led, metrics.clone()));
 
     let changed = Arc::new(Notify::new());
@@ -143,6 +146,43 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let all = join_all([Some(campaign), Some(telling), admissions].into_iter().flatten());
     let _all = tokio::time::timeout(Duration::from_secs(3), all).await;
     Ok(())
+}
+
+/// What a replica of the operator tells the others of its proxies, and learns of theirs.
+struct Replica {
+    client: Client,
+    namespace: String,
+    identity: String,
+    publisher: Arc<Publisher>,
+    attached: Arc<Attached>,
+    metrics: Arc<Metrics>,
+    /// How long a proxy that is away keeps its share of limits.
+    grace: Duration,
+    led: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Replica {
+    /// Begins to tell, to divide limits and to report; who tells has to be waited for at the end.
+    fn begin(self, reported: watch::Receiver<Option<Arc<Outcome>>>) -> JoinHandle<()> {
+        let Self { client, namespace, identity, publisher, attached, metrics, grace, led, stopped } = self;
+        let [for_report, for_shares] = [(); 2].map(|()| Arc::new(Notify::new()));
+        let bells = [for_report.clone(), for_shares.clone()];
+        let replicas = Arc::new(Replicas::watch(&client, &namespace, &identity, bells, &metrics));
+
+        let api = Api::namespaced(client.clone(), &namespace);
+        let written = shares::Written::watch(api.clone(), &metrics);
+        tokio::spawn(written.clone().follow(publisher.clone(), for_shares.clone()));
+        let targets = publisher.subscribe();
+        let keeper =
+            shares::Keeper::new(api, written, attached.clone(), replicas.clone(), targets.clone(), grace);
+        tokio::spawn(keeper.run(led.clone(), for_shares));
+
+        let (shares, told) = (targets.clone(), attached.clone());
+        let reporter = Reporter::new(client.clone(), told, replicas, shares, &identity, metrics);
+        tokio::spawn(reporter.run(reported, led.clone(), for_report));
+        tokio::spawn(replicas::tell(client, namespace, identity, attached, targets, led, stopped))
+    }
 }
 
 async fn client() -> Result<Client, Box<dyn Error>> {

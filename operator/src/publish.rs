@@ -8,17 +8,20 @@ pub mod member;
 pub mod server;
 pub mod stream;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use jiff::Timestamp;
 use llm_config::{
-    Document, exposed,
+    Document, Scope, exposed,
     section::{self, Digest, Key, Section, Sections},
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
-use crate::{compile::fleet::Fleet, observe::ObjectName};
+use crate::{compile::fleet::Fleet, observe::ObjectName, shares::roster::Roster};
 use delta::{Delta, Deltas};
 
 /// Keys and digests that a proxy holds or should hold.
@@ -30,6 +33,8 @@ pub struct Target {
     pub sections: Arc<Sections>,
     /// The same, to compare with; two targets are the same when this is one allocation.
     pub digests: Arc<Digests>,
+    /// The pools with limits that all proxies share.
+    pub shared: Arc<BTreeSet<String>>,
     /// Since when they should.
     pub published: Timestamp,
     deltas: Arc<Deltas>,
@@ -54,6 +59,7 @@ impl Target {
         Self {
             sections: Arc::new(sections),
             digests: Arc::new(digests),
+            shared: Arc::new(shared(document)),
             published: Timestamp::now(),
             deltas: Arc::default(),
         }
@@ -66,12 +72,19 @@ impl Target {
     }
 }
 
+fn shared(document: &Document) -> BTreeSet<String> {
+    let shares = |pool: &llm_config::Pool| pool.providers.iter().any(|p| p.limits.scope == Scope::Cluster);
+    document.pools.iter().filter(|(_, pool)| shares(pool)).map(|(name, _)| name.clone()).collect()
+}
+
 /// What all proxies should hold.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
     pub fleets: BTreeMap<Fleet, Target>,
     /// The sidecars that are known, by pod.
     pub sidecars: BTreeMap<ObjectName, Sidecar>,
+    /// Who has a share of limits; `None` before that has been read.
+    pub roster: Option<Arc<Roster>>,
 }
 
 /// A pod with a sidecar.
@@ -86,11 +99,13 @@ pub struct Sidecar {
 #[derive(Debug)]
 pub struct Publisher {
     targets: watch::Sender<Option<Arc<Targets>>>,
+    /// Held while targets are sent: two that do so must not forget each other's part.
+    roster: Mutex<Option<Arc<Roster>>>,
 }
 
 impl Default for Publisher {
     fn default() -> Self {
-        Self { targets: watch::Sender::new(None) }
+        Self { targets: watch::Sender::new(None), roster: Mutex::default() }
     }
 }
 
@@ -102,6 +117,7 @@ impl Publisher {
         documents: &BTreeMap<Fleet, Document>,
         sidecars: BTreeMap<ObjectName, Sidecar>,
     ) -> Arc<Targets> {
+        let roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.targets.borrow().clone().unwrap_or_default();
         let target = |(fleet, document): (&Fleet, &Document)| {
             (fleet.clone(), Target::of(fleet, document, before.fleets.get(fleet)))
@@ -116,9 +132,20 @@ impl Publisher {
         if unchanged && !fleets.is_empty() {
             return before;
         }
-        let targets = Arc::new(Targets { fleets, sidecars });
+        let targets = Arc::new(Targets { fleets, sidecars, roster: roster.clone() });
         self.targets.send_replace(Some(targets.clone()));
         targets
+    }
+
+    /// Divides the limits that proxies share among these.
+    pub fn divide(&self, among: Arc<Roster>) {
+        let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+        *roster = Some(among.clone());
+        let before = self.targets.borrow().clone();
+        if let Some(before) = before {
+            let Targets { fleets, sidecars, .. } = before.as_ref().clone();
+            self.targets.send_replace(Some(Arc::new(Targets { fleets, sidecars, roster: Some(among) })));
+        }
     }
 
     /// To follow what is in force; none before the first compile.

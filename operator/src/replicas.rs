@@ -30,7 +30,10 @@ use crate::{
     FIELD_MANAGER,
     metrics::Metrics,
     observe::cluster::reflect_with,
-    publish::attached::{Attached, Summaries},
+    publish::{
+        Targets,
+        attached::{Attached, Summaries},
+    },
 };
 
 const LABEL: &str = "llmgateway.dev/replica-summary";
@@ -58,11 +61,18 @@ impl Replicas {
         client: &Client,
         namespace: &str,
         identity: &str,
-        changed: &Arc<Notify>,
+        changed: [Arc<Notify>; 2],
         metrics: &Arc<Metrics>,
     ) -> Self {
         let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-        let store = reflect_with(api.clone(), watcher::Config::default().labels(LABEL), changed, metrics);
+        let told = Arc::new(Notify::new());
+        let store = reflect_with(api.clone(), watcher::Config::default().labels(LABEL), &told, metrics);
+        tokio::spawn(async move {
+            loop {
+                told.notified().await;
+                changed.iter().for_each(|changed| changed.notify_one());
+            }
+        });
         Self { api, store, own: config_map_name(identity), signs: Mutex::default() }
     }
 
@@ -141,6 +151,7 @@ pub async fn tell(
     namespace: String,
     identity: String,
     attached: Arc<Attached>,
+    mut targets: watch::Receiver<Option<Arc<Targets>>>,
     mut leading: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -154,7 +165,8 @@ pub async fn tell(
         let free = Instant::now() + PAUSE;
         if !*leading.borrow_and_update() {
             told = true;
-            match write(&api, &name, attached.summaries()).await {
+            let targets = targets.borrow_and_update().clone();
+            match write(&api, &name, summaries(&attached, targets.as_deref())).await {
                 Ok(proxies) => {
                     if proxies > 0 && unsaid == 0 {
                         tracing::warn!(
@@ -176,6 +188,7 @@ pub async fn tell(
         tokio::select! {
             _ = timeout(SIGN_OF_LIFE, changed.changed()) => {}
             _ = leading.changed() => {}
+            Ok(()) = targets.changed() => {}
             _ = stop.wait_for(|stop| *stop) => break,
         }
         tokio::select! {
@@ -185,6 +198,15 @@ pub async fn tell(
     }
     // Else it is dropped when its patience ends.
     let _gone = api.delete(&name, &DeleteParams::default()).await;
+}
+
+/// Who share limits are named: the leader has to know each of them.
+fn summaries(attached: &Attached, targets: Option<&Targets>) -> Summaries {
+    let mut summaries = attached.summaries();
+    for (fleet, members) in targets.map(|targets| attached.members(targets)).into_iter().flatten() {
+        summaries.entry(fleet).or_default().members = members;
+    }
+    summaries
 }
 
 fn is_absent(error: &kube::Error) -> bool {

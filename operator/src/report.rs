@@ -5,6 +5,7 @@ mod budget;
 mod health;
 mod pace;
 mod programmed;
+mod shared;
 mod write;
 
 pub use write::takes_nothing_new;
@@ -70,7 +71,9 @@ pub struct Reporter {
     client: Client,
     recorder: Recorder,
     attached: Arc<Attached>,
-    replicas: Replicas,
+    replicas: Arc<Replicas>,
+    /// What is in force for the proxies, and who shares limits.
+    targets: watch::Receiver<Option<Arc<Targets>>>,
     metrics: Arc<Metrics>,
     routes: Written<LLMRouteStatus>,
     pools: Written<ProviderPoolStatus>,
@@ -95,7 +98,8 @@ impl Reporter {
     pub fn new(
         client: Client,
         attached: Arc<Attached>,
-        replicas: Replicas,
+        replicas: Arc<Replicas>,
+        targets: watch::Receiver<Option<Arc<Targets>>>,
         identity: &str,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -109,6 +113,7 @@ impl Reporter {
             recorder,
             attached,
             replicas,
+            targets,
             metrics,
             routes,
             pools,
@@ -172,6 +177,7 @@ impl Reporter {
         let Outcome { observed, compiled, .. } = outcome;
         let objects = observed.routes.len() + observed.pools.len() + observed.budgets.len();
         let mut look = Look::new(Instant::now(), self.began, objects, self.allowance);
+        let roster = self.targets.borrow().as_ref().and_then(|targets| targets.roster.clone());
         let healths = &mut self.healths;
         healths.retain(|name| compiled.pools.contains_key(name));
 
@@ -182,7 +188,10 @@ impl Reporter {
             let outcome = compiled.pools.get(name)?;
             let health = Health::of(name, &pool.spec, &outcome.fleets, &summaries);
             let health = healths.paced(name, health, Instant::now());
-            Some(pool_status(outcome, (name, pool), before, &proxies, health, &now))
+            let sharing = roster.as_ref().map_or(0, |roster| roster.proxies(&name.to_string()));
+            let verdicts = shared::warned(&outcome.verdicts, pool, sharing);
+            let outcome = PoolOutcome { verdicts, ..outcome.clone() };
+            Some(pool_status(&outcome, (name, pool), before, &proxies, health, &now))
         });
         let budgets = changes(&observed.budgets, &mut self.budgets, &mut look, |name, budget, before| {
             let outcome = compiled.budgets.get(name)?;

@@ -11,7 +11,11 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    task::{JoinHandle, JoinSet},
+};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -82,6 +86,31 @@ async fn who_finds_no_room_anywhere_waits_and_who_finds_no_place_is_told_when_to
     assert_eq!(text(&first.await.unwrap()), "held");
     upstream.release();
     assert_eq!(text(&second.await.unwrap()), "held");
+}
+
+#[tokio::test]
+async fn of_limits_that_proxies_share_each_has_its_part_and_one_alone_has_all() {
+    let limits = json!({"scope": "Cluster", "concurrent": 3, "queue": {"size": 0, "timeoutMs": 1}});
+    let place = |place: u32| json!({"ai/pool": {"of": 2, "place": place}});
+    for (shares, most) in [(Value::Null, 3_u8), (place(0), 2), (place(1), 1), (json!({}), 0)] {
+        let upstream = held("held").await;
+        let mut document = with_providers(&[limited(upstream.url(), &limits)]);
+        document["shares"] = shares;
+        let proxy = Proxy::start(&document, &[]).await;
+        let of = [("provider", "ai/pool/limited"), ("limit", "concurrent_requests")];
+        assert_eq!(proxy.metric("llm_gateway_provider_limit", &of).await, f64::from(most));
+        let mut asked: JoinSet<Answer> = (0..=most)
+            .map(|_| {
+                let url = proxy.chat_url();
+                async move { post_json(&url, &call()).await }
+            })
+            .collect();
+        assert_eq!(asked.join_next().await.unwrap().unwrap().status, 429);
+        (0..most).for_each(|_| upstream.release());
+        while let Some(answered) = asked.join_next().await {
+            assert_eq!(text(&answered.unwrap()), "held");
+        }
+    }
 }
 
 /// Waits until so many calls wait for room at the provider `limited`.

@@ -29,6 +29,7 @@ mod replicas;
 mod restarts;
 mod schema;
 mod secrets;
+mod shares;
 mod sidecars;
 mod spending;
 mod validation;

@@ -352,6 +352,7 @@ async fn names_numbers_and_lists_are_bounded() {
         ),
         (with(route(), "/spec/rules/0/strategy", json!("Fastest")), "spec.rules[0].strategy"),
         (provider("limits", json!({"requestsPerMinute": 0})), "requestsPerMinute"),
+        (provider("limits", json!({"scope": "Node"})), "scope"),
         (with(pool(), "/spec/retry", json!({"attempts": 0})), "spec.retry.attempts"),
         (with(pool(), "/spec/circuitBreaker", json!({"failureThreshold": 0})), "failureThreshold"),
         (provider("models", json!([{"name": "m", "quality": "1.1"}])), "quality"),

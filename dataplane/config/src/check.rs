@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    CallerMatch, Callers, CircuitBreaker, Complexity, Conditions, Credentials, Document, Limits, Operation,
-    Pool, Provider, Remote, Rule, Simulated, Timeouts, Upstream, caller::is_trust_domain,
+    CallerMatch, Callers, CircuitBreaker, Complexity, Conditions, Credentials, Document, Operation, Pool,
+    Provider, Remote, Rule, Share, Simulated, Timeouts, Upstream, caller::is_trust_domain,
 };
 
 /// Something that keeps a document from being run.
@@ -49,6 +49,11 @@ pub(crate) fn document(document: &Document) -> Vec<Problem> {
     }
     if let Some(Callers::Shown(credentials)) = &document.callers {
         found.credentials("callers", credentials);
+    }
+    for (pool, Share { of, place }) in document.shares.iter().flatten() {
+        if place >= of {
+            found.add(format!("shares[{pool}].place"), "must be below `of`");
+        }
     }
     budgets::check(document, &mut found);
     found.0
@@ -187,8 +192,7 @@ impl Findings {
                 self.add(format!("{path}.models[{i}].operations"), "kind Anthropic has no embeddings");
             }
         }
-        let Limits { concurrent, requests_per_minute, tokens_per_minute, queue: _ } = provider.limits;
-        if concurrent == Some(0) || requests_per_minute == Some(0) || tokens_per_minute == Some(0) {
+        if provider.limits.least() == Some(0) {
             self.add(format!("{path}.limits"), "must be above 0");
         }
         self.upstream(&format!("{path}.upstream"), &provider.upstream);

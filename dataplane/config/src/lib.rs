@@ -7,6 +7,7 @@
 //!
 //! - [`route`]: models, and the backends that answer for them.
 //! - [`pool`]: providers with their endpoints, keys, models and prices.
+//! - [`share`]: what a proxy has of limits that all proxies share.
 //! - [`caller`]: who may call, and how that is known.
 //! - [`budget`]: what calls may spend, and the ledger where proxies meet.
 //! - [`credential`]: secrets, which show themselves to nobody but the other end of the stream.
@@ -16,6 +17,7 @@
 
 pub mod route;
 pub mod pool;
+pub mod share;
 pub mod caller;
 pub mod budget;
 pub mod credential;
@@ -39,6 +41,7 @@ pub use route::{
     Backend, Complexity, Conditions, Dialect, HeaderMatch, Hedging, Override, QueuePriority, Route, Rule,
     Sticky, Strategy, Timeouts,
 };
+pub use share::{Scope, Share};
 
 /// What one proxy should hold. Keys are `namespace/name` of the object that a part was compiled from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +59,10 @@ pub struct Document {
     /// Where absent, budgets are kept in this process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Ledger>,
+    /// What this proxy has, by pool, of limits of scope `Cluster`: nothing of a pool that is not here. Where absent,
+    /// there are no other proxies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<BTreeMap<String, Share>>,
 }
 
 impl Document {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Credential, route::is_default};
+use crate::{Credential, Scope, route::is_default};
 
 /// One ProviderPool: the providers of it that can be called. Empty when none can.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,10 +85,12 @@ pub struct Provider {
     pub models: Vec<Model>,
 }
 
-/// What one proxy asks of a provider at most; what is `None` has no bound.
+/// What is asked of a provider at most; what is `None` has no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scope: Scope,
     /// Attempts at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrent: Option<u32>,

@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Budget, Callers, Document, Ledger, Pool, Route};
+use crate::{Budget, Callers, Document, Ledger, Pool, Route, Share};
 
-/// `route/namespace/name`, `pool/namespace/name`, `budget/namespace/name`, [`CALLERS`] or [`LEDGER`].
+/// `route/namespace/name`, `pool/namespace/name`, `budget/namespace/name`, [`CALLERS`], [`LEDGER`] or [`SHARES`].
 pub type Key = String;
 /// A digest of a section's bytes as the operator serialized them; opaque to the proxy.
 pub type Digest = String;
@@ -17,8 +17,10 @@ pub type Digest = String;
 pub const CALLERS: &str = "callers";
 /// The key of the one section that says where budgets are kept.
 pub const LEDGER: &str = "ledger";
+/// The key of the one section that says what a proxy has of limits that all share.
+pub const SHARES: &str = "shares";
 
-/// One route, one pool, one budget, who may call, or where budgets are kept.
+/// One route, one pool, one budget, who may call, where budgets are kept, or what a proxy has of shared limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Section {
@@ -27,6 +29,7 @@ pub enum Section {
     Callers(Callers),
     Budget(Budget),
     Ledger(Ledger),
+    Shares(BTreeMap<String, Share>),
 }
 
 /// A section with its digest.
@@ -71,7 +74,11 @@ pub fn cut(document: &Document, before: &Sections, digest: impl Fn(&Section) -> 
         let is = |old: &Section| matches!(old, Section::Ledger(old) if old == ledger);
         stamped(LEDGER.to_owned(), &is, &|| Section::Ledger(ledger.clone()))
     });
-    routes.chain(pools).chain(callers).chain(budgets).chain(ledger).collect()
+    let shares = document.shares.iter().map(|shares| {
+        let is = |old: &Section| matches!(old, Section::Shares(old) if old == shares);
+        stamped(SHARES.to_owned(), &is, &|| Section::Shares(shares.clone()))
+    });
+    routes.chain(pools).chain(callers).chain(budgets).chain(ledger).chain(shares).collect()
 }
 
 /// The way from what a proxy holds to what it should hold.
@@ -152,6 +159,7 @@ impl Held {
                 Section::Callers(callers) => document.callers = Some(callers.clone()),
                 Section::Budget(budget) => drop(document.budgets.insert(name, budget.clone())),
                 Section::Ledger(ledger) => document.ledger = Some(ledger.clone()),
+                Section::Shares(shares) => document.shares = Some(shares.clone()),
             }
         }
         document
@@ -182,6 +190,7 @@ mod tests {
             callers: Some(Callers::Shown(Credentials::default())),
             budgets: [("ns/b".to_owned(), Budget::default())].into(),
             ledger: Some(Ledger::Redis(Redis::default())),
+            shares: Some([("ns/p".to_owned(), Share { of: 2, place: 1 })].into()),
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use llm_config::Limits;
 use llm_routing::breaker::{Settings, State};
 use prometheus_client::{
     collector::Collector,
@@ -17,7 +18,10 @@ use prometheus_client::{
 
 use crate::{
     clock,
-    upstream::health::{FAILURES, Health, Healths, Key, Outcome},
+    upstream::{
+        gate::Gate,
+        health::{FAILURES, Health, Healths, Key, Outcome},
+    },
 };
 
 #[derive(Debug)]
@@ -60,13 +64,32 @@ impl Collector for Providers {
         each(encoder, &all, ("llm_gateway_provider_in_flight", in_flight, Gauge), |health, _| {
             health.in_flight.load(Relaxed).into()
         })?;
-        let waiting = "Calls that wait for room within the limits of the provider";
-        let mut family = encoder.encode_descriptor("llm_gateway_provider_waiting", waiting, None, Gauge)?;
-        for (provider, gate) in self.0.gates() {
-            family.encode_family(&[("provider", &*provider)])?.encode_gauge(&gate.waiting())?;
-        }
-        Ok(())
+        room(encoder, &self.0.gates())
     }
+}
+
+/// What limits leave at each provider.
+fn room(encoder: &mut DescriptorEncoder<'_>, gates: &[(Arc<str>, Arc<Gate>)]) -> fmt::Result {
+    let waiting = "Calls that wait for room within the limits of the provider";
+    let gauge = MetricType::Gauge;
+    let mut family = encoder.encode_descriptor("llm_gateway_provider_waiting", waiting, None, gauge)?;
+    for (provider, gate) in gates {
+        family.encode_family(&[("provider", &**provider)])?.encode_gauge(&gate.waiting())?;
+    }
+    let most = "What this proxy asks of the provider at most: its own part, where all proxies share a limit";
+    let mut family = encoder.encode_descriptor("llm_gateway_provider_limit", most, None, gauge)?;
+    for (provider, gate) in gates {
+        let Limits { concurrent, requests_per_minute, tokens_per_minute, .. } = gate.limits();
+        let limits = [
+            ("concurrent_requests", concurrent.map(u64::from)),
+            ("requests_per_minute", requests_per_minute),
+            ("tokens_per_minute", tokens_per_minute),
+        ];
+        for (limit, most) in limits.into_iter().filter_map(|(limit, most)| Some((limit, most?))) {
+            family.encode_family(&[("provider", &**provider), ("limit", limit)])?.encode_gauge(&most)?;
+        }
+    }
+    Ok(())
 }
 
 /// A sample for each model.

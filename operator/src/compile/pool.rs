@@ -8,8 +8,8 @@ use std::{
 
 use llm_config as config;
 use llm_crds::{
-    Capability, CircuitBreaker, Limits, Model, Operation, Pricing, Provider, ProviderKind, ProviderPool,
-    Reason, ResponsesApi, Retry, Simulated, Tier, nano_usd, unit_interval_ppm,
+    Capability, CircuitBreaker, LimitScope, Limits, Model, Operation, Pricing, Provider, ProviderKind,
+    ProviderPool, Reason, ResponsesApi, Retry, Simulated, Tier, nano_usd, unit_interval_ppm,
 };
 use rustls::{
     RootCertStore,
@@ -106,6 +106,10 @@ fn limits(given: Option<&Limits>) -> config::Limits {
     let Some(given) = given else { return config::Limits::default() };
     let (queue, defaults) = (given.queue.as_ref(), config::Queue::default());
     config::Limits {
+        scope: match given.scope {
+            Some(LimitScope::Cluster) => config::Scope::Cluster,
+            Some(LimitScope::Proxy) | None => config::Scope::Proxy,
+        },
         concurrent: given.concurrent_requests.and_then(|most| most.try_into().ok()),
         requests_per_minute: given.requests_per_minute.and_then(|most| most.try_into().ok()),
         tokens_per_minute: given.tokens_per_minute.and_then(|most| most.try_into().ok()),

@@ -1,6 +1,7 @@
 //! The proxies that are attached to this replica, what each has acknowledged, and its breakers.
 
 pub mod listing;
+mod members;
 pub mod versions;
 
 use std::{
@@ -115,6 +116,9 @@ pub struct Summary {
     /// By provider and model.
     #[serde(default)]
     pub open: Vec<OpenOn>,
+    /// Their keys, where they share limits with the proxies of other replicas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
 }
 
 /// Summaries by fleet.

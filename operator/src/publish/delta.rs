@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use llm_config::{
     exposed,
-    section::{Sections, Stamped, Update},
+    section::{Key, Sections, Update},
 };
 
 use super::Digests;
@@ -33,8 +33,8 @@ impl Delta {
         let Update { put, remove, .. } = Update::between(0, holds, target, &Sections::new());
         let entries = Bytes::from(json(&put));
         Self {
-            // Without its braces, so that one more fits in.
-            put: entries.slice(1..entries.len().max(2) - 1),
+            // So that more fit in.
+            put: entries.slice_ref(inner(&entries)),
             remove: if remove.is_empty() { Bytes::new() } else { json(&remove).into() },
         }
     }
@@ -44,25 +44,29 @@ impl Delta {
         self.put.is_empty() && self.remove.is_empty()
     }
 
-    /// The update's line, with its number and with what is this proxy's own; the long piece is shared.
-    pub fn line(&self, generation: u64, own: Option<(&str, &Stamped)>) -> Vec<Bytes> {
+    /// The update's line, with its number and with what of this proxy's own it should hold now and hold no more; the
+    /// long piece is shared.
+    pub fn line(&self, generation: u64, own: &Sections, gone: &[Key]) -> Vec<Bytes> {
         let mut head = format!("{{\"generation\":{generation}").into_bytes();
         let mut tail = Vec::new();
-        if own.is_some() || !self.put.is_empty() {
+        if !own.is_empty() || !self.put.is_empty() {
             head.extend_from_slice(b",\"put\":{");
-            if let Some((key, stamped)) = own {
-                head.extend(json(&key));
-                head.push(b':');
-                head.extend(json(stamped));
+            if !own.is_empty() {
+                let entries = json(own);
+                head.extend_from_slice(inner(&entries));
                 if !self.put.is_empty() {
                     head.push(b',');
                 }
             }
             tail.push(b'}');
         }
-        if !self.remove.is_empty() {
-            tail.extend_from_slice(b",\"remove\":");
-            tail.extend_from_slice(&self.remove);
+        if !gone.is_empty() || !self.remove.is_empty() {
+            let gone = json(&gone);
+            let parts = [inner(&self.remove), inner(&gone)];
+            let parts: Vec<&[u8]> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            tail.extend_from_slice(b",\"remove\":[");
+            tail.extend_from_slice(&parts.join(&b','));
+            tail.push(b']');
         }
         tail.extend_from_slice(b"}\n");
         if self.put.len() < SMALL {
@@ -70,6 +74,11 @@ impl Delta {
         }
         vec![head.into(), self.put.clone(), tail.into()]
     }
+}
+
+/// Without its braces or brackets.
+fn inner(json: &[u8]) -> &[u8] {
+    json.get(1..json.len().saturating_sub(1)).unwrap_or_default()
 }
 
 /// With its secrets, for the proxy needs them. Strings and numbers only: it can't fail.
@@ -106,7 +115,7 @@ mod tests {
 
     use llm_config::{
         Callers, Document, Route, Rule,
-        section::{self, CALLERS, Key, Section},
+        section::{self, CALLERS, SHARES, Section, Stamped},
     };
 
     use super::*;
@@ -119,9 +128,13 @@ mod tests {
         section::cut(&Document { routes, ..Document::default() }, &Sections::new(), digest)
     }
 
-    fn own() -> (Key, Stamped) {
-        let section = Section::Callers(Callers::Pod(Default::default()));
-        (CALLERS.to_owned(), Stamped { digest: digest(&section), section: Arc::new(section) })
+    fn own() -> Sections {
+        let sections = [
+            (CALLERS, Section::Callers(Callers::Pod(Default::default()))),
+            (SHARES, Section::Shares(BTreeMap::new())),
+        ];
+        let stamped = |section| Stamped { digest: digest(&section), section: Arc::new(section) };
+        sections.into_iter().map(|(key, section)| (key.to_owned(), stamped(section))).collect()
     }
 
     #[test]
@@ -129,13 +142,14 @@ mod tests {
         let long = "m".repeat(2 * SMALL);
         let (one, two) =
             (sections(&[("ns/a", "x"), ("ns/b", "x")]), sections(&[("ns/b", "y"), ("ns/c", &long)]));
-        let own = own();
+        let (own, none, gone) = (own(), Sections::new(), ["a", "b"].map(str::to_owned));
         for target in [&one, &two, &Sections::new()] {
             for holds in [Digests::new(), section::digests(&one), section::digests(&two)] {
-                for own in [None, Some(&own)] {
+                for (own, gone) in [(&none, &[][..]), (&own, &[]), (&own, &gone), (&none, &gone)] {
                     let delta = Delta::between(&holds, target);
-                    let pieces = delta.line(7, own.map(|(key, stamped)| (key.as_str(), stamped)));
-                    let update = Update::between(7, &holds, target, &own.cloned().into_iter().collect());
+                    let pieces = delta.line(7, own, gone);
+                    let mut update = Update::between(7, &holds, target, own);
+                    update.remove.extend_from_slice(gone);
                     assert!(pieces.len() <= PIECES);
                     let line = pieces.concat();
                     assert_eq!(serde_json::from_slice::<Update>(&line).unwrap(), update);
@@ -144,7 +158,8 @@ mod tests {
                         line.starts_with(br#"{"generation":7"#),
                         "a proxy must find it in a line that is too long"
                     );
-                    assert_eq!(delta.is_empty() && own.is_none(), update.is_empty());
+                    let is_empty = delta.is_empty() && own.is_empty() && gone.is_empty();
+                    assert_eq!(is_empty, update.is_empty());
                 }
             }
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use llm_config::{
     Callers, Workload,
-    section::{Section, Stamped},
+    section::{CALLERS, SHARES, Section, Sections, Stamped},
 };
 
-use super::{Sidecar, Targets, admit::PodIdentity, attached::ProxyName, digest};
+use super::{Sidecar, Target, Targets, admit::PodIdentity, attached::ProxyName, digest};
 use crate::{compile::fleet::Fleet, observe::ObjectName};
 
 impl PodIdentity {
@@ -49,17 +49,34 @@ impl Member {
         }
     }
 
+    /// What is this proxy's alone, beside what its fleet holds; `None` before that is known.
+    pub fn own(&self, targets: &Targets, target: &Target) -> Option<Sections> {
+        let callers = self.callers(targets).map(|callers| (CALLERS, callers));
+        let shares =
+            if target.shared.is_empty() { None } else { Some((SHARES, self.shares(targets, target)?)) };
+        let stamped = |(key, section): (&str, Section)| {
+            (key.to_owned(), Stamped { digest: digest(&section), section: Arc::new(section) })
+        };
+        Some(callers.into_iter().chain(shares).map(stamped).collect())
+    }
+
     /// Who calls at a sidecar: its pod.
-    pub fn own(&self, targets: &Targets) -> Option<Stamped> {
+    fn callers(&self, targets: &Targets) -> Option<Section> {
         let Self::Sidecar(identity) = self else { return None };
         let sidecar = identity.known(targets)?;
         let PodIdentity { pod, service_account, .. } = identity;
-        let section = Section::Callers(Callers::Pod(Workload {
+        Some(Section::Callers(Callers::Pod(Workload {
             namespace: pod.namespace.clone(),
             service_account: service_account.clone(),
             pod: pod.name.clone(),
             labels: sidecar.labels.clone(),
-        }));
-        Some(Stamped { digest: digest(&section), section: Arc::new(section) })
+        })))
+    }
+
+    /// What it has of limits that all share; one that is new has nothing until it has a place.
+    fn shares(&self, targets: &Targets, target: &Target) -> Option<Section> {
+        let (roster, key) = (targets.roster.as_ref()?, self.name().key());
+        let share = |pool: &String| Some((pool.clone(), roster.share(pool, &key)?));
+        Some(Section::Shares(target.shared.iter().filter_map(share).collect()))
     }
 }

@@ -8,8 +8,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use llm_config::{
-    section::{CALLERS, Digest, Stamped},
+    section::{self, CALLERS, SHARES, Sections},
     stream::{FromProxy, LIFETIME, Line, Lines, PATH},
 };
 use tokio::{
@@ -119,8 +120,9 @@ impl Streams {
             Ok(Err(error)) => return Err((StatusCode::BAD_REQUEST, error.to_string())),
             Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the hello did not end in time".to_owned())),
         };
-        // What is a sidecar's alone is told apart: what it shares with others is held once.
-        let own = if gateway.is_none() { holds.remove(CALLERS) } else { None };
+        // What is a proxy's alone is told apart: what it shares with others is held once.
+        let is_own = |key: &str| key == SHARES || key == CALLERS && gateway.is_none();
+        let own: Digests = holds.extract_if(.., |key, _| is_own(key)).collect();
         let holds = self.attached.shared(holds);
         drop(turn);
         let member = match gateway {
@@ -190,9 +192,9 @@ struct Conversation<B> {
     /// What the proxy has last acknowledged, of what it shares with its fleet.
     holds: Arc<Digests>,
     /// And of what is its own.
-    holds_of_own: Option<Digest>,
+    holds_of_own: Digests,
     /// What it has refused: it is not asked again.
-    refused: Option<(Arc<Digests>, Option<Digest>)>,
+    refused: Option<(Arc<Digests>, Digests)>,
     generation: u64,
     messages: Messages<B>,
     updates: mpsc::Sender<Bytes>,
@@ -235,17 +237,22 @@ impl<B: Body<Data = Bytes> + Unpin> Conversation<B> {
         // An empty one in its place would take every route from the proxy.
         let target = targets.fleets.get(&fleet).ok_or_else(|| Ended::NothingCompiled(fleet.clone()))?;
         self.fleet = Some(fleet);
-        let own = self.member.own(targets);
-        self.lead_to(target, own).await
+        match self.member.own(targets, target) {
+            Some(own) => self.lead_to(target, own).await,
+            // It will be known soon; the proxy goes on with the share that it has.
+            None => Ok(()),
+        }
     }
 
     /// Leads the proxy to what it should hold.
-    async fn lead_to(&mut self, target: &Target, own: Option<Stamped>) -> Result<(), Ended> {
-        let own_digest = own.as_ref().map(|own| own.digest.clone());
-        let own = own.filter(|_| own_digest != self.holds_of_own);
+    async fn lead_to(&mut self, target: &Target, mut own: Sections) -> Result<(), Ended> {
+        let own_digests = section::digests(&own);
+        own.retain(|key, stamped| self.holds_of_own.get(key) != Some(&stamped.digest));
+        let gone = self.holds_of_own.keys().filter(|key| !own_digests.contains_key(*key));
+        let gone: Vec<section::Key> = gone.cloned().collect();
         let delta = target.delta_from(&self.holds);
         // The first update is sent though it be empty: the proxy is ready by it.
-        if self.generation > 0 && delta.is_empty() && own.is_none() {
+        if self.generation > 0 && delta.is_empty() && own.is_empty() && gone.is_empty() {
             // Most changes are others'.
             if !Arc::ptr_eq(&self.holds, &target.digests) {
                 self.holds = target.digests.clone();
@@ -253,16 +260,15 @@ impl<B: Body<Data = Bytes> + Unpin> Conversation<B> {
             }
             return Ok(());
         }
-        let wanted = (target.digests.clone(), own_digest);
-        let same = |(shared, own): &(Arc<Digests>, Option<Digest>)| {
-            Arc::ptr_eq(shared, &wanted.0) && *own == wanted.1
-        };
+        let wanted = (target.digests.clone(), own_digests);
+        let same =
+            |(shared, own): &(Arc<Digests>, Digests)| Arc::ptr_eq(shared, &wanted.0) && *own == wanted.1;
         if self.refused.as_ref().is_some_and(same) {
             return Ok(());
         }
-        let own = own.as_ref().map(|own| (CALLERS, own));
-        self.place.asked(target.published);
-        if self.send(delta.line(self.generation + 1, own)).await? {
+        // What its fleet holds may be old, and in force.
+        self.place.asked(if delta.is_empty() { Timestamp::now() } else { target.published });
+        if self.send(delta.line(self.generation + 1, &own, &gone)).await? {
             (self.holds, self.holds_of_own) = wanted;
             self.refused = None;
             self.place.acknowledged(target.digests.clone());

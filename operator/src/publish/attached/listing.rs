@@ -159,6 +159,7 @@ mod tests {
 
     fn targets(published: Timestamp, of: &[(&str, &str)]) -> Targets {
         let target = Target {
+            shared: Arc::default(),
             digests: Arc::new(digests(of)),
             published,
             ..Target::of(&Fleet::gateway("g"), &Document::default(), None)

@@ -5,12 +5,16 @@
 use std::collections::BTreeMap;
 
 use kube::{Client, client::Body as ApiBody};
-use llm_config::{Document, Route, Rule, stream::AUDIENCE};
+use llm_config::{
+    Document, Route, Rule, Share,
+    section::{Section, Update},
+    stream::AUDIENCE,
+};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::{observe::gateways, publish::attached::ProxyName};
+use crate::{observe::gateways, publish::attached::ProxyName, shares::roster::Roster};
 
 type Said = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
@@ -22,7 +26,7 @@ struct Proxy {
     updates: mpsc::Receiver<Bytes>,
     replaced: oneshot::Sender<()>,
     // Kept, for a proxy that hangs up ends the conversation too.
-    _says: mpsc::Sender<Bytes>,
+    says: mpsc::Sender<Bytes>,
 }
 
 /// What a gateway holds whose only route has a model of a name so long.
@@ -55,14 +59,14 @@ fn conversation(targets: Targets) -> (Conversation<Said>, oneshot::Receiver<()>,
         ends: Instant::now() + LIFETIME,
         fleet: None,
         holds: Arc::default(),
-        holds_of_own: None,
+        holds_of_own: Digests::new(),
         refused: None,
         generation: 0,
         messages: Messages { body: said(heard), lines: Lines::new(LONGEST_MESSAGE) },
         updates,
         place,
     };
-    (conversation, until_replaced, Proxy { targets: sender, updates: sent, replaced, _says: says })
+    (conversation, until_replaced, Proxy { targets: sender, updates: sent, replaced, says })
 }
 
 /// How a conversation ends, if it does within twice its life.
@@ -110,6 +114,40 @@ async fn who_waits_for_an_answer_hears_that_another_stream_takes_its_place() {
 
     let (conversation, replaced, _proxy) = self::conversation(targets(1));
     assert_eq!(end(conversation, replaced).await, Ended::NoAnswer { generation: 1 }.to_string());
+}
+
+/// What the same gateway holds with a pool whose limits all proxies share.
+fn sharing(roster: Option<Roster>) -> Targets {
+    let provider = json!({
+        "name": "p", "priority": 0, "weight": 1, "limits": {"scope": "Cluster", "concurrent": 3},
+        "upstream": {"kind": "OpenAI", "endpoint": "http://127.0.0.1"},
+        "models": [{"name": "m", "upstreamName": "m", "price": {"input": 0, "cachedInput": 0, "cacheWrite": 0, "output": 0}}],
+    });
+    let document = serde_json::from_value(json!({"pools": {"ai/p": {"providers": [provider]}}})).unwrap();
+    let fleet = Fleet::gateway("default");
+    let target = Target::of(&fleet, &document, None);
+    let fleets = BTreeMap::from([(fleet, target)]);
+    Targets { fleets, roster: roster.map(Arc::new), ..Targets::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_is_told_when_it_is_known_and_taken_back_where_nothing_is_shared() {
+    let (conversation, replaced, mut proxy) = conversation(sharing(None));
+    let talk = tokio::spawn(conversation.run(replaced));
+    assert!(timeout(LIFETIME / 2, proxy.updates.recv()).await.is_err(), "no share is no share of nothing");
+    let roster = json!([{"pools": ["ai/p"], "proxies": ["gateway/default/b", "gateway/default/a"]}]);
+    proxy.targets.send_replace(Some(Arc::new(sharing(serde_json::from_value(roster).unwrap()))));
+    let update: Update = serde_json::from_slice(&proxy.updates.recv().await.unwrap()).unwrap();
+    let share = Share { of: 2, place: 0 };
+    assert_eq!(*update.put[SHARES].section, Section::Shares([("ai/p".to_owned(), share)].into()));
+    assert!(update.put.contains_key("pool/ai/p"));
+    proxy.says.send("{\"type\":\"ack\",\"generation\":1}\n".into()).await.unwrap();
+
+    proxy.targets.send_replace(Some(Arc::new(targets(1))));
+    let update: Update = serde_json::from_slice(&proxy.updates.recv().await.unwrap()).unwrap();
+    assert_eq!(update.remove, ["pool/ai/p", SHARES]);
+    drop(proxy);
+    assert!(talk.await.unwrap().is_err());
 }
 
 /// Streams of gateway `default`, where an API server knows all who come.

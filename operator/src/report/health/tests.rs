@@ -23,7 +23,7 @@ fn open(provider: &str, model: &str, proxies: usize, error: &str) -> OpenOn {
 /// What a replica says of gateway `default`.
 fn replica(proxies: usize, open: Vec<OpenOn>) -> Summaries {
     let group = Group { proxies, names: Vec::new(), holds: Arc::default() };
-    BTreeMap::from([(Fleet::gateway("default"), Summary { groups: vec![group], refusals: Vec::new(), open })])
+    BTreeMap::from([(Fleet::gateway("default"), Summary { groups: vec![group], open, ..Summary::default() })])
 }
 
 fn health(pool: &ProviderPoolSpec, summaries: &[Summaries]) -> Option<Health> {
