@@ -58,9 +58,10 @@ impl Written {
         }
         let mut last = None;
         loop {
-            // Whoever removes it must not thereby take every share from the proxies.
-            let roster = self.found().as_deref().and_then(read);
-            if let Some(roster) = roster.or_else(|| last.is_none().then(Roster::default))
+            // Whoever removes it, or spoils it, must not thereby take every share from the proxies.
+            let found = self.found();
+            let nobody = || (last.is_none() && found.is_none()).then(Roster::default);
+            if let Some(roster) = found.as_deref().and_then(read).or_else(nobody)
                 && last.as_ref() != Some(&roster)
             {
                 publisher.divide(Arc::new(roster.clone()));
@@ -160,7 +161,9 @@ impl Keeper {
         if present.is_empty() && self.seen.is_some() && self.roster.is_empty() {
             return Ok(None);
         }
-        let is_as_left = targets.roster.as_deref() == Some(&self.roster) && self.written.found().is_some();
+        // Somebody may have removed it, or made something of it that says nothing.
+        let is_as_left = targets.roster.as_deref() == Some(&self.roster)
+            && self.written.found().is_some_and(|found| read(&found).is_some());
         let seen = match self.seen.take().filter(|_| is_as_left) {
             Some(seen) => seen,
             None => self.find().await?,

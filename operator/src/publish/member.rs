@@ -73,10 +73,10 @@ impl Member {
         })))
     }
 
-    /// What it has of limits that all share; one that is new has nothing until it has a place.
+    /// What it has of limits that all share.
     fn shares(&self, targets: &Targets, target: &Target) -> Option<Section> {
         let (roster, key) = (targets.roster.as_ref()?, self.name().key());
-        let share = |pool: &String| Some((pool.clone(), roster.share(pool, &key)?));
-        Some(Section::Shares(target.shared.iter().filter_map(share).collect()))
+        let share = |pool: &String| (pool.clone(), roster.share(pool, &key));
+        Some(Section::Shares(target.shared.iter().map(share).collect()))
     }
 }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 /// The proxies that are there, by pool.
 pub type Present = BTreeMap<String, BTreeSet<String>>;
 
-/// The proxies that share a pool's limits, by pool, sorted: all replicas divide by the same, for one of them writes it.
+/// The proxies that share a pool's limits, by pool, in the order of their places: all replicas divide by the same, for
+/// one of them writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Group>", into = "Vec<Group>")]
 pub struct Roster(BTreeMap<String, Arc<[String]>>);
@@ -39,9 +40,10 @@ impl From<Vec<Group>> for Roster {
     fn from(groups: Vec<Group>) -> Self {
         let mut roster = Self::default();
         for Group { pools, proxies } in groups {
-            // Sorted and told apart, whoever has written it.
-            let proxies: BTreeSet<String> = proxies.into_iter().collect();
-            let proxies: Arc<[String]> = proxies.into_iter().collect();
+            // Each once, whoever has written it.
+            let mut seen = BTreeSet::new();
+            let proxies: Arc<[String]> =
+                proxies.into_iter().filter(|proxy| seen.insert(proxy.clone())).collect();
             roster.0.extend(pools.into_iter().map(|pool| (pool, proxies.clone())));
         }
         roster
@@ -60,12 +62,17 @@ impl Roster {
         self.0.get(pool).map_or(0, |proxies| proxies.len())
     }
 
-    /// What a proxy has; `None` before it has a place.
+    /// What a proxy has. One that has no place yet has what one more would leave it, and of a pool that nobody shares
+    /// yet all: that it is written who shares takes a moment, and for longer only where nobody can write it. Then calls
+    /// go on and the figure is passed, which its provider tells of, rather than nobody being let in.
     #[must_use]
-    pub fn share(&self, pool: &str, proxy: &str) -> Option<Share> {
-        let proxies = self.0.get(pool)?;
-        let place = proxies.binary_search_by(|known| known.as_str().cmp(proxy)).ok()?;
-        Some(Share { of: u32::try_from(proxies.len()).ok()?, place: u32::try_from(place).ok()? })
+    pub fn share(&self, pool: &str, proxy: &str) -> Share {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let proxies = self.0.get(pool).map_or(&[][..], |proxies| proxies);
+        match proxies.iter().position(|known| known == proxy) {
+            Some(place) => Share { of: count(proxies.len()), place: count(place) },
+            None => Share { of: count(proxies.len() + 1), place: count(proxies.len()) },
+        }
     }
 }
 
@@ -75,7 +82,9 @@ pub struct Absences(HashMap<(String, String), Instant>);
 
 impl Absences {
     /// The next roster, and when it will be another though nothing happens. Who comes has a place at once; who is away
-    /// keeps it for `grace`: most are back soon, and one that only the operator does not reach calls on.
+    /// keeps one for `grace`: most are back soon, and one that only the operator does not reach calls on. Its place is
+    /// behind all who are here, so that what can't be divided is with these: else those who are gone for good, after a
+    /// rollout for one, might hold all there is.
     pub fn next(
         &mut self,
         roster: &Roster,
@@ -85,16 +94,15 @@ impl Absences {
     ) -> (Roster, Option<Instant>) {
         let (mut next, mut away, mut ends) = (Roster::default(), HashMap::new(), None::<Instant>);
         for (pool, there) in present {
-            let mut proxies: BTreeSet<&String> = there.iter().collect();
+            let mut proxies: Vec<&String> = there.iter().collect();
             let known = roster.0.get(pool);
-            for gone in
-                known.into_iter().flat_map(|known| known.iter()).filter(|known| !there.contains(*known))
-            {
+            let gone: BTreeSet<&String> = known.into_iter().flat_map(|known| known.iter()).collect();
+            for gone in gone.into_iter().filter(|known| !there.contains(*known)) {
                 let key = (pool.clone(), gone.clone());
                 let since = self.0.get(&key).copied().unwrap_or(now);
                 let end = since + grace;
                 if now < end {
-                    proxies.insert(gone);
+                    proxies.push(gone);
                     away.insert(key, since);
                     ends = Some(ends.map_or(end, |ends| ends.min(end)));
                 }
@@ -122,7 +130,7 @@ mod tests {
     }
 
     fn parts(roster: &Roster, limit: u64, proxies: &[&str]) -> Vec<u64> {
-        proxies.iter().map(|proxy| roster.share(POOL, proxy).map_or(0, |share| share.part(limit))).collect()
+        proxies.iter().map(|proxy| roster.share(POOL, proxy).part(limit)).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -132,10 +140,14 @@ mod tests {
             absences.next(roster, &present(proxies), GRACE, Instant::now())
         };
         let (roster, _) = next(&Roster::default(), &["a", "b"]);
-        assert_eq!(parts(&roster, 4, &all), [2, 2, 0]);
+        assert_eq!(parts(&roster, 4, &all), [2, 2, 1], "who has no place has a part for the moment");
+        assert_eq!(roster.share("ai/other", "a").part(4), 4, "of what is not shared yet all");
         let (roster, ends) = next(&roster, &all);
         assert_eq!((parts(&roster, 4, &all), ends), (vec![2, 1, 1], None));
 
+        let (roster, ends) = next(&roster, &["b", "c"]);
+        assert_eq!(parts(&roster, 4, &all), [1, 2, 1], "the odd one is with who is here");
+        assert_eq!((parts(&roster, 1, &all), ends), (vec![0, 1, 0], Some(Instant::now() + GRACE)));
         let (roster, ends) = next(&roster, &["a", "c"]);
         assert_eq!((parts(&roster, 4, &all), ends), (vec![2, 1, 1], Some(Instant::now() + GRACE)));
         tokio::time::advance(GRACE / 2).await;
@@ -145,7 +157,7 @@ mod tests {
         assert_eq!(parts(&roster, 4, &all), [2, 1, 1], "it has been back");
         tokio::time::advance(ends.unwrap() - Instant::now()).await;
         let (roster, ends) = next(&roster, &["a", "c"]);
-        assert_eq!((parts(&roster, 4, &all), ends), (vec![2, 0, 2], None));
+        assert_eq!((parts(&roster, 4, &["a", "c"]), ends), (vec![2, 2], None));
     }
 
     #[tokio::test(start_paused = true)]
@@ -156,7 +168,7 @@ mod tests {
         let mut absences = Absences::default();
         for here in [&[][..], &["b"], &["a", "b"]] {
             let (next, _) = absences.next(&roster, &present(here), GRACE, Instant::now());
-            assert_eq!(next, roster, "{here:?}");
+            assert_eq!(next.proxies(POOL), 2, "{here:?}");
         }
     }
 
