@@ -44,6 +44,8 @@ pub struct Refusal {
     pub kind: FaultKind,
     /// The call is too long for the model.
     pub too_long: bool,
+    /// It was said under the status of a success.
+    pub under_success: bool,
 }
 
 /// One call on its way to one target.
@@ -170,7 +172,7 @@ impl<'a> Wire<'a> {
     pub fn failure(&self, said: &[u8]) -> Option<Refusal> {
         let fault = self.out.dialect().read_failure(said)?;
         let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        Some(self.refused(status, &fault, Bytes::copy_from_slice(said)))
+        Some(Refusal { under_success: true, ..self.refused(status, &fault, Bytes::copy_from_slice(said)) })
     }
 
     /// The same of the first frame of a stream that has something to say.
@@ -190,15 +192,23 @@ impl<'a> Wire<'a> {
         if let Some(ProviderSide::Chat(api)) = self.out.provider() { Some(api.framing()) } else { None }
     }
 
-    fn refused(&self, status: StatusCode, fault: &Fault, body: Bytes) -> Refusal {
+    fn refused(&self, answered: StatusCode, fault: &Fault, body: Bytes) -> Refusal {
         let (theirs, ours) = (self.out.dialect(), self.call.api.dialect());
         let (kind, too_long, retry_after) = (fault.kind, fault.says_too_long(), fault.retry_after);
-        let answered = status;
+        let refusal = |status, body| Refusal {
+            answered,
+            status,
+            body,
+            retry_after,
+            kind,
+            too_long,
+            under_success: false,
+        };
         if theirs == ours && ours.is_error_body(&body) {
-            return Refusal { answered, status, body, retry_after, kind, too_long };
+            return refusal(answered, body);
         }
-        let status = if theirs == ours { status } else { common_status(fault, status) };
-        Refusal { answered, status, body: ours.error_body(fault), retry_after, kind, too_long }
+        let status = if theirs == ours { answered } else { common_status(fault, answered) };
+        refusal(status, ours.error_body(fault))
     }
 
     /// The fields that the provider is not told of: hints, which do not change the answer.

@@ -120,7 +120,8 @@ fn head(request: &str) -> Vec<u8> {
 fn failed_success(request: &str) -> Vec<u8> {
     let error = json!({"error": {"message": "No instance has room", "code": "server_is_overloaded"}});
     if is_streamed(request) {
-        [sse_head(), sse_event(&error.to_string()), sse_end()].concat()
+        let alive = b"e\r\n: PROCESSING\n\n\r\n".to_vec();
+        [sse_head(), alive, sse_event(&error.to_string()), sse_end()].concat()
     } else {
         answer(200, &error)
     }

@@ -97,6 +97,39 @@ impl Frames {
     }
 }
 
+/// A stream until it says something: comments are signs of life, and no more.
+#[derive(Debug)]
+pub struct Beginning {
+    frames: Frames,
+    alive: bool,
+}
+
+impl Beginning {
+    #[must_use]
+    pub fn new(framing: Framing) -> Self {
+        Self { frames: Frames::new(framing), alive: false }
+    }
+
+    /// Takes what came next; whether a frame with data is there now, or will never be.
+    pub fn says(&mut self, bytes: &Bytes) -> bool {
+        let Ok(mut whole) = self.frames.push(bytes.clone()) else { return true };
+        let framing = self.frames.framing;
+        while let Some(frame) = next(framing, &mut whole) {
+            if Frame::parse(framing, &frame).is_some() {
+                return true;
+            }
+            self.alive = true;
+        }
+        false
+    }
+
+    /// Whether a frame without data has come.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.alive
+    }
+}
+
 /// Cuts the first frame, its border included, off whole ones; `None` when there is no more.
 pub fn next(framing: Framing, whole: &mut Bytes) -> Option<Bytes> {
     if whole.is_empty() {
@@ -205,6 +238,16 @@ mod tests {
         assert_eq!(Frame::parse(Framing::Sse, b": ping\n\n"), None);
         assert_eq!(Frame::parse(Framing::Lines, b" \n"), None);
         assert_eq!(Frame::parse(Framing::Lines, b"{}\r\n").unwrap().data.as_ref(), b"{}");
+    }
+
+    #[test]
+    fn a_stream_says_something_by_its_first_frame_with_data() {
+        let mut beginning = Beginning::new(Framing::Sse);
+        let pieces = [": wait\n", "\ndata:", " {}\n", "\n"];
+        let said = pieces.map(|piece| (beginning.says(&Bytes::from(piece)), beginning.is_alive()));
+        assert_eq!(said, [(false, false), (false, true), (false, true), (true, true)]);
+        assert!(Beginning::new(Framing::Lines).says(&Bytes::from("{}\n{")));
+        assert!(Beginning::new(Framing::Sse).says(&vec![b'y'; MAX_FRAME_BYTES + 1].into()));
     }
 
     #[test]

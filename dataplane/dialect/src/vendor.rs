@@ -47,7 +47,7 @@ impl Dialect {
     #[must_use]
     pub fn read_failure(self, said: &[u8]) -> Option<Fault> {
         static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"error\""));
-        // Of an answer that is all there is to do: a model's own text has its quotes escaped.
+        // Of most answers that is all there is to do: a model's own text has its quotes escaped.
         ERROR.find(said)?;
         match self {
             Self::OpenAI => openai::read_failure(said),
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_is_said_in_place_of_an_answer_is_told_from_an_answer() {
-        let failures: [(Dialect, &str, FaultKind, u16); 9] = [
+        let failures: [(Dialect, &str, FaultKind, u16); 11] = [
             // OpenRouter's.
             (
                 Dialect::OpenAI,
@@ -93,7 +93,19 @@ mod tests {
             ),
             (
                 Dialect::OpenAI,
-                r#"{"choices":[],"error":{"code":429,"message":"m"}}"#,
+                r#"{"choices":[ ],"error":{"code":429,"message":"m"}}"#,
+                FaultKind::RateLimit,
+                429,
+            ),
+            (
+                Dialect::OpenAI,
+                r#"{"error":{"code":503,"message":"m"},"choices":[{"delta":{"content":""},"finish_reason":"error"}]}"#,
+                FaultKind::Overloaded,
+                503,
+            ),
+            (
+                Dialect::OpenAI,
+                r#"{"type":"error","code":"rate_limit_exceeded","message":"m","param":null}"#,
                 FaultKind::RateLimit,
                 429,
             ),
@@ -127,12 +139,15 @@ mod tests {
         let answers = [
             (Dialect::OpenAI, r#"{"choices":[{"message":{"content":"\"error\""}}]}"#),
             (Dialect::OpenAI, r#"{"choices":[{"finish_reason":"error","error":{"code":502}}]}"#),
-            (Dialect::OpenAI, r#"{"choices":[{"index":0}],"error":{"message":"m"}}"#),
+            (Dialect::OpenAI, r#"{"choices":[{"delta":{"content":"x"}}],"error":{"message":"m"}}"#),
+            (Dialect::OpenAI, r#"{"choices":[],"error":""}"#),
+            (Dialect::OpenAI, r#"{"choices":[],"error":{}}"#),
             (Dialect::OpenAI, r#"{"object":"response","error":null,"output":[{}]}"#),
             (Dialect::OpenAI, r#"{"error":null}"#),
             (Dialect::OpenAI, "[DONE]"),
             (Dialect::Anthropic, r#"{"type":"message","content":[{"input":{"type":"error","error":{}}}]}"#),
             (Dialect::Gemini, r#"{"candidates":[{"args":{"error":{"message":"m"}}}]}"#),
+            (Dialect::Gemini, r#"{"candidates":[{}],"error":{"message":"m"}}"#),
             (Dialect::Ollama, r#"{"message":{"content":"\"error\""}}"#),
             (Dialect::Ollama, r#"{"error":""}"#),
         ];

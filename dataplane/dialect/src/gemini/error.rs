@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Fault, FaultKind, json::to_bytes};
+use crate::{Fault, FaultKind, json::to_bytes, tap::names_value};
 
 const PREFIX: &str = "type.googleapis.com/google.rpc.";
 /// A body that is no error of the API is shown so far.
@@ -138,7 +138,7 @@ pub fn read_inner(data: &[u8]) -> Fault {
 /// What stands in place of an answer, in a body or a frame of status 200.
 #[must_use]
 pub fn read_failure(said: &[u8]) -> Option<Fault> {
-    is_error_body(said).then(|| read_inner(said))
+    (is_error_body(said) && !names_value(said, br#""candidates""#, b'[')).then(|| read_inner(said))
 }
 
 /// What stands in `error`, in an object or in the only one of an array.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::{Fault, FaultKind, json, skim};
+use crate::{Fault, FaultKind, json, skim, tap};
 
 /// As much of a body that is no JSON as is worth showing.
 const MAX_MESSAGE_CHARS: usize = 500;
@@ -85,23 +85,37 @@ pub fn read_error(status: u16, body: &[u8]) -> Fault {
     fault
 }
 
-/// What stands in place of an answer, in a body or a frame of status 200; `None` where there is an answer.
+/// What stands in place of an answer, in a body or a frame of status 200; `None` where there is an answer. `OpenRouter` adds
+/// a choice that ends by it, and the Responses API's streams have it without an object of its own.
 #[must_use]
 pub fn read_failure(said: &[u8]) -> Option<Fault> {
-    let (mut error, mut answered) = (None, false);
+    let (mut error, mut is_event, mut answered) = (None, false, false);
     skim::whole(said, |skim| {
-        skim.fields(["error", "choices", "output", "data"], |name, skim| {
+        skim.fields(["error", "type", "choices", "output", "data"], |name, skim| {
             let value = skim.raw()?;
-            match (name, value) {
-                (_, b"null" | b"[]") => {}
-                ("error", value) => error = Some(value),
-                _ => answered = true,
+            match name {
+                "error" => error = says_something(value).then_some(value),
+                "type" => is_event = value == br#""error""#,
+                "choices" => {
+                    answered |= tap::names_text(value, br#""content""#)
+                        || tap::names_value(value, br#""tool_calls""#, b'[');
+                }
+                _ => answered |= says_something(value),
             }
             Some(())
         })
     })?;
+    let error = if is_event && error.is_none() { Some(said.trim_ascii()) } else { error };
     let error = error.filter(|_| !answered)?;
     Some(read_success_error(std::str::from_utf8(error).ok()?))
+}
+
+fn says_something(value: &[u8]) -> bool {
+    match value {
+        b"null" | b"false" | br#""""# => false,
+        [b'[' | b'{', inside @ .., _] => !inside.trim_ascii().is_empty(),
+        _ => true,
+    }
 }
 
 /// Reads the value of `error` in what came with status 200.

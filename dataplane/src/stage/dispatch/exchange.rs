@@ -17,10 +17,16 @@ use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
-use llm_dialect::frame::Frames;
+use llm_dialect::frame::Beginning;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// A whole reply is held in memory up to this size; so is what a provider says of an error.
 const MAX_REPLY_BYTES: usize = 32 * 1024 * 1024;
+
+/// Signs of life before a stream says anything are passed on after so long: whoever keeps the connection for a client wants
+/// some. Aggregators give up on the providers behind them before that.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Names the hints of a call that its provider was not told of.
 const LEFT_OUT_HEADER: HeaderName = HeaderName::from_static("x-llm-left-out");
@@ -32,6 +38,10 @@ pub const TOKENS_HEADER: HeaderName = HeaderName::from_static("x-llm-tokens");
 
 pub fn json_content() -> (HeaderName, HeaderValue) {
     (header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+}
+
+fn content_type(headers: &HeaderMap) -> &[u8] {
+    headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes)
 }
 
 /// One attempt.
@@ -62,7 +72,7 @@ impl Exchange<'_> {
         if !parts.status.is_success() {
             return Box::pin(self.refusal(parts.status, headers, body)).await;
         }
-        let body = if call.stream {
+        let body = if call.stream && !self.is_plain_json(&headers) {
             let mut body = body;
             let first = self.first(&headers, &mut body).await?;
             if let Some(refusal) = self.wire.failure_of_stream(&first) {
@@ -73,6 +83,9 @@ impl Exchange<'_> {
             let body = self.collect(body).await?;
             if let Some(refusal) = self.wire.failure(&body.bytes) {
                 return Ok(Self::refused(refusal, headers));
+            }
+            if call.stream {
+                return Err(self.no_stream());
             }
             self.whole(body)?
         };
@@ -132,13 +145,18 @@ impl Exchange<'_> {
 
     /// An error of the provider, as the caller's SDK reads it.
     fn refused(refusal: Refusal, mut headers: HeaderMap) -> Reply {
-        let Refusal { answered, status, body, retry_after, kind, too_long } = refusal;
+        let Refusal { answered, status, body, retry_after, kind, too_long, under_success } = refusal;
         headers.insert(json_content().0, json_content().1);
         if let Some(seconds) = retry_after {
             headers.entry(header::RETRY_AFTER).or_insert(seconds.into());
         }
         let body = ReplyStart::Whole { body: body.into(), usage: None };
-        Reply { status, headers, body, refused: Some(Refused { status: answered, kind, too_long }) }
+        Reply {
+            status,
+            headers,
+            body,
+            refused: Some(Refused { status: answered, kind, too_long, under_success }),
+        }
     }
 
     fn whole(&self, body: Held) -> Result<ReplyStart, Error> {
@@ -151,30 +169,47 @@ impl Exchange<'_> {
         Ok(ReplyStart::Whole { body, usage: reply.usage })
     }
 
-    /// Waits for the first frame: until it is here, another provider can take over. A client has no use for half of one.
+    /// Whether a stream has become a plain body, as errors do.
+    fn is_plain_json(&self, headers: &HeaderMap) -> bool {
+        let content_type = content_type(headers);
+        content_type.starts_with(b"application/json")
+            && !content_type.starts_with(self.wire.streams_as().as_bytes())
+    }
+
+    fn no_stream(&self) -> Error {
+        let reason = format!("a stream was asked for, and it is no {}", self.wire.streams_as());
+        Error::Garbage { provider: self.provider(), reason: reason.into() }
+    }
+
+    /// Waits for the first frame that says something: until it is here, another provider can take over. A client has no
+    /// use for half of one, and of signs of life none for as long as it has patience anyway.
     async fn first(&self, headers: &HeaderMap, body: &mut Received) -> Result<Bytes, Error> {
-        let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        let expected = self.wire.streams_as();
-        if !content_type.starts_with(expected.as_bytes()) {
-            return Err(Error::Garbage {
-                provider: self.provider(),
-                reason: format!("a stream was asked for, and it is no {expected}").into(),
-            });
+        if !content_type(headers).starts_with(self.wire.streams_as().as_bytes()) {
+            return Err(self.no_stream());
         }
-        let mut frames = self.wire.framing().map(Frames::new);
         let mut held = BytesMut::new();
-        while let Some(frame) = body.frame().await {
+        let mut beginning = self.wire.framing().map(Beginning::new);
+        let mut until = None;
+        loop {
+            let frame = match until {
+                None => body.frame().await,
+                Some(until) => match timeout_at(until, body.frame()).await {
+                    Ok(frame) => frame,
+                    Err(_) => break,
+                },
+            };
+            let Some(frame) = frame else { break };
             if let Ok(bytes) = frame.map_err(|_| self.closed())?.into_data() {
-                // What has grown too long is the relay's to refuse.
-                let is_open =
-                    |frames: &mut Frames| frames.push(bytes.clone()).is_ok_and(|whole| whole.is_empty());
-                let goes_on = frames.as_mut().is_some_and(is_open);
-                if !goes_on && held.is_empty() {
+                let says = beginning.as_mut().is_none_or(|beginning| beginning.says(&bytes));
+                if says && held.is_empty() && !bytes.is_empty() {
                     return Ok(bytes);
                 }
                 held.extend_from_slice(&bytes);
-                if !goes_on {
+                if says {
                     break;
+                }
+                if beginning.as_ref().is_some_and(Beginning::is_alive) {
+                    until.get_or_insert_with(|| Instant::now() + PATIENCE);
                 }
             }
             if body.is_end_stream() {
