@@ -201,7 +201,7 @@ impl Snapshot {
 
     /// Whether any pool has a provider that a caller may mean by a name.
     pub fn has_provider(&self, name: &str) -> bool {
-        let means = |(pool, spec): (&String, &config::Pool)| {
+        let means = |(pool, spec): (&String, &Arc<config::Pool>)| {
             let ready = spec.providers.iter().map(|provider| &provider.name);
             ready.chain(&spec.left_out).any(|provider| is_name_of(&format!("{pool}/{provider}"), name))
         };

@@ -8,6 +8,7 @@ mod budget;
 mod callers;
 pub mod claims;
 pub mod fleet;
+mod memory;
 mod pool;
 mod route;
 pub mod secret;
@@ -15,6 +16,7 @@ pub mod webhook;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,8 +24,11 @@ use llm_config::Document;
 use llm_crds::{ConditionType, Reason, Verdict};
 
 use crate::observe::{LedgerSettings, ObjectName, Observed};
+use backend::Pools;
 use fleet::{Fleet, Sidecars};
+use memory::Memory;
 pub use pool::certificates;
+use route::{Settled, Share};
 
 /// What came of everything.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,7 +36,8 @@ pub struct Compiled {
     pub documents: BTreeMap<Fleet, Document>,
     /// The fleet of each sidecar, by its pod.
     pub sidecars: BTreeMap<ObjectName, Fleet>,
-    pub routes: BTreeMap<ObjectName, RouteOutcome>,
+    /// What has not changed is the same allocation as before.
+    pub routes: BTreeMap<ObjectName, Arc<RouteOutcome>>,
     pub pools: BTreeMap<ObjectName, PoolOutcome>,
     pub budgets: BTreeMap<ObjectName, BudgetOutcome>,
     /// What is wrong with the gateways' settings, which have no status.
@@ -79,54 +85,66 @@ pub struct BudgetOutcome {
     pub fleets: BTreeSet<Fleet>,
 }
 
-/// Compiles.
+/// Compiles, with nothing to remember.
 #[must_use]
 pub fn compile(observed: &Observed) -> Compiled {
-    let mut compiled = Compiled::default();
-    let mut pools = BTreeMap::new();
-    for object in &observed.pools {
-        let name = ObjectName::of(object.as_ref());
-        let (outcome, pool) = pool::compile(&name, object, observed);
-        compiled.pools.insert(name.clone(), outcome);
-        pools.insert(name, pool::Offered { object, compiled: pool });
-    }
-    for (gateway, settings) in &observed.gateways {
-        let callers = settings.as_ref();
-        let callers =
-            callers.map(|callers| callers::compile(gateway, callers, observed, &mut compiled.problems));
-        let document = Document { callers, ..Document::default() };
-        compiled.documents.insert(Fleet::gateway(gateway), document);
-    }
-    let Sidecars { fleets, routes: selecting } = Sidecars::of(observed);
-    compiled.sidecars = fleets;
-    compiled.documents.extend(selecting.keys().map(|fleet| (fleet.clone(), Document::default())));
-    let mut claims = BTreeMap::new();
-    let mut routes = observed.routes.clone();
-    routes.sort_by_cached_key(|route| {
-        (route.metadata.creation_timestamp.clone().map(|created| created.0), ObjectName::of(route.as_ref()))
-    });
-    for object in routes {
-        let name = ObjectName::of(object.as_ref());
-        let (outcome, shipped) = route::compile(&name, &object, observed, &pools, &selecting, &mut claims);
-        for (fleet, route) in shipped {
-            let Some(document) = compiled.documents.get_mut(&fleet) else { continue };
-            for backend in route.rules.iter().flat_map(|rule| &rule.backends) {
-                ship_pool(&backend.pool, &fleet, document, &pools, &mut compiled.pools);
+    Compiler::default().compile(observed)
+}
+
+/// Compiles again and again: a change costs little more than what it changes. What comes out is the same as from one
+/// that has never compiled anything.
+#[derive(Debug, Default)]
+pub struct Compiler(Memory);
+
+impl Compiler {
+    #[must_use]
+    pub fn compile(&mut self, observed: &Observed) -> Compiled {
+        let mut compiled = Compiled::default();
+        let pools = self.0.pools(observed);
+        let outcomes = pools.iter().map(|(name, offered)| (name.clone(), offered.outcome.clone()));
+        compiled.pools = outcomes.collect();
+        for (gateway, settings) in &observed.gateways {
+            let callers = settings.as_ref();
+            let callers =
+                callers.map(|callers| callers::compile(gateway, callers, observed, &mut compiled.problems));
+            let document = Document { callers, ..Document::default() };
+            compiled.documents.insert(Fleet::gateway(gateway), document);
+        }
+        let Sidecars { fleets, routes: selecting } = Sidecars::of(observed);
+        compiled.sidecars = fleets;
+        compiled.documents.extend(selecting.keys().map(|fleet| (fleet.clone(), Document::default())));
+        let routes = self.0.routes(observed, &pools, &selecting);
+        ship_routes(&routes, &pools, &mut compiled);
+        for object in &observed.budgets {
+            let name = ObjectName::of(object.as_ref());
+            let (mut outcome, budget) = budget::compile(&name, object, observed, &pools, &compiled.routes);
+            if let Some(budget) = &budget {
+                ship_budget(&name, budget, &mut outcome, observed, &pools, &mut compiled);
             }
-            document.routes.insert(name.to_string(), route);
+            outcome.accepted = budget;
+            compiled.budgets.insert(name, outcome);
         }
-        compiled.routes.insert(name, outcome);
+        compiled
     }
-    for object in &observed.budgets {
-        let name = ObjectName::of(object.as_ref());
-        let (mut outcome, budget) = budget::compile(&name, object, observed, &pools, &compiled.routes);
-        if let Some(budget) = &budget {
-            ship_budget(&name, budget, &mut outcome, observed, &pools, &mut compiled);
+}
+
+/// A route goes to its fleets, with the pools that it needs there.
+fn ship_routes(routes: &[(ObjectName, Arc<Settled>)], pools: &Pools, compiled: &mut Compiled) {
+    let mut needed: BTreeMap<&Fleet, BTreeSet<&str>> = BTreeMap::new();
+    for (name, settled) in routes {
+        for Share { fleet, route, pools } in &settled.shares {
+            let Some(document) = compiled.documents.get_mut(fleet) else { continue };
+            document.routes.insert(name.to_string(), route.clone());
+            needed.entry(fleet).or_default().extend(pools.iter().map(String::as_str));
         }
-        outcome.accepted = budget;
-        compiled.budgets.insert(name, outcome);
+        compiled.routes.insert(name.clone(), settled.outcome.clone());
     }
-    compiled
+    for (fleet, needed) in needed {
+        let Some(document) = compiled.documents.get_mut(fleet) else { continue };
+        for pool in needed {
+            ship_pool(pool, fleet, document, pools, &mut compiled.pools);
+        }
+    }
 }
 
 /// A budget goes wherever calls may come that it counts, with the pools that it falls back to.
@@ -135,7 +153,7 @@ fn ship_budget(
     budget: &llm_config::Budget,
     outcome: &mut BudgetOutcome,
     observed: &Observed,
-    pools: &BTreeMap<ObjectName, pool::Offered<'_>>,
+    pools: &Pools,
     compiled: &mut Compiled,
 ) {
     outcome.pools = budget::pools(budget).map(str::to_owned).collect();
@@ -156,12 +174,12 @@ fn ship_budget(
     }
 }
 
-/// A pool goes where a route needs it.
+/// A pool goes where a route or a budget needs it.
 fn ship_pool(
     key: &str,
     fleet: &Fleet,
     document: &mut Document,
-    pools: &BTreeMap<ObjectName, pool::Offered<'_>>,
+    pools: &Pools,
     outcomes: &mut BTreeMap<ObjectName, PoolOutcome>,
 ) {
     let Some((namespace, name)) = key.split_once('/') else { return };

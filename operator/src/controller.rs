@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    compile::{Compiled, compile, fleet::Fleet},
+    compile::{Compiled, Compiler, fleet::Fleet},
     metrics::Metrics,
     observe::{ObjectName, Observed, SidecarPod, cluster::Cluster},
     publish::{Publisher, Sidecar},
@@ -27,12 +27,12 @@ pub async fn run(
     changed: Arc<Notify>,
     metrics: Arc<Metrics>,
 ) {
-    let mut problems = Vec::new();
+    let (mut compiler, mut problems) = (Compiler::default(), Vec::new());
     loop {
         // Nothing to go by while a Secret is looked at for the first time; the bell rings after it.
         if let Some(observed) = cluster.observe().and_then(|observed| news(&outcomes, observed)) {
             let begun = Instant::now();
-            let compiled = compile(&observed);
+            let compiled = compiler.compile(&observed);
             metrics.compiles.inc();
             metrics.compile_seconds.inc_by(begun.elapsed().as_secs_f64());
             if compiled.problems != problems {

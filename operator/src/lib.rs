@@ -67,6 +67,8 @@ pub mod metrics;
 pub mod listen;
 pub mod admin;
 pub mod survey;
+#[cfg(test)]
+mod dice;
 
 /// Who writes, in the API server's eyes.
 pub const FIELD_MANAGER: &str = "llm-operator";

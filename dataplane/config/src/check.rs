@@ -1,7 +1,10 @@
 //! The one validator, run by the operator before it sends and by the proxy before it swaps. It lists
 //! every problem, not the first: a person mends them all in one go.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Arguments},
+};
 
 use crate::{
     CallerMatch, Callers, CircuitBreaker, Complexity, Conditions, Credentials, Document, Operation, Pool,
@@ -23,20 +26,21 @@ impl fmt::Display for Problem {
     }
 }
 
+// Where it is all well nothing is written down: it is looked at after each change, whole.
 pub(crate) fn document(document: &Document) -> Vec<Problem> {
     let mut found = Findings::default();
     let (mut claims, mut owners) = (BTreeMap::new(), BTreeMap::new());
     for (key, route) in &document.routes {
-        let path = format!("routes[{key}]");
         if route.rules.is_empty() {
-            found.add(format!("{path}.rules"), "must not be empty");
+            found.add(format!("routes[{key}].rules"), "must not be empty");
         }
         for (i, rule) in route.rules.iter().enumerate() {
-            let path = format!("{path}.rules[{i}]");
-            found.rule(&path, rule, document);
+            let path = format_args!("routes[{key}].rules[{i}]");
+            found.rule(path, rule, document);
             for model in &rule.models {
-                if let Some(other) = claims.insert((model.as_str(), &rule.when), path.clone()) {
-                    found.add(format!("{path}.models"), format!("`{model}` is served by {other} already"));
+                if let Some((key, i)) = claims.insert((model.as_str(), &rule.when), (key, i)) {
+                    let message = format!("`{model}` is served by routes[{key}].rules[{i}] already");
+                    found.add(format!("{path}.models"), message);
                 }
                 if owners.entry(model.as_str()).or_insert(key) != &key {
                     found.add(format!("{path}.models"), format!("`{model}` is another route's"));
@@ -67,7 +71,7 @@ impl Findings {
         self.0.push(Problem { path: path.into(), message: message.into() });
     }
 
-    fn rule(&mut self, path: &str, rule: &Rule, document: &Document) {
+    fn rule(&mut self, path: Arguments<'_>, rule: &Rule, document: &Document) {
         if rule.models.is_empty() {
             self.add(format!("{path}.models"), "must not be empty");
         }
@@ -78,7 +82,7 @@ impl Findings {
         if [request_ms, first_token_ms, attempt_ms.unwrap_or(1), idle_ms].contains(&0) {
             self.add(format!("{path}.timeouts"), "must be above 0 ms");
         }
-        self.conditions(&format!("{path}.when"), &rule.when);
+        self.conditions(format_args!("{path}.when"), &rule.when);
         if let Some(Complexity { simple_ppm, medium_ppm }) = rule.complexity
             && !(simple_ppm <= medium_ppm && medium_ppm <= 1_000_000)
         {
@@ -88,7 +92,7 @@ impl Findings {
             self.add(format!("{path}.backends"), "must not be empty");
         }
         for (i, backend) in rule.backends.iter().enumerate() {
-            let path = format!("{path}.backends[{i}]");
+            let path = format_args!("{path}.backends[{i}]");
             if !document.pools.contains_key(&backend.pool) {
                 self.add(format!("{path}.pool"), format!("no pool `{}` in the document", backend.pool));
             }
@@ -98,7 +102,7 @@ impl Findings {
         }
     }
 
-    fn conditions(&mut self, path: &str, when: &Conditions) {
+    fn conditions(&mut self, path: Arguments<'_>, when: &Conditions) {
         for header in &when.headers {
             let lower = !header.name.bytes().any(|b| b.is_ascii_uppercase());
             if !lower || http::HeaderName::try_from(&header.name).is_err() {

@@ -25,7 +25,7 @@ pub mod check;
 pub mod section;
 pub mod stream;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,14 +43,15 @@ pub use route::{
 };
 pub use share::{Scope, Share};
 
-/// What one proxy should hold. Keys are `namespace/name` of the object that a part was compiled from.
+/// What one proxy should hold. Keys are `namespace/name` of the object that a part was compiled from. Routes and pools
+/// are shared: what one change leaves as it is costs the next document nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Document {
     #[serde(default)]
-    pub routes: BTreeMap<String, Route>,
+    pub routes: BTreeMap<String, Arc<Route>>,
     #[serde(default)]
-    pub pools: BTreeMap<String, Pool>,
+    pub pools: BTreeMap<String, Arc<Pool>>,
     /// Where absent, anyone may call and nobody is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callers: Option<Callers>,

@@ -24,8 +24,8 @@ pub const SHARES: &str = "shares";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Section {
-    Route(Route),
-    Pool(Pool),
+    Route(Arc<Route>),
+    Pool(Arc<Pool>),
     Callers(Callers),
     Budget(Budget),
     Ledger(Ledger),
@@ -43,8 +43,8 @@ pub struct Stamped {
 /// A whole document as sections.
 pub type Sections = BTreeMap<Key, Stamped>;
 
-/// Cuts a document; `digest` is the operator's choice of hash. What is as it was in `before` is taken from there:
-/// a change costs what changed.
+/// Cuts a document; `digest` is the operator's choice of hash. What is as it was in `before` is taken from there, and
+/// what is the same allocation is known to be: a change costs what changed.
 pub fn cut(document: &Document, before: &Sections, digest: impl Fn(&Section) -> Digest) -> Sections {
     let stamped = |key: String, is: &dyn Fn(&Section) -> bool, section: &dyn Fn() -> Section| {
         let old = before.get(&key).filter(|old| is(&old.section)).cloned();
@@ -178,15 +178,17 @@ mod tests {
     use crate::{Credentials, Timeouts, budget::Redis};
 
     fn document(routes: &[(&str, u64)]) -> Document {
-        let route = |ms| Route {
-            rules: vec![crate::Rule {
-                timeouts: Timeouts { request_ms: ms, ..Timeouts::default() },
-                ..crate::Rule::default()
-            }],
+        let route = |ms| {
+            Arc::new(Route {
+                rules: vec![crate::Rule {
+                    timeouts: Timeouts { request_ms: ms, ..Timeouts::default() },
+                    ..crate::Rule::default()
+                }],
+            })
         };
         Document {
             routes: routes.iter().map(|(key, ms)| ((*key).to_owned(), route(*ms))).collect(),
-            pools: [("ns/p".to_owned(), Pool::default())].into(),
+            pools: [("ns/p".to_owned(), Arc::default())].into(),
             callers: Some(Callers::Shown(Credentials::default())),
             budgets: [("ns/b".to_owned(), Budget::default())].into(),
             ledger: Some(Ledger::Redis(Redis::default())),

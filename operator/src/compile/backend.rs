@@ -1,15 +1,20 @@
 //! The pools that a route answers by, or a budget falls back to: whether they are there, may be used from here, and have
 //! the models that are named.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use llm_config as config;
 use llm_crds::{FromNamespaces, PoolReference, Reason};
 
 use super::{fleet::matches, pool::Offered};
-use crate::observe::{ObjectName, Observed};
+use crate::observe::ObjectName;
 
-pub type Pools<'a> = BTreeMap<ObjectName, Offered<'a>>;
+pub type Pools = BTreeMap<ObjectName, Arc<Offered>>;
+/// Labels by namespace.
+pub type Namespaces = BTreeMap<String, BTreeMap<String, String>>;
 
 /// What is found of an object on the way: the pools that it refers to, and what is wrong with it.
 #[derive(Default)]
@@ -39,13 +44,13 @@ impl Findings {
     }
 }
 
-/// Who refers to pools, among everything else.
+/// Who refers to pools, and all that it may look at: the [memory](super::memory) of routes goes by these fields.
 pub struct Referrer<'a> {
     /// `routes` or `budgets`.
     pub kind: &'static str,
     pub namespace: &'a str,
-    pub observed: &'a Observed,
-    pub pools: &'a Pools<'a>,
+    pub namespaces: &'a Namespaces,
+    pub pools: &'a Pools,
 }
 
 impl Referrer<'_> {
@@ -80,18 +85,12 @@ impl Referrer<'_> {
             );
             return None;
         };
-        let mut offered_models = Vec::new();
-        for model in offered.object.spec.providers.iter().flat_map(|provider| &provider.models) {
-            if !offered_models.contains(&model.name) {
-                offered_models.push(model.name.clone());
-            }
-        }
-        let models = if models.is_empty() { offered_models.clone() } else { models.to_vec() };
+        let models = if models.is_empty() { offered.models.clone() } else { models.to_vec() };
         for (i, model) in models.iter().enumerate() {
-            if !offered_models.contains(model) {
+            if !offered.models.contains(model) {
                 let problem = format!(
                     "{path}.models[{i}]: ProviderPool {pool_name} has no model `{model}`; it has: {}",
-                    offered_models.join(", ")
+                    offered.models.join(", ")
                 );
                 found.fatal(Reason::ModelNotFound, problem);
             } else if !callable(compiled, model) {
@@ -104,16 +103,16 @@ impl Referrer<'_> {
         Some((pool_name, models))
     }
 
-    fn permitted(&self, pool: &ObjectName, offered: &Offered<'_>) -> bool {
+    fn permitted(&self, pool: &ObjectName, offered: &Offered) -> bool {
         if pool.namespace == self.namespace {
             return true;
         }
-        let allowed = &offered.object.spec.allowed_namespaces;
+        let allowed = &offered.allowed;
         match allowed.from {
             FromNamespaces::Same => false,
             FromNamespaces::All => true,
             FromNamespaces::Selector => {
-                matches(allowed.selector.as_ref(), self.observed.namespaces.get(self.namespace))
+                matches(allowed.selector.as_ref(), self.namespaces.get(self.namespace))
             }
         }
     }

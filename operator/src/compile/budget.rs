@@ -2,7 +2,7 @@
 //!
 //! What can't be resolved never sets calls free: a budget whose routes or pools are not there is in force without them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::SignedDuration;
 use llm_config::{
@@ -26,7 +26,7 @@ use super::{
 use crate::observe::{LedgerSettings, ObjectName, Observed};
 
 /// All that there are.
-type Routes = BTreeMap<ObjectName, RouteOutcome>;
+type Routes = BTreeMap<ObjectName, Arc<RouteOutcome>>;
 
 /// Values of `per` that have limits of their own, where a manifest does not say.
 const VALUES: u32 = 1_000;
@@ -35,12 +35,13 @@ pub fn compile(
     name: &ObjectName,
     budget: &Budget,
     observed: &Observed,
-    pools: &Pools<'_>,
+    pools: &Pools,
     routes: &Routes,
 ) -> (BudgetOutcome, Option<compiled::Budget>) {
     let spec = &budget.spec;
     let mut found = Findings::default();
-    let referrer = Referrer { kind: "budgets", namespace: &name.namespace, observed, pools };
+    let referrer =
+        Referrer { kind: "budgets", namespace: &name.namespace, namespaces: &observed.namespaces, pools };
     let within = within(name, observed);
     let made = compiled::Budget {
         uid: budget.metadata.uid.clone().unwrap_or_else(|| name.to_string()),
@@ -294,7 +295,7 @@ fn check_webhook(given: &AlertWebhook, secrets: &Secrets<'_>, found: &mut Findin
 }
 
 /// What the proxies' own check says of it.
-fn refused(name: &ObjectName, budget: &compiled::Budget, offered: &Pools<'_>) -> Vec<String> {
+fn refused(name: &ObjectName, budget: &compiled::Budget, offered: &Pools) -> Vec<String> {
     let pools = pools(budget).filter_map(|key| {
         let (namespace, pool) = key.split_once('/')?;
         let pool = offered.get(&ObjectName::new(namespace, pool))?.compiled.clone()?;

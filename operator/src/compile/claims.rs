@@ -2,7 +2,8 @@
 //! whoever asks which routes may meet at all must go by the same names.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
     sync::Arc,
 };
 
@@ -12,50 +13,79 @@ use llm_crds::{Backend, LLMRoute, ProviderPool};
 use super::fleet::Fleet;
 use crate::observe::ObjectName;
 
-/// Who has a model on a fleet.
-pub type Claims = BTreeMap<(Fleet, String), ObjectName>;
-/// What goes to each fleet.
-pub type Shipped = Vec<(Fleet, config::Route)>;
+/// Who has which model, by fleet. Nothing of it is a copy: all routes are settled anew after each change of one.
+#[derive(Debug, Default)]
+pub struct Claims<'a>(HashMap<&'a Fleet, HashMap<&'a str, &'a ObjectName>>);
 
-/// Takes the models that no older route has, fleet by fleet.
-pub fn claim(
-    name: &ObjectName,
-    fleets: impl Iterator<Item = Fleet>,
-    rules: &[config::Rule],
-    claims: &mut Claims,
-) -> (Shipped, Vec<String>) {
-    let mut lost = Vec::new();
-    let mut shipped = Vec::new();
-    for fleet in fleets {
-        let mut kept = Vec::new();
-        for rule in rules {
-            let mut rule = rule.clone();
-            rule.models.retain(|model| {
-                let holder = claims.entry((fleet.clone(), said(model))).or_insert_with(|| name.clone());
-                if holder != name {
-                    let on = match &fleet {
-                        Fleet::Gateway(gateway) => format!("on gateway `{gateway}`"),
-                        Fleet::Sidecars { .. } => "to pods that both select".to_owned(),
-                    };
-                    let problem = format!(
-                        "model `{model}` is served {on} by the older LLMRoute {holder}: remove it from one of them"
-                    );
-                    // Several fleets of sidecars say the same.
-                    if !lost.contains(&problem) {
-                        lost.push(problem);
-                    }
-                }
-                holder == name
-            });
-            if !rule.models.is_empty() {
-                kept.push(rule);
+/// A model that an older route has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub fleet: Fleet,
+    /// As callers name it.
+    pub model: String,
+    pub holder: ObjectName,
+}
+
+impl<'a> Claims<'a> {
+    /// Takes, on one fleet, the models that no older route has there; those of the others that are not taken are added
+    /// to `lost`.
+    pub fn take(
+        &mut self,
+        name: &'a ObjectName,
+        fleet: &'a Fleet,
+        models: &'a [Claimed],
+        lost: &mut Vec<Lost>,
+    ) {
+        let held = self.0.entry(fleet).or_default();
+        for Claimed { model, said } in models {
+            let holder = *held.entry(said.as_str()).or_insert(name);
+            if holder != name {
+                lost.push(Lost { fleet: fleet.clone(), model: model.clone(), holder: holder.clone() });
             }
         }
-        if !kept.is_empty() {
-            shipped.push((fleet, config::Route { rules: kept }));
-        }
     }
-    (shipped, lost)
+}
+
+/// A model that a route names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    pub model: String,
+    /// What it says, by which two of them are the same.
+    said: String,
+}
+
+/// All models that these rules name, each once.
+pub fn claimed(rules: &[config::Rule]) -> Vec<Claimed> {
+    let mut seen = BTreeSet::new();
+    let models = rules.iter().flat_map(|rule| &rule.models).filter(|model| seen.insert(*model));
+    models.map(|model| Claimed { model: model.clone(), said: said(model) }).collect()
+}
+
+/// The rules without the models that others have on this fleet; none where no model is left.
+pub fn kept(rules: &Arc<config::Route>, fleet: &Fleet, lost: &[Lost]) -> Option<Arc<config::Route>> {
+    let lost: BTreeSet<&str> =
+        lost.iter().filter(|lost| lost.fleet == *fleet).map(|lost| lost.model.as_str()).collect();
+    if lost.is_empty() {
+        return (!rules.rules.is_empty()).then(|| rules.clone());
+    }
+    let mut rules = rules.rules.clone();
+    for rule in &mut rules {
+        rule.models.retain(|model| !lost.contains(model.as_str()));
+    }
+    rules.retain(|rule| !rule.models.is_empty());
+    (!rules.is_empty()).then(|| Arc::new(config::Route { rules }))
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fleet, model, holder } = self;
+        write!(f, "model `{model}` is served ")?;
+        match fleet {
+            Fleet::Gateway(gateway) => write!(f, "on gateway `{gateway}`")?,
+            Fleet::Sidecars { .. } => f.write_str("to pods that both select")?,
+        }
+        write!(f, " by the older LLMRoute {holder}: remove it from one of them")
+    }
 }
 
 /// Two stars say what one does.

@@ -8,8 +8,8 @@ use std::{
 
 use llm_config as config;
 use llm_crds::{
-    Capability, CircuitBreaker, LimitScope, Limits, Model, Operation, Pricing, Provider, ProviderKind,
-    ProviderPool, Reason, ResponsesApi, Retry, Simulated, Tier, nano_usd, unit_interval_ppm,
+    AllowedNamespaces, Capability, CircuitBreaker, LimitScope, Limits, Model, Operation, Pricing, Provider,
+    ProviderKind, ProviderPool, Reason, ResponsesApi, Retry, Simulated, Tier, nano_usd, unit_interval_ppm,
 };
 use rustls::{
     RootCertStore,
@@ -22,11 +22,17 @@ use crate::observe::{ObjectName, Observed};
 /// Between two checks, where a pool asks for them and does not say.
 const CHECK_INTERVAL_MS: u64 = 30_000;
 
-/// A pool as routes meet it.
-pub struct Offered<'a> {
-    pub object: &'a Arc<ProviderPool>,
+/// A pool as routes meet it: where two of these are equal, a route can't tell them apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offered {
+    /// Whose objects may refer to it.
+    pub allowed: AllowedNamespaces,
+    /// All models that its spec names, each once.
+    pub models: Vec<String>,
     /// None where it was not accepted.
-    pub compiled: Option<config::Pool>,
+    pub compiled: Option<Arc<config::Pool>>,
+    /// But for the fleets, which others decide.
+    pub outcome: PoolOutcome,
 }
 
 /// Reference problems, with the reason of the first.
@@ -43,11 +49,7 @@ impl Unresolved {
     }
 }
 
-pub fn compile(
-    name: &ObjectName,
-    pool: &ProviderPool,
-    observed: &Observed,
-) -> (PoolOutcome, Option<config::Pool>) {
+pub fn compile(name: &ObjectName, pool: &ProviderPool, observed: &Observed) -> Offered {
     let mut invalid = Vec::new();
     let mut unresolved = Unresolved::default();
     let mut providers = Vec::new();
@@ -58,7 +60,7 @@ pub fn compile(
     }
     let is_there = |name: &String| providers.iter().any(|provider: &config::Provider| provider.name == *name);
     let names = pool.spec.providers.iter().map(|provider| provider.name.clone());
-    let compiled = config::Pool {
+    let compiled = Arc::new(config::Pool {
         left_out: names.filter(|name| !is_there(name)).collect(),
         providers,
         circuit_breaker: circuit_breaker(pool.spec.circuit_breaker.as_ref()),
@@ -66,7 +68,7 @@ pub fn compile(
         health_check: pool.spec.health_check.as_ref().map(|check| config::HealthCheck {
             interval_ms: check.interval.map_or(CHECK_INTERVAL_MS, millis),
         }),
-    };
+    });
     // Whatever the schema let through and the proxies would refuse is said here, to the one pool.
     let alone = config::Document {
         pools: BTreeMap::from([(name.to_string(), compiled.clone())]),
@@ -86,8 +88,14 @@ pub fn compile(
         models: pool.spec.providers.iter().flat_map(|p| &p.models).map(|model| model.name.clone()).collect(),
         fleets: Default::default(),
     };
-    let compiled = invalid.is_empty().then_some(compiled);
-    (outcome, compiled)
+    let mut seen = BTreeSet::new();
+    let models = pool.spec.providers.iter().flat_map(|provider| &provider.models).map(|model| &model.name);
+    Offered {
+        allowed: pool.spec.allowed_namespaces.clone(),
+        models: models.filter(|model| seen.insert(*model)).cloned().collect(),
+        compiled: invalid.is_empty().then_some(compiled),
+        outcome,
+    }
 }
 
 fn circuit_breaker(given: Option<&CircuitBreaker>) -> config::CircuitBreaker {

@@ -1,6 +1,9 @@
 //! An LLMRoute to the rules that each of its gateways should hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use llm_config as config;
 use llm_crds::{
@@ -10,66 +13,111 @@ use llm_crds::{
 
 use super::{
     RouteOutcome, accepted,
-    backend::{Findings, Pools, Referrer},
-    claims::{Claims, Shipped, claim},
+    backend::{Findings, Referrer},
+    claims::{Claimed, Lost, claimed, kept},
     fleet::Fleet,
     millis, resolved,
 };
-use crate::observe::{ObjectName, Observed};
+use crate::observe::ObjectName;
 
-pub fn compile(
-    name: &ObjectName,
-    route: &LLMRoute,
-    observed: &Observed,
-    pools: &Pools<'_>,
-    selecting: &BTreeMap<Fleet, BTreeSet<ObjectName>>,
-    claims: &mut Claims,
-) -> (RouteOutcome, Shipped) {
-    let referrer = Referrer { kind: "routes", namespace: &name.namespace, observed, pools };
+/// What a route comes to by itself, whatever others there are.
+#[derive(Debug)]
+pub struct Drawn {
+    /// Its rules with all their models; none where it can't be shipped.
+    pub rules: Option<Arc<config::Route>>,
+    /// The models of these rules.
+    pub claimed: Vec<Claimed>,
+    /// The pools that it refers to, there or not.
+    pub pools: BTreeSet<ObjectName>,
+    /// Of one that is not shipped.
+    outcome: RouteOutcome,
+    resolved: Verdict,
+}
+
+/// What a route comes to among all others.
+#[derive(Debug)]
+pub struct Settled {
+    pub outcome: Arc<RouteOutcome>,
+    pub shares: Vec<Share>,
+}
+
+/// What a fleet gets of a route.
+#[derive(Debug)]
+pub struct Share {
+    pub fleet: Fleet,
+    pub route: Arc<config::Route>,
+    /// Pools that answer there, as `namespace/name`.
+    pub pools: BTreeSet<String>,
+}
+
+/// Looks at the route, at what the referrer gives, and at nothing else: it is asked again when one of these is another.
+pub fn draw(route: &LLMRoute, gateways: &BTreeSet<String>, referrer: &Referrer<'_>) -> Drawn {
     let mut rules = Vec::new();
     let mut found = Findings::default();
     for (i, rule) in route.spec.rules.iter().enumerate() {
-        rules.push(compile_rule(&format!("spec.rules[{i}]"), rule, &referrer, &mut found));
+        rules.push(compile_rule(&format!("spec.rules[{i}]"), rule, referrer, &mut found));
     }
     let invalid = [repeated(&rules), std::mem::take(&mut found.invalid)].concat();
     let rules = rules.concat();
-    let unknown = unknown_gateways(route, observed);
+    let unknown = unknown_gateways(route, gateways);
     let mut outcome = RouteOutcome {
         models: rules.iter().flat_map(|rule| rule.models.iter().cloned()).collect(),
         pools: found.pools.iter().map(ToString::to_string).collect(),
         ..RouteOutcome::default()
     };
     let resolved = resolved(found.reason.unwrap_or(Reason::ResolvedRefs), &found.problems);
+    let claimed = claimed(&rules);
+    let mut shippable = Some(Arc::new(config::Route { rules }));
     if !invalid.is_empty() || !unknown.is_empty() || found.fatal {
         let reason = if invalid.is_empty() { Reason::NoMatchingGateway } else { Reason::Invalid };
-        outcome.verdicts = vec![accepted(reason, &[invalid, unknown].concat()), resolved];
-        return (outcome, Vec::new());
+        outcome.verdicts = vec![accepted(reason, &[invalid, unknown].concat()), resolved.clone()];
+        shippable = None;
     }
-    let gateways = route.spec.attach_to.gateways.iter().map(|gateway| Fleet::gateway(gateway));
-    let sidecars =
-        selecting.iter().filter(|(_, routes)| routes.contains(name)).map(|(fleet, _)| fleet.clone());
-    let (shipped, lost) = claim(name, gateways.chain(sidecars), &rules, claims);
-    outcome.fleets = shipped.iter().map(|(fleet, _)| fleet.clone()).collect();
-    // Where no pod is selected yet, there is nobody to have lost against.
-    outcome.shipped = !shipped.is_empty() || lost.is_empty();
-    if !shipped.is_empty() {
-        outcome.models =
-            shipped.iter().flat_map(|(_, r)| &r.rules).flat_map(|rule| rule.models.clone()).collect();
-    }
-    outcome.verdicts = if !outcome.shipped {
-        vec![accepted(Reason::ModelConflict, &lost), resolved]
-    } else {
-        vec![accepted(Reason::Accepted, &[]), resolved]
+    Drawn { rules: shippable, claimed, pools: found.pools, outcome, resolved }
+}
+
+/// What comes of it on these fleets, where others have those models.
+pub fn settle(drawn: &Drawn, fleets: &[&Fleet], lost: &[Lost]) -> Settled {
+    let mut outcome = drawn.outcome.clone();
+    let Some(rules) = &drawn.rules else {
+        return Settled { outcome: Arc::new(outcome), shares: Vec::new() };
     };
-    if !lost.is_empty() && !shipped.is_empty() {
+    let share = |fleet: &&Fleet| {
+        let route = kept(rules, fleet, lost)?;
+        let backends = route.rules.iter().flat_map(|rule| &rule.backends);
+        let pools = backends.map(|backend| backend.pool.clone()).collect();
+        Some(Share { fleet: (*fleet).clone(), route, pools })
+    };
+    let shares: Vec<Share> = fleets.iter().filter_map(share).collect();
+    outcome.fleets = shares.iter().map(|share| share.fleet.clone()).collect();
+    // Several fleets of sidecars say the same.
+    let mut said = Vec::new();
+    for lost in lost.iter().map(ToString::to_string) {
+        if !said.contains(&lost) {
+            said.push(lost);
+        }
+    }
+    // Where no pod is selected yet, there is nobody to have lost against.
+    outcome.shipped = !shares.is_empty() || said.is_empty();
+    if !shares.is_empty() {
+        let rules = shares.iter().flat_map(|share| &share.route.rules);
+        outcome.models = rules.flat_map(|rule| rule.models.clone()).collect();
+    }
+    let (reason, problems) = if outcome.shipped {
+        (Reason::Accepted, [].as_slice())
+    } else {
+        (Reason::ModelConflict, said.as_slice())
+    };
+    outcome.verdicts = vec![accepted(reason, problems), drawn.resolved.clone()];
+    if !said.is_empty() && !shares.is_empty() {
         outcome.verdicts.push(Verdict {
             condition: ConditionType::PartiallyInvalid,
             status: true,
             reason: Reason::ModelConflict,
-            message: lost.join("; "),
+            message: said.join("; "),
         });
     }
-    (outcome, shipped)
+    Settled { outcome: Arc::new(outcome), shares }
 }
 
 /// A name stands once for the same conditions: which of two rules would answer is nobody's guess.
@@ -88,10 +136,9 @@ fn repeated(rules: &[Vec<config::Rule>]) -> Vec<String> {
     problems
 }
 
-fn unknown_gateways(route: &LLMRoute, observed: &Observed) -> Vec<String> {
-    let known = observed.gateways.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let unknown =
-        route.spec.attach_to.gateways.iter().filter(|gateway| !observed.gateways.contains_key(*gateway));
+fn unknown_gateways(route: &LLMRoute, known: &BTreeSet<String>) -> Vec<String> {
+    let unknown = route.spec.attach_to.gateways.iter().filter(|gateway| !known.contains(*gateway));
+    let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     unknown
         .map(|gateway| format!("spec.attachTo.gateways: there is no gateway `{gateway}`; there are: {known}"))
         .collect()

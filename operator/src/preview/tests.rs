@@ -7,22 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::observe::SidecarPod;
-
-/// Numbers that are the same at each run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % sides
-    }
-
-    /// Some of these, none for once in a while.
-    fn some<'a>(&mut self, of: &[&'a str]) -> Vec<&'a str> {
-        of.iter().filter(|_| self.roll(3) == 0).copied().collect()
-    }
-}
+use crate::{dice::Dice, observe::SidecarPod};
 
 fn route(name: &str, spec: &Value) -> Arc<LLMRoute> {
     let (namespace, name) = name.split_once('/').unwrap();

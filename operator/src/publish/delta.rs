@@ -122,8 +122,9 @@ mod tests {
     use crate::publish::digest;
 
     fn sections(routes: &[(&str, &str)]) -> Sections {
-        let route =
-            |model: &str| Route { rules: vec![Rule { models: vec![model.to_owned()], ..Rule::default() }] };
+        let route = |model: &str| {
+            Arc::new(Route { rules: vec![Rule { models: vec![model.to_owned()], ..Rule::default() }] })
+        };
         let routes = routes.iter().map(|(key, model)| ((*key).to_owned(), route(model))).collect();
         section::cut(&Document { routes, ..Document::default() }, &Sections::new(), digest)
     }

@@ -1,13 +1,15 @@
 //! Each rule of the validator, broken alone and all at once.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::sync::Arc;
+
 use crate::*;
 
 fn good() -> Document {
     Document {
         routes: [(
             "ai/chat".to_owned(),
-            Route {
+            Arc::new(Route {
                 rules: vec![Rule {
                     models: vec!["demo".to_owned()],
                     backends: vec![Backend {
@@ -19,12 +21,12 @@ fn good() -> Document {
                     fallback: true,
                     ..Rule::default()
                 }],
-            },
+            }),
         )]
         .into(),
         pools: [(
             "ai/p".to_owned(),
-            Pool {
+            Arc::new(Pool {
                 providers: vec![Provider {
                     name: "openai".to_owned(),
                     priority: 0,
@@ -43,7 +45,7 @@ fn good() -> Document {
                     }],
                 }],
                 ..Pool::default()
-            },
+            }),
         )]
         .into(),
         ..Document::default()
@@ -61,11 +63,15 @@ fn at(endpoint: &str) -> Remote {
 }
 
 fn rule(document: &mut Document) -> &mut Rule {
-    &mut document.routes.get_mut("ai/chat").unwrap().rules[0]
+    &mut Arc::make_mut(document.routes.get_mut("ai/chat").unwrap()).rules[0]
+}
+
+fn pool(document: &mut Document) -> &mut Pool {
+    Arc::make_mut(document.pools.get_mut("ai/p").unwrap())
 }
 
 fn provider(document: &mut Document) -> &mut Provider {
-    &mut document.pools.get_mut("ai/p").unwrap().providers[0]
+    &mut pool(document).providers[0]
 }
 
 #[test]
@@ -92,7 +98,7 @@ fn each_problem_names_its_place() {
         (
             problems(|d| {
                 let again = provider(d).clone();
-                d.pools.get_mut("ai/p").unwrap().providers.push(again);
+                pool(d).providers.push(again);
             }),
             "pools[ai/p].providers[1].name: `openai` is providers[0] already",
         ),

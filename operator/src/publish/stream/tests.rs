@@ -33,7 +33,7 @@ struct Proxy {
 fn targets(long: usize) -> Targets {
     let fleet = Fleet::gateway("default");
     let rule = Rule { models: vec!["m".repeat(long)], ..Rule::default() };
-    let routes = BTreeMap::from([("ns/a".to_owned(), Route { rules: vec![rule] })]);
+    let routes = BTreeMap::from([("ns/a".to_owned(), Arc::new(Route { rules: vec![rule] }))]);
     let target = Target::of(&fleet, &Document { routes, ..Document::default() }, None);
     Targets { fleets: BTreeMap::from([(fleet, target)]), ..Targets::default() }
 }
