@@ -3,6 +3,7 @@
 
 mod budget;
 mod health;
+mod known;
 mod pace;
 mod programmed;
 mod shared;
@@ -13,6 +14,7 @@ pub use write::takes_nothing_new;
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
+    iter,
     sync::Arc,
     time::Duration,
 };
@@ -24,8 +26,9 @@ use kube::{
     core::object::HasStatus,
     runtime::events::{Event, EventType, Recorder, Reporter as EventReporter},
 };
+use llm_config::section::Key;
 use llm_crds::{
-    BudgetStatus, Condition, LLMRoute, LLMRouteStatus, LLMRouteSummary, ProviderPool, ProviderPoolStatus,
+    BudgetStatus, Condition, LLMRouteStatus, LLMRouteSummary, ProviderPool, ProviderPoolStatus,
     ProviderPoolSummary, Verdict,
 };
 use tokio::{
@@ -44,6 +47,7 @@ use crate::{
     replicas::Replicas,
 };
 use health::{Health, Pace};
+use known::{Basis, Known};
 use pace::{Allowance, Look};
 use write::{Write, Writer};
 
@@ -75,6 +79,7 @@ pub struct Reporter {
     /// What is in force for the proxies, and who shares limits.
     targets: watch::Receiver<Option<Arc<Targets>>>,
     metrics: Arc<Metrics>,
+    known: Known,
     routes: Written<LLMRouteStatus>,
     pools: Written<ProviderPoolStatus>,
     budgets: Written<BudgetStatus>,
@@ -106,7 +111,7 @@ impl Reporter {
         let reporter =
             EventReporter { controller: "llm-operator".to_owned(), instance: Some(identity.to_owned()) };
         let recorder = Recorder::new(client.clone(), reporter);
-        let (routes, pools, budgets, healths) = Default::default();
+        let (known, routes, pools, budgets, healths) = Default::default();
         let began = Instant::now();
         Self {
             client,
@@ -115,6 +120,7 @@ impl Reporter {
             replicas,
             targets,
             metrics,
+            known,
             routes,
             pools,
             budgets,
@@ -151,6 +157,7 @@ impl Reporter {
             } else {
                 self.replicas.look();
                 // What others write meanwhile is to be read again.
+                self.known.clear();
                 self.routes.clear();
                 self.pools.clear();
                 self.budgets.clear();
@@ -172,7 +179,7 @@ impl Reporter {
     async fn report(&mut self, outcome: &Outcome) -> Instant {
         let mut summaries: Vec<Summaries> = self.replicas.summaries();
         summaries.push(self.attached.summaries());
-        let proxies = programmed::Proxies { targets: &outcome.targets, summaries: &summaries };
+        let proxies = programmed::Proxies::new(&outcome.targets, &summaries);
         let now = Time(Timestamp::now());
         let Outcome { observed, compiled, .. } = outcome;
         let objects = observed.routes.len() + observed.pools.len() + observed.budgets.len();
@@ -181,8 +188,18 @@ impl Reporter {
         let healths = &mut self.healths;
         healths.retain(|name| compiled.pools.contains_key(name));
 
+        let known = &mut self.known;
+        known.retain(compiled);
         let routes = changes(&observed.routes, &mut self.routes, &mut look, |name, route, before| {
-            Some(route_status(compiled.routes.get(name)?, name, route, before, &proxies, &now))
+            let outcome = compiled.routes.get(name)?.clone();
+            let standing = proxies.standing(&outcome.fleets, &route_sections(&outcome, name));
+            let basis = Basis { route: route.clone(), outcome, standing };
+            if known.is_told(name, &basis) {
+                return None;
+            }
+            let (status, events) = route_status(&basis, before, &now);
+            known.note(name, basis, before == Some(&status));
+            Some((status, events))
         });
         let pools = changes(&observed.pools, &mut self.pools, &mut look, |name, pool, before| {
             let outcome = compiled.pools.get(name)?;
@@ -228,7 +245,7 @@ fn changes<K>(
     objects: &[Arc<K>],
     written: &mut Written<K::Status>,
     look: &mut Look,
-    mut judge: impl FnMut(&ObjectName, &K, Option<&K::Status>) -> Option<(K::Status, Vec<Event>)>,
+    mut judge: impl FnMut(&ObjectName, &Arc<K>, Option<&K::Status>) -> Option<(K::Status, Vec<Event>)>,
 ) -> Vec<Write<K>>
 where
     K: Resource + HasStatus,
@@ -252,19 +269,16 @@ where
         .collect()
 }
 
-fn route_status(
-    outcome: &RouteOutcome,
-    name: &ObjectName,
-    route: &LLMRoute,
-    before: Option<&LLMRouteStatus>,
-    proxies: &programmed::Proxies<'_>,
-    now: &Time,
-) -> (LLMRouteStatus, Vec<Event>) {
-    let mut sections = vec![format!("route/{name}")];
-    sections.extend(outcome.pools.iter().map(|pool| format!("pool/{pool}")));
+fn route_sections(outcome: &RouteOutcome, name: &ObjectName) -> Vec<Key> {
+    let pools = outcome.pools.iter().map(|pool| format!("pool/{pool}"));
+    iter::once(format!("route/{name}")).chain(pools).collect()
+}
+
+fn route_status(basis: &Basis, before: Option<&LLMRouteStatus>, now: &Time) -> (LLMRouteStatus, Vec<Event>) {
+    let Basis { route, outcome, standing } = basis;
     let absent =
         if outcome.shipped { programmed::Absent::NoSidecars } else { programmed::Absent::NotShipped };
-    let (verdict, share) = proxies.programmed(&outcome.fleets, &sections, absent);
+    let (verdict, share) = standing.programmed(&outcome.fleets, absent);
     let summary =
         LLMRouteSummary { models: join(&outcome.models), pools: join(&outcome.pools), programmed: share };
     let (conditions, events) = judged(
@@ -286,8 +300,9 @@ fn pool_status(
     health: Option<Health>,
     now: &Time,
 ) -> (ProviderPoolStatus, Vec<Event>) {
-    let (verdict, share) =
-        proxies.programmed(&outcome.fleets, &[format!("pool/{name}")], programmed::Absent::Unused);
+    let (verdict, share) = proxies
+        .standing(&outcome.fleets, &[format!("pool/{name}")])
+        .programmed(&outcome.fleets, programmed::Absent::Unused);
     let summary = ProviderPoolSummary {
         providers: outcome.providers.join(","),
         models: join(&outcome.models),

@@ -23,7 +23,8 @@ pub fn status(
 ) -> (BudgetStatus, Vec<Event>) {
     let mut sections = vec![format!("budget/{name}"), LEDGER.to_owned()];
     sections.extend(outcome.pools.iter().map(|pool| format!("pool/{pool}")));
-    let (verdict, share) = proxies.programmed(&outcome.fleets, &sections, programmed::Absent::NotShipped);
+    let standing = proxies.standing(&outcome.fleets, &sections);
+    let (verdict, share) = standing.programmed(&outcome.fleets, programmed::Absent::NotShipped);
     let (conditions, events) = judged(
         outcome.verdicts.iter().chain([&verdict]),
         before.map_or(&[], |before| &before.conditions),
