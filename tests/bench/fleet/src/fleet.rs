@@ -39,7 +39,26 @@ impl Fleet {
 
     /// Lets all of them connect.
     pub fn start(&mut self) {
-        for proxy in &self.proxies {
+        self.start_some(|_| true);
+    }
+
+    /// Lets the first of the gateway connect, and then all others, who hold from the beginning what it was sent.
+    pub async fn start_holding(&mut self, within: Duration) -> Outcome<()> {
+        let first = self.proxies.iter().find(|proxy| !proxy.is_sidecar()).ok_or("there is no proxy")?.clone();
+        let is_first = |proxy: &Arc<Proxy>| Arc::ptr_eq(proxy, &first);
+        self.start_some(is_first);
+        let when = |_: usize, progress: &Progress| progress.attached_at;
+        self.reached(|proxy| std::ptr::eq(proxy, first.as_ref()), when, within).await?;
+        let holds = first.progress().holds.clone();
+        for proxy in self.proxies.iter().filter(|proxy| !proxy.is_sidecar()) {
+            proxy.progress().holds = holds.clone();
+        }
+        self.start_some(|proxy| !is_first(proxy));
+        Ok(())
+    }
+
+    fn start_some(&mut self, which: impl Fn(&Arc<Proxy>) -> bool) {
+        for proxy in self.proxies.iter().filter(|proxy| which(proxy)) {
             self.following.spawn(proxy.clone().follow());
         }
     }

@@ -46,6 +46,9 @@ struct Args {
     /// Changes of one route that are timed.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
     changes: u64,
+    /// Measure the restart alone: the proxies are let in with what one of them was sent, instead of all of it for each.
+    #[arg(long)]
+    restart_only: bool,
     /// The operator under test. Default: llm-operator beside this program.
     #[arg(long)]
     operator: Option<PathBuf>,

@@ -75,6 +75,11 @@ pub async fn run(args: &Args) -> Outcome<Report> {
     let shown = Shown::follow(installation.routes(&namespace), &name);
     let mut bench = Bench { args, installation, followed, fleet, shown, report };
 
+    if args.restart_only {
+        bench.attach_holding().await?;
+        bench.restart(operator, "restart", |_| {}).await?;
+        return Ok(bench.report);
+    }
     bench.first_attach(&operator).await?;
     bench.changes(&operator).await?;
     bench.churn(&operator).await?;
@@ -92,6 +97,16 @@ impl Bench<'_> {
         self.report.figure("first attach: to PROGRAMMED n/n", millis(begun.elapsed()));
         tokio::time::sleep(QUIET).await;
         self.report.figure("operator: memory loaded", memory(operator)?);
+        Ok(())
+    }
+
+    /// All are attached and run on what is in force, at the cost of one.
+    async fn attach_holding(&mut self) -> Outcome<()> {
+        let (before, mark, begun) = (self.fleet.attached(), self.fleet.mark(), Instant::now());
+        self.fleet.start_holding(WITHIN).await?;
+        self.attached("attach, documents held", &before, &mark, begun).await?;
+        self.programmed(None).await?;
+        tokio::time::sleep(QUIET).await;
         Ok(())
     }
 
