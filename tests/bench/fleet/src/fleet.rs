@@ -66,7 +66,7 @@ impl Fleet {
     /// Takes from all what they hold, as if they were new.
     pub fn forget(&self) {
         for proxy in &self.proxies {
-            proxy.progress().holds = Arc::default();
+            proxy.progress().holds = self.shared.steps.nothing.clone();
         }
         self.shared.steps.forget();
     }

@@ -32,6 +32,8 @@ type Known = (Arc<Digests>, Arc<Digests>, Revision);
 /// Steps that were taken already.
 #[derive(Debug)]
 pub struct Steps {
+    /// What who is new holds: one allocation for all, or each would take every step of its own from there on.
+    pub nothing: Arc<Digests>,
     /// `route/namespace/name`.
     followed: Key,
     known: Mutex<HashMap<(usize, [u8; 32]), Known>>,
@@ -39,7 +41,7 @@ pub struct Steps {
 
 impl Steps {
     pub fn new(followed: Key) -> Self {
-        Self { followed, known: Mutex::default() }
+        Self { nothing: Arc::default(), followed, known: Mutex::default() }
     }
 
     /// What a proxy holds after the update of this line.

@@ -79,7 +79,8 @@ type Sender = http2::SendRequest<RequestBody>;
 
 impl Proxy {
     pub fn new(identity: Identity, shared: Arc<Shared>) -> Self {
-        Self { identity, shared, bytes: Arc::default(), progress: Mutex::default() }
+        let progress = Progress { holds: shared.steps.nothing.clone(), ..Progress::default() };
+        Self { identity, shared, bytes: Arc::default(), progress: Mutex::new(progress) }
     }
 
     pub fn progress(&self) -> MutexGuard<'_, Progress> {
