@@ -251,8 +251,12 @@ where
     K: Resource + HasStatus,
     K::Status: pace::Status,
 {
-    let names: BTreeSet<ObjectName> = objects.iter().map(|object| ObjectName::of(object.as_ref())).collect();
-    written.retain(|name, _| names.contains(name));
+    // What is left of some that are gone does no harm: whoever takes their place has another uid.
+    if written.len() > objects.len() {
+        let names: BTreeSet<ObjectName> =
+            objects.iter().map(|object| ObjectName::of(object.as_ref())).collect();
+        written.retain(|name, _| names.contains(name));
+    }
     objects
         .iter()
         .filter_map(|object| {

@@ -46,8 +46,11 @@ impl Known {
         }
     }
 
+    /// Forgets those that are gone, where there is more than there are routes: until then they do no harm.
     pub fn retain(&mut self, compiled: &Compiled) {
-        self.0.retain(|name, _| compiled.routes.contains_key(name));
+        if self.0.len() > compiled.routes.len() {
+            self.0.retain(|name, _| compiled.routes.contains_key(name));
+        }
     }
 
     pub fn clear(&mut self) {
