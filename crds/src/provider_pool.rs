@@ -254,7 +254,8 @@ fn endpoint_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 pub struct Limits {
     /// For whom the figures are. `Proxy`: for each proxy that uses the pool; with a quota of 1000 requests a minute and
     /// 4 proxies, give 250. `Cluster`: for all of them together, as the quota says it; each proxy has an equal part,
-    /// whether it has calls or not, and none where there are more proxies than the figure. Default: `Proxy`.
+    /// whether it has calls or not. Where there are more proxies than the figure, the last have nothing. `queue` is
+    /// each proxy's own all the same. Default: `Proxy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<LimitScope>,
     /// Requests at the same time.

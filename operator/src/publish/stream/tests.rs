@@ -138,7 +138,7 @@ async fn a_share_is_told_when_it_is_known_and_taken_back_where_nothing_is_shared
     let roster = json!([{"pools": ["ai/p"], "proxies": ["gateway/default/b", "gateway/default/a"]}]);
     proxy.targets.send_replace(Some(Arc::new(sharing(serde_json::from_value(roster).unwrap()))));
     let update: Update = serde_json::from_slice(&proxy.updates.recv().await.unwrap()).unwrap();
-    let share = Share { of: 2, place: 0 };
+    let share = Share { of: 2, place: 1 };
     assert_eq!(*update.put[SHARES].section, Section::Shares([("ai/p".to_owned(), share)].into()));
     assert!(update.put.contains_key("pool/ai/p"));
     proxy.says.send("{\"type\":\"ack\",\"generation\":1}\n".into()).await.unwrap();
