@@ -139,29 +139,22 @@ impl Reporter {
     ) {
         let mut attached = self.attached.subscribe();
         let mut breakers = self.attached.subscribe_to_breakers();
-        let mut led = false;
+        leading.mark_changed();
         loop {
             let outcome = outcomes.borrow_and_update().clone();
             attached.mark_unchanged();
             breakers.mark_unchanged();
             let mut next = Instant::now() + REVIEW;
+            // Another may have led between two looks.
+            let turned = leading.has_changed().unwrap_or(true);
             let leads = *leading.borrow_and_update();
-            if leads && !std::mem::replace(&mut led, leads) {
-                self.began = Instant::now();
+            if turned || !leads {
+                self.begin();
             }
-            led = leads;
-            if leads {
-                if let Some(outcome) = outcome {
-                    next = next.min(self.report(&outcome).await);
-                }
-            } else {
+            if !leads {
                 self.replicas.look();
-                // What others write meanwhile is to be read again.
-                self.known.clear();
-                self.routes.clear();
-                self.pools.clear();
-                self.budgets.clear();
-                self.healths.clear();
+            } else if let Some(outcome) = outcome {
+                next = next.min(self.report(&outcome).await);
             }
             tokio::select! {
                 changed = outcomes.changed() => if changed.is_err() { return },
@@ -173,6 +166,16 @@ impl Reporter {
             }
             quiet(&mut attached).await;
         }
+    }
+
+    /// What others have written is to be read again.
+    fn begin(&mut self) {
+        self.began = Instant::now();
+        self.known.clear();
+        self.routes.clear();
+        self.pools.clear();
+        self.budgets.clear();
+        self.healths.clear();
     }
 
     /// Writes what is to be written now, and tells when to look again though nothing happens.

@@ -59,9 +59,8 @@ impl Written {
         let mut last = None;
         loop {
             // Whoever removes it, or spoils it, must not thereby take every share from the proxies.
-            let found = self.found();
-            let nobody = || (last.is_none() && found.is_none()).then(Roster::default);
-            if let Some(roster) = found.as_deref().and_then(read).or_else(nobody)
+            let nobody = || last.is_none().then(Roster::default);
+            if let Some(roster) = self.found().as_deref().and_then(read).or_else(nobody)
                 && last.as_ref() != Some(&roster)
             {
                 publisher.divide(Arc::new(roster.clone()));

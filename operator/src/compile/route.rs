@@ -67,6 +67,8 @@ pub fn draw(route: &LLMRoute, gateways: &BTreeSet<String>, referrer: &Referrer<'
     };
     let resolved = resolved(found.reason.unwrap_or(Reason::ResolvedRefs), &found.problems);
     let claimed = claimed(&rules);
+    // A name that no backend serves is nobody's; a rule without any would be refused with all of its document.
+    let rules = rules.into_iter().filter(|rule| !rule.models.is_empty()).collect();
     let mut shippable = Some(Arc::new(config::Route { rules }));
     if !invalid.is_empty() || !unknown.is_empty() || found.fatal {
         let reason = if invalid.is_empty() { Reason::NoMatchingGateway } else { Reason::Invalid };

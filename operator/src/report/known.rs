@@ -11,7 +11,8 @@ use crate::{
     observe::ObjectName,
 };
 
-/// All that the status of a route speaks of. The object is kept with the status in it: who writes that makes another.
+/// All that the status of a route speaks of. The object is kept with the status in it: who writes that makes another,
+/// which is looked at again.
 #[derive(Clone, Debug)]
 pub struct Basis {
     pub route: Arc<LLMRoute>,
@@ -55,5 +56,41 @@ impl Known {
 
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn route() -> Arc<LLMRoute> {
+        let route = json!({
+            "apiVersion": "llmgateway.dev/v1alpha1", "kind": "LLMRoute", "metadata": {"name": "r"},
+            "spec": {"rules": []},
+        });
+        Arc::new(serde_json::from_value(route).unwrap())
+    }
+
+    #[test]
+    fn only_what_was_found_to_be_told_is_and_only_as_it_was() {
+        let (name, mut known) = (ObjectName::new("ns", "r"), Known::default());
+        let basis = Basis { route: route(), outcome: Arc::default(), standing: Standing::default() };
+        assert!(!known.is_told(&name, &basis));
+        known.note(&name, basis.clone(), true);
+        assert!(known.is_told(&name, &basis));
+        assert!(!known.is_told(&ObjectName::new("ns", "other"), &basis));
+        // Somebody has written to it, or another has taken its place.
+        assert!(!known.is_told(&name, &Basis { route: route(), ..basis.clone() }));
+        assert!(!known.is_told(&name, &Basis { outcome: Arc::default(), ..basis.clone() }));
+        // It says something else, and the write is held back, or fails: it is looked at again.
+        known.note(&name, basis.clone(), false);
+        assert!(!known.is_told(&name, &basis));
+        known.note(&name, basis.clone(), true);
+        known.clear();
+        assert!(!known.is_told(&name, &basis));
     }
 }

@@ -1,7 +1,7 @@
 //! Who has a share of the limits that all proxies share. Pure: what a clock says comes from outside.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -13,11 +13,33 @@ use tokio::time::Instant;
 /// The proxies that are there, by pool.
 pub type Present = BTreeMap<String, BTreeSet<String>>;
 
-/// The proxies that share a pool's limits, by pool, in the order of their places: all replicas divide by the same, for
-/// one of them writes it.
+/// Longer than proxies take to be back from an operator that starts anew.
+const RETURN: Duration = Duration::from_secs(10);
+
+/// The proxies that share a pool's limits, by pool: all replicas divide by the same, for one of them writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Group>", into = "Vec<Group>")]
-pub struct Roster(BTreeMap<String, Arc<[String]>>);
+pub struct Roster(BTreeMap<String, Arc<Places>>);
+
+/// Proxies in the order of their places, each once.
+#[derive(Debug, PartialEq, Eq)]
+struct Places {
+    proxies: Vec<String>,
+    places: HashMap<String, usize>,
+}
+
+impl Places {
+    fn new(proxies: impl IntoIterator<Item = String>) -> Self {
+        let (mut each, mut places) = (Vec::new(), HashMap::new());
+        for proxy in proxies {
+            if let Entry::Vacant(free) = places.entry(proxy.clone()) {
+                free.insert(each.len());
+                each.push(proxy);
+            }
+        }
+        Self { proxies: each, places }
+    }
+}
 
 /// Pools that the same proxies share: most are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,9 +50,9 @@ struct Group {
 
 impl From<Roster> for Vec<Group> {
     fn from(roster: Roster) -> Self {
-        let mut groups = BTreeMap::<Arc<[String]>, Vec<String>>::new();
-        for (pool, proxies) in roster.0 {
-            groups.entry(proxies).or_default().push(pool);
+        let mut groups = BTreeMap::<&[String], Vec<String>>::new();
+        for (pool, places) in &roster.0 {
+            groups.entry(&places.proxies).or_default().push(pool.clone());
         }
         groups.into_iter().map(|(proxies, pools)| Group { pools, proxies: proxies.to_vec() }).collect()
     }
@@ -40,11 +62,8 @@ impl From<Vec<Group>> for Roster {
     fn from(groups: Vec<Group>) -> Self {
         let mut roster = Self::default();
         for Group { pools, proxies } in groups {
-            // Each once, whoever has written it.
-            let mut seen = BTreeSet::new();
-            let proxies: Arc<[String]> =
-                proxies.into_iter().filter(|proxy| seen.insert(proxy.clone())).collect();
-            roster.0.extend(pools.into_iter().map(|pool| (pool, proxies.clone())));
+            let places = Arc::new(Places::new(proxies));
+            roster.0.extend(pools.into_iter().map(|pool| (pool, places.clone())));
         }
         roster
     }
@@ -59,7 +78,7 @@ impl Roster {
     /// How many share a pool's limits.
     #[must_use]
     pub fn proxies(&self, pool: &str) -> usize {
-        self.0.get(pool).map_or(0, |proxies| proxies.len())
+        self.0.get(pool).map_or(0, |places| places.proxies.len())
     }
 
     /// What a proxy has. One that has no place yet has what one more would leave it, and of a pool that nobody shares
@@ -68,10 +87,10 @@ impl Roster {
     #[must_use]
     pub fn share(&self, pool: &str, proxy: &str) -> Share {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let proxies = self.0.get(pool).map_or(&[][..], |proxies| proxies);
-        match proxies.iter().position(|known| known == proxy) {
-            Some(place) => Share { of: count(proxies.len()), place: count(place) },
-            None => Share { of: count(proxies.len() + 1), place: count(proxies.len()) },
+        let of = self.proxies(pool);
+        match self.0.get(pool).and_then(|places| places.places.get(proxy)) {
+            Some(place) => Share { of: count(of), place: count(*place) },
+            None => Share { of: count(of + 1), place: count(of) },
         }
     }
 }
@@ -81,10 +100,10 @@ impl Roster {
 pub struct Absences(HashMap<(String, String), Instant>);
 
 impl Absences {
-    /// The next roster, and when it will be another though nothing happens. Who comes has a place at once; who is away
-    /// keeps one for `grace`: most are back soon, and one that only the operator does not reach calls on. Its place is
-    /// behind all who are here, so that what can't be divided is with these: else those who are gone for good, after a
-    /// rollout for one, might hold all there is.
+    /// The next roster, and when it will be another though nothing happens. Who comes has a place at once, behind those
+    /// who have one; who is away keeps its own for `grace`: most are back soon, and one that only the operator does not
+    /// reach calls on. Before that is over it goes behind all who are here, so that what can't be divided is with these:
+    /// else those who are gone for good, after a rollout for one, might hold all there is.
     pub fn next(
         &mut self,
         roster: &Roster,
@@ -94,22 +113,29 @@ impl Absences {
     ) -> (Roster, Option<Instant>) {
         let (mut next, mut away, mut ends) = (Roster::default(), HashMap::new(), None::<Instant>);
         for (pool, there) in present {
-            let mut proxies: Vec<&String> = there.iter().collect();
             let known = roster.0.get(pool);
-            let gone: BTreeSet<&String> = known.into_iter().flat_map(|known| known.iter()).collect();
-            for gone in gone.into_iter().filter(|known| !there.contains(*known)) {
-                let key = (pool.clone(), gone.clone());
+            let (mut first, mut last) = (Vec::new(), Vec::new());
+            for proxy in known.iter().flat_map(|known| &known.proxies) {
+                if there.contains(proxy) {
+                    first.push(proxy);
+                    continue;
+                }
+                let key = (pool.clone(), proxy.clone());
                 let since = self.0.get(&key).copied().unwrap_or(now);
-                let end = since + grace;
+                let (behind, end) = (since + RETURN.min(grace), since + grace);
                 if now < end {
-                    proxies.push(gone);
                     away.insert(key, since);
-                    ends = Some(ends.map_or(end, |ends| ends.min(end)));
+                    let (list, turn) = if now < behind { (&mut first, behind) } else { (&mut last, end) };
+                    list.push(proxy);
+                    ends = Some(ends.map_or(turn, |ends| ends.min(turn)));
                 }
             }
-            let same = known.filter(|known| known.iter().eq(proxies.iter().copied())).cloned();
-            let proxies = same.unwrap_or_else(|| proxies.into_iter().cloned().collect());
-            next.0.insert(pool.clone(), proxies);
+            let is_new = |proxy: &&String| known.is_none_or(|known| !known.places.contains_key(*proxy));
+            first.extend(there.iter().filter(is_new));
+            first.append(&mut last);
+            let same = known.filter(|known| known.proxies.iter().eq(first.iter().copied())).cloned();
+            let places = same.unwrap_or_else(|| Arc::new(Places::new(first.into_iter().cloned())));
+            next.0.insert(pool.clone(), places);
         }
         self.0 = away;
         (next, ends)
@@ -146,16 +172,20 @@ mod tests {
         assert_eq!((parts(&roster, 4, &all), ends), (vec![2, 1, 1], None));
 
         let (roster, ends) = next(&roster, &["b", "c"]);
-        assert_eq!(parts(&roster, 4, &all), [1, 2, 1], "the odd one is with who is here");
-        assert_eq!((parts(&roster, 1, &all), ends), (vec![0, 1, 0], Some(Instant::now() + GRACE)));
-        let (roster, ends) = next(&roster, &["a", "c"]);
-        assert_eq!((parts(&roster, 4, &all), ends), (vec![2, 1, 1], Some(Instant::now() + GRACE)));
+        assert_eq!((parts(&roster, 4, &all), ends), (vec![2, 1, 1], Some(Instant::now() + RETURN)));
+        tokio::time::advance(RETURN).await;
+        let (roster, ends) = next(&roster, &["b", "c"]);
+        assert_eq!(parts(&roster, 4, &all), [1, 2, 1], "what is left over is with who is here");
+        assert_eq!((parts(&roster, 1, &all), ends), (vec![0, 1, 0], Some(Instant::now() + GRACE - RETURN)));
+        let (roster, _) = next(&roster, &all);
+        assert_eq!(parts(&roster, 4, &all), [1, 2, 1], "who is back takes nobody's place");
+        let (roster, _) = next(&roster, &["a", "c"]);
         tokio::time::advance(GRACE / 2).await;
         let (roster, _) = next(&roster, &all);
         tokio::time::advance(GRACE).await;
-        let (roster, ends) = next(&roster, &["a", "c"]);
-        assert_eq!(parts(&roster, 4, &all), [2, 1, 1], "it has been back");
-        tokio::time::advance(ends.unwrap() - Instant::now()).await;
+        let (roster, _) = next(&roster, &["a", "c"]);
+        assert_eq!(roster.proxies(POOL), 3, "it has been back");
+        tokio::time::advance(GRACE).await;
         let (roster, ends) = next(&roster, &["a", "c"]);
         assert_eq!((parts(&roster, 4, &["a", "c"]), ends), (vec![2, 2], None));
     }
@@ -168,7 +198,7 @@ mod tests {
         let mut absences = Absences::default();
         for here in [&[][..], &["b"], &["a", "b"]] {
             let (next, _) = absences.next(&roster, &present(here), GRACE, Instant::now());
-            assert_eq!(next.proxies(POOL), 2, "{here:?}");
+            assert_eq!(next, roster, "{here:?}");
         }
     }
 

@@ -98,7 +98,7 @@ pub fn read_failure(said: &[u8]) -> Option<Fault> {
                 "type" => is_event = value == br#""error""#,
                 "choices" => {
                     answered |= tap::names_text(value, br#""content""#)
-                        || tap::names_value(value, br#""tool_calls""#, b'[');
+                        || tap::names_value(value, br#""function""#, b'{');
                 }
                 _ => answered |= says_something(value),
             }

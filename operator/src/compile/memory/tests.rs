@@ -37,9 +37,12 @@ fn any_route(dice: &mut Dice, name: &ObjectName) -> Arc<LLMRoute> {
         "spec": {"attachTo": {"gateways": gateways, "podSelector": selector}, "rules": rules},
     });
     let mut route: LLMRoute = serde_json::from_value(route).unwrap();
-    let at = i64::try_from(dice.roll(3)).unwrap();
-    route.metadata.creation_timestamp = Some(Time(Timestamp::from_second(at).unwrap()));
+    route.metadata.creation_timestamp = Some(any_time(dice));
     Arc::new(route)
+}
+
+fn any_time(dice: &mut Dice) -> Time {
+    Time(Timestamp::from_second(i64::try_from(dice.roll(3)).unwrap()).unwrap())
 }
 
 fn any_pool(dice: &mut Dice, name: &ObjectName) -> Arc<ProviderPool> {
@@ -74,13 +77,20 @@ fn toggle<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: V) {
 /// One of all the things that compile looks at becomes another, or is there once more as it was.
 fn change(dice: &mut Dice, observed: &mut Observed) {
     let place = dice.roll(observed.routes.len() + 1);
-    match dice.roll(10) {
+    match dice.roll(12) {
         0 | 1 => {
             let name = ObjectName::new(["a", "b"][dice.roll(2)], format!("r{}", dice.roll(6)));
             observed.routes.retain(|route| ObjectName::of(route.as_ref()) != name);
             observed.routes.push(any_route(dice, &name));
         }
         2 if place < observed.routes.len() => drop(observed.routes.swap_remove(place)),
+        // Deleted, and made anew as it was.
+        9 if place < observed.routes.len() => {
+            let mut route = observed.routes[place].as_ref().clone();
+            route.metadata.creation_timestamp = Some(any_time(dice));
+            observed.routes[place] = Arc::new(route);
+        }
+        10 => observed.pools.iter_mut().for_each(|pool| *pool = Arc::new(pool.as_ref().clone())),
         // A status was written, or all is listed anew.
         3 => observed.routes.iter_mut().for_each(|route| *route = Arc::new(route.as_ref().clone())),
         4 => {
