@@ -20,6 +20,12 @@ const WITHIN: Duration = Duration::from_secs(120);
 enum Trouble {
     None,
     All,
+    /// Half of the proxies do not reach Redis for a while.
+    Parted,
+}
+
+impl Trouble {
+    const EACH: [Self; 3] = [Self::None, Self::All, Self::Parted];
 }
 
 struct Run {
@@ -50,7 +56,7 @@ async fn one_dollar_is_never_more_than_one_dollar() {
     let count: u64 = std::env::var("RUNS").map_or(1, |runs| runs.parse().unwrap());
     let mut runs = Vec::new();
     for seed in 0..count {
-        for trouble in [Trouble::None, Trouble::All] {
+        for trouble in Trouble::EACH {
             runs.push(run(seed, trouble).await);
         }
     }
@@ -60,7 +66,8 @@ async fn one_dollar_is_never_more_than_one_dollar() {
     for run in &runs {
         assert!(run.billed <= LIMIT, "{:?}: billed {}", run.trouble, run.billed);
         assert!(run.charged <= LIMIT, "{:?}: charged {}", run.trouble, run.charged);
-        if run.trouble == Trouble::None {
+        // Who comes back from a part of the network spends on, and what was held there is not lost.
+        if run.trouble != Trouble::All {
             assert!(run.charged >= LIMIT / 100 * 97, "charged {}", run.charged);
         }
     }
@@ -70,12 +77,16 @@ async fn run(seed: u64, trouble: Trouble) -> Run {
     let scene = Arc::new(Scene::start(&format!("proof-{seed}"), LIMIT).await);
     let proxies = Arc::<Proxies>::default();
     for place in 0..PROXIES {
-        proxies.put(place, Some(scene.proxy().await));
+        let is_parted = trouble == Trouble::Parted && place % 2 == 0;
+        let proxy = if is_parted { scene.linked_proxy().await } else { scene.proxy().await };
+        proxies.put(place, Some(proxy));
     }
     let listening = tokio::spawn(scene.clone().listen());
     let crowd = Crowd::start(CLIENTS, trouble == Trouble::All, seed, &scene, &proxies);
-    if trouble == Trouble::All {
-        make_trouble(&scene, &proxies).await;
+    match trouble {
+        Trouble::None => {}
+        Trouble::All => make_trouble(&scene, &proxies).await,
+        Trouble::Parted => part(&scene).await,
     }
     // Until nobody gets anything any more: all is spent, or in the hands of those that were killed.
     let mut answered = (0, tokio::time::Instant::now());
@@ -106,13 +117,26 @@ async fn run(seed: u64, trouble: Trouble) -> Run {
     Run { trouble, billed: scene.provider.billed(), charged: charged.spent, lost: charged.held, tally }
 }
 
-/// Kills proxies and starts others in their place; stops Redis for five seconds.
-async fn make_trouble(scene: &Arc<Scene>, proxies: &Arc<Proxies>) {
-    let a_tenth = |billed: u64| billed > LIMIT / 10;
+async fn until_billed(scene: &Scene, amount: u64) {
     eventually("clients spend", WITHIN, async || {
-        if a_tenth(scene.provider.billed()) { Ok(()) } else { Err("not yet".to_owned()) }
+        if scene.provider.billed() > amount { Ok(()) } else { Err("not yet".to_owned()) }
     })
     .await;
+}
+
+/// Cuts half of the proxies off Redis until all have spent as much again, and for five seconds more.
+async fn part(scene: &Scene) {
+    until_billed(scene, LIMIT / 10).await;
+    scene.link.cut();
+    until_billed(scene, LIMIT / 5).await;
+    // What is tried is a network that is away for so long.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    scene.link.mend();
+}
+
+/// Kills proxies and starts others in their place; stops Redis for five seconds.
+async fn make_trouble(scene: &Arc<Scene>, proxies: &Arc<Proxies>) {
+    until_billed(scene, LIMIT / 10).await;
     for place in [0, 3] {
         let killed = proxies.put(place, None).unwrap();
         killed.process.kill();

@@ -1,7 +1,7 @@
 //! Proxies that share a Redis, and the one who keeps its accounts: here the test does what the operator does.
 
 use crate::billing::{self, Provider};
-use harness::{Proxy, Redis};
+use harness::{Link, Proxy, Redis};
 use llm_ledger::account::{Beginning, Checkpoint, Totals};
 use llm_ledger::place::{LimitId, Place, Unit};
 use llm_ledger::window::Period;
@@ -38,6 +38,8 @@ impl Proxies {
 pub struct Scene {
     pub provider: Provider,
     pub redis: Redis,
+    /// To Redis, for those that are to be parted from it.
+    pub link: Link,
     pub document: Value,
     ledger: Connection,
     place: Place,
@@ -50,6 +52,7 @@ impl Scene {
     /// With a limit of so many nano-USD.
     pub async fn start(uid: &str, limit: Amount) -> Self {
         let (provider, redis) = (Provider::start().await, Redis::start().await);
+        let link = Link::to(redis.endpoint()).await;
         let settings = json!({"redis": {"endpoints": [redis.endpoint()]}});
         let ledger = connection(&settings);
         let limit_id = LimitId { period: Period::Total, unit: Unit::Usd };
@@ -62,11 +65,18 @@ impl Scene {
         let checkpoint = Checkpoint { epoch, revision: 2, limit, strict: true, ceiling: limit, values: None };
         ledger.secure(&place, &checkpoint).await.unwrap();
         let document = document(&provider.url, uid, limit, &settings);
-        Self { provider, redis, document, ledger, place, limit, charged: AtomicU64::new(0) }
+        Self { provider, redis, link, document, ledger, place, limit, charged: AtomicU64::new(0) }
     }
 
     pub async fn proxy(&self) -> Proxy {
-        Proxy::start(&self.document, &["--workers", "1", "--request-log", "off"]).await
+        proxy(&self.document).await
+    }
+
+    /// One that reaches Redis by the link.
+    pub async fn linked_proxy(&self) -> Proxy {
+        let mut document = self.document.clone();
+        document["ledger"]["redis"]["endpoints"] = json!([self.link.endpoint()]);
+        proxy(&document).await
     }
 
     /// What is neither billed nor charged.
@@ -88,6 +98,10 @@ impl Scene {
     pub async fn totals(&self) -> Totals {
         self.ledger.totals(std::slice::from_ref(&self.place)).await.remove(0).unwrap().unwrap()
     }
+}
+
+async fn proxy(document: &Value) -> Proxy {
+    Proxy::start(document, &["--workers", "1", "--request-log", "off"]).await
 }
 
 fn connection(settings: &Value) -> Connection {

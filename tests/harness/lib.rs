@@ -1,8 +1,8 @@
 //! The harness of the integration tests: it starts the programs that we ship beside real servers (etcd and a Kubernetes
 //! API server, a provider mock that others wrote, the official SDKs) and talks to them as their users do.
 //!
-//! Nothing here is a stand-in of our own for something that exists, but for `RawUpstream`: no mock breaks a connection
-//! as exactly as those tests need. Everything listens on free loopback ports and writes below `target/scratch`, stops
+//! Nothing here is a stand-in of our own for something that exists, but for `RawUpstream`, since no mock breaks a
+//! connection as exactly as those tests need, and `Link`, since no network can be cut without rights over the machine. Everything listens on free loopback ports and writes below `target/scratch`, stops
 //! when it is dropped, and dies with the test process. Tests wait by polling (`eventually`), never for a fixed time.
 
 #![expect(
@@ -20,6 +20,7 @@ mod helm;
 pub mod http;
 pub mod https;
 mod image;
+mod link;
 mod machine;
 mod markdown;
 mod node;
@@ -40,6 +41,7 @@ pub use cluster::Cluster;
 pub use eventually::eventually;
 pub use helm::Helm;
 pub use image::Image;
+pub use link::Link;
 pub use machine::Machine;
 pub use markdown::markdown;
 pub use node::node;
