@@ -40,10 +40,10 @@
 //!                          └──status: checkpoints, figures, alerts──► API server
 //! ```
 //!
-//! [`compile`] is pure and shared with the standalone command: it never sees a clock, a socket or an
-//! API server; so are [`preview`] and [`inject`]. Every replica observes, compiles, serves streams and admissions; the
-//! one that holds the [`lease`] writes status, raises Events, keeps [`budgets`], says who [`shares`] limits, rotates [`certificates`] and keeps what
-//! [`sidecars`] need.
+//! [`compile`] is pure and shared with the standalone command: it never sees a clock, a socket or an API server; so are
+//! [`preview`] and [`inject`]. Every replica observes, compiles, serves streams and admissions; the one that holds the
+//! [`lease`] writes status, raises Events, keeps [`budgets`], says who [`shares`] limits, rotates [`certificates`] and
+//! keeps what [`sidecars`] need.
 //!
 //! [`survey`] runs in none of them: it is what a person asks of all this from outside.
 
