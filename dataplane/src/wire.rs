@@ -44,8 +44,6 @@ pub struct Refusal {
     pub kind: FaultKind,
     /// The call is too long for the model.
     pub too_long: bool,
-    /// It was said under the status of a success.
-    pub under_success: bool,
 }
 
 /// One call on its way to one target.
@@ -172,7 +170,7 @@ impl<'a> Wire<'a> {
     pub fn failure(&self, said: &[u8]) -> Option<Refusal> {
         let fault = self.out.dialect().read_failure(said)?;
         let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        Some(Refusal { under_success: true, ..self.refused(status, &fault, Bytes::copy_from_slice(said)) })
+        Some(self.refused(status, &fault, Bytes::copy_from_slice(said)))
     }
 
     /// The same of the first frame of a stream that has something to say.
@@ -195,15 +193,7 @@ impl<'a> Wire<'a> {
     fn refused(&self, answered: StatusCode, fault: &Fault, body: Bytes) -> Refusal {
         let (theirs, ours) = (self.out.dialect(), self.call.api.dialect());
         let (kind, too_long, retry_after) = (fault.kind, fault.says_too_long(), fault.retry_after);
-        let refusal = |status, body| Refusal {
-            answered,
-            status,
-            body,
-            retry_after,
-            kind,
-            too_long,
-            under_success: false,
-        };
+        let refusal = |status, body| Refusal { answered, status, body, retry_after, kind, too_long };
         if theirs == ours && ours.is_error_body(&body) {
             return refusal(answered, body);
         }

@@ -41,6 +41,20 @@ async fn an_error_of_the_provider_costs_nothing_though_its_words_break_off() {
 }
 
 #[tokio::test]
+async fn an_error_under_the_status_of_a_success_costs_nothing_and_the_next_is_asked() {
+    let error = answer(200, &json!({"error": {"message": "overloaded", "code": 503}}));
+    let (first, spare) = (RawUpstream::start([vec![Step::Send(error)]]).await, good().await);
+    let mut document = budgeted(&[first.url()], &limit("usd", PLENTY), &json!({}));
+    let providers = document["pools"]["ai/pool"]["providers"].as_array_mut().unwrap();
+    providers.push(provider("spare", spare.url(), 1, 1));
+    let proxy = Proxy::start(&document, &[]).await;
+    let answered = post_json(&proxy.chat_url(), &at_most(5_000)).await;
+    assert!(answered.status.is_success(), "{answered:?}");
+    is_charged(&proxy, COST - 1e-9..COST + 1e-9).await;
+    assert_eq!(first.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn who_hangs_up_between_two_tries_pays_for_none() {
     let failed = answer(503, &json!({"error": {"message": "overloaded", "type": "server_error"}}));
     let good = answer(200, &completion("ok"));

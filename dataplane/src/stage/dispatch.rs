@@ -52,8 +52,6 @@ pub struct Refused {
     pub kind: FaultKind,
     /// The call is too long for the model.
     pub too_long: bool,
-    /// It was said under the status of a success: whether it is billed, nobody can say.
-    pub under_success: bool,
 }
 
 /// How the body begins.

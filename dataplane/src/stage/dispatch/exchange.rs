@@ -145,18 +145,13 @@ impl Exchange<'_> {
 
     /// An error of the provider, as the caller's SDK reads it.
     fn refused(refusal: Refusal, mut headers: HeaderMap) -> Reply {
-        let Refusal { answered, status, body, retry_after, kind, too_long, under_success } = refusal;
+        let Refusal { answered, status, body, retry_after, kind, too_long } = refusal;
         headers.insert(json_content().0, json_content().1);
         if let Some(seconds) = retry_after {
             headers.entry(header::RETRY_AFTER).or_insert(seconds.into());
         }
         let body = ReplyStart::Whole { body: body.into(), usage: None };
-        Reply {
-            status,
-            headers,
-            body,
-            refused: Some(Refused { status: answered, kind, too_long, under_success }),
-        }
+        Reply { status, headers, body, refused: Some(Refused { status: answered, kind, too_long }) }
     }
 
     fn whole(&self, body: Held) -> Result<ReplyStart, Error> {

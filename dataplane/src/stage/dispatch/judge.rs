@@ -46,7 +46,7 @@ pub fn judge(outcome: Result<Reply, Error>, trial: Trial, fair: bool) -> Judgeme
 }
 
 fn judge_reply(reply: Reply, mut trial: Trial) -> Judgement {
-    let Some(Refused { status, kind, too_long, under_success: _ }) = reply.refused else {
+    let Some(Refused { status, kind, too_long }) = reply.refused else {
         return match &reply.body {
             ReplyStart::Whole { usage, .. } => {
                 trial.answered(*usage);

@@ -303,10 +303,7 @@ impl<'c, 'p> Walk<'c, 'p> {
         }
         match &outcome {
             Ok(reply) if reply.refused.is_none() => {}
-            Ok(reply) => {
-                let billed = reply.refused.is_some_and(|refused| refused.under_success);
-                self.settlement.has_failed(target, billed);
-            }
+            Ok(_) => self.settlement.has_failed(target, false),
             Err(error) => self.settlement.has_failed(target, sent.is_sent() && error.may_be_billed()),
         }
         match judge(outcome, trial, fair) {
