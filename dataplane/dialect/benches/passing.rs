@@ -9,9 +9,10 @@ use std::{env, hint::black_box, time::Instant};
 
 use bytes::Bytes;
 use llm_dialect::{
-    Dialect, bound,
+    CallerApi as _, Dialect, bound,
     envelope::Envelope,
     gather::Gather,
+    openai::Chat,
     surface::{Api, Kind},
     tap::Tap,
 };
@@ -66,6 +67,14 @@ fn cases() -> Vec<Case> {
     let body =
         chat("Sagen Sie, was diese Übersetzung für jeden Aufruf kostet: 料金はいくらですか。\n", 16 << 10);
     case("envelope-16k-utf8", Box::new(move || drop(black_box(Envelope::read(shape(), black_box(&body))))));
+    // Where a rule wants to know how difficult a call is, it is read though it passes: of text alone, or whole.
+    for (plain, whole, size) in [("plain-1k", "meaning-1k", 1 << 10), ("plain-16k", "meaning-16k", 16 << 10)]
+    {
+        let body = chat(SENTENCE, size);
+        let same = body.clone();
+        case(plain, Box::new(move || drop(black_box(Chat.read_plain(black_box(&body))))));
+        case(whole, Box::new(move || drop(black_box(Chat.read_request(black_box(&same))))));
+    }
     // The bound alone costs nothing that could be measured: it is noted as the envelope is read.
     for (name, size) in [("bound-1k", 1 << 10), ("bound-4k", 4 << 10), ("bound-100k", 100 << 10)] {
         let body = chat(SENTENCE, size);

@@ -75,6 +75,12 @@ pub trait CallerApi: Sync {
     /// When a field has a value that the API does not know; the error names it by its path.
     fn read_request(&self, body: &[u8]) -> Result<chat::Request, Invalid>;
 
+    /// Reads of a request what says how hard it is, at a fraction of what it takes to read it all; `None` where all has to
+    /// be read for that: it may have more than text, or be none of this API's requests.
+    fn read_plain<'a>(&self, _body: &'a [u8]) -> Option<chat::Plain<'a>> {
+        None
+    }
+
     fn write_reply(&self, reply: &Reply, context: &Context) -> Bytes;
 
     /// The frames that `stream_writer` and `error_event` write.

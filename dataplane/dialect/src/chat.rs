@@ -1,6 +1,9 @@
 //! What is asked, in no vendor's words: the neutral model of a call that generates text.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 use crate::seal::Seal;
 
@@ -44,6 +47,20 @@ pub struct Leftover {
     pub field: String,
     /// It changes cost or speed at most, never the answer: it may be left out, and that is reported.
     pub hint: bool,
+}
+
+/// A conversation of nothing but text, as most are, with what little says how hard it is. The text is still in the body.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plain<'a> {
+    pub messages: Vec<PlainMessage<'a>>,
+    pub max_tokens: Option<u64>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct PlainMessage<'a> {
+    pub role: Role,
+    /// Text by text; UTF-8 where the body is.
+    pub texts: SmallVec<[Cow<'a, [u8]>; 1]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! and what nobody has taken is left over by name. Values stay where they are in the body until they
 //! are wanted: numbers, the order of a schema's properties and megabytes of base64 are not touched.
 
-use std::{borrow::Cow, collections::HashSet, rc::Rc};
+use std::{borrow::Cow, collections::HashSet, hash::Hash, rc::Rc};
 
 use serde::{
     Deserialize,
@@ -30,12 +30,15 @@ struct Place<'a> {
     step: Step<'a>,
 }
 
+/// Sound UTF-8, which is looked at as text when somebody is told of it.
+type Name<'a> = Cow<'a, [u8]>;
+
 /// Where that stands; `None`: it is the body.
 type Within<'a> = Option<Rc<Place<'a>>>;
 
 #[derive(Clone, Debug)]
 enum Step<'a> {
-    Field(Cow<'a, str>),
+    Field(Name<'a>),
     Element(usize),
 }
 
@@ -45,8 +48,8 @@ impl Place<'_> {
             within.spell(path);
         }
         match &self.step {
-            Step::Field(name) if path.is_empty() => path.push_str(name),
-            Step::Field(name) => path.extend([".", name]),
+            Step::Field(name) if path.is_empty() => path.push_str(&text(name)),
+            Step::Field(name) => path.extend([".", &text(name)]),
             Step::Element(index) => path.extend(["[", &index.to_string(), "]"]),
         }
     }
@@ -68,7 +71,7 @@ fn spelt(within: &Within<'_>, name: &str) -> String {
 #[derive(Debug)]
 pub struct Object<'a> {
     place: Within<'a>,
-    fields: Vec<(Cow<'a, str>, &'a str)>,
+    fields: Vec<(Name<'a>, &'a str)>,
 }
 
 /// What a value is, by its first byte.
@@ -204,7 +207,7 @@ impl<'a> Node<'a> {
             Some(fields) => fields,
             None => {
                 let Fields(fields) = self.parse("it must be an object without a field twice")?;
-                fields.into_iter().map(|(name, raw)| (name, raw.get())).collect()
+                fields.into_iter().map(|(name, raw)| (bytes(name), raw.get())).collect()
             }
         };
         Ok(Object { place: self.within(), fields })
@@ -216,7 +219,7 @@ impl<'a> Node<'a> {
         let field = |name| Some(Place { within: within.clone(), step: Step::Field(name) });
         Ok(fields
             .into_iter()
-            .map(|(name, raw)| (name.to_string(), Node { place: field(name), raw }))
+            .map(|(name, raw)| (text(&name).into_owned(), Node { place: field(name), raw }))
             .collect())
     }
 }
@@ -231,7 +234,7 @@ impl<'a> Object<'a> {
 
     /// The field's value; `None` where it is absent or null.
     pub fn take(&mut self, name: &str) -> Option<Node<'a>> {
-        let at = self.fields.iter().position(|(field, _)| field == name)?;
+        let at = self.fields.iter().position(|(field, _)| **field == *name.as_bytes())?;
         let (name, raw) = self.fields.remove(at);
         let place = Some(Place { within: self.place.clone(), step: Step::Field(name) });
         let node = Node { place, raw };
@@ -268,7 +271,7 @@ impl<'a> Object<'a> {
 
     /// Takes fields that mean nothing to anybody else, and whose loss nobody notices.
     pub fn ignore(&mut self, names: &[&str]) {
-        self.fields.retain(|(field, _)| !names.contains(&field.as_ref()));
+        self.fields.retain(|(field, _)| !is_among(names, field));
     }
 
     /// Notes what nobody has taken: the fields in `hints` as hints, the others as wishes. A null
@@ -276,22 +279,18 @@ impl<'a> Object<'a> {
     pub fn leave(self, hints: &[&str], request: &mut Vec<chat::Leftover>) {
         for (name, raw) in &self.fields {
             if *raw != "null" {
-                let hint = hints.contains(&name.as_ref());
-                request.push(chat::Leftover { field: self.path_of(name), hint });
+                let field = self.path_of(&text(name));
+                request.push(chat::Leftover { field, hint: is_among(hints, name) });
             }
         }
     }
 }
 
 /// The fields of an object; `None` where serde has to say what is wrong with it.
-fn fields(text: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
-    let mut fields: Vec<(Cow<'_, str>, &str)> = Vec::new();
+fn fields(text: &str) -> Option<Vec<(Name<'_>, &str)>> {
+    let mut fields = Vec::with_capacity(8);
     skim::whole(text.as_bytes(), |skim| {
         skim.object(|name, skim| {
-            let name = match name {
-                Cow::Borrowed(name) => Cow::Borrowed(std::str::from_utf8(name).ok()?),
-                Cow::Owned(name) => Cow::Owned(String::from_utf8(name).ok()?),
-            };
             fields.push((name, text.get(skim.range()?)?));
             Some(())
         })
@@ -299,8 +298,23 @@ fn fields(text: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
     (!any_twice(&fields)).then_some(fields)
 }
 
+fn bytes(name: Cow<'_, str>) -> Name<'_> {
+    match name {
+        Cow::Borrowed(name) => Cow::Borrowed(name.as_bytes()),
+        Cow::Owned(name) => Cow::Owned(name.into_bytes()),
+    }
+}
+
+fn text(name: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(name)
+}
+
+fn is_among(names: &[&str], field: &[u8]) -> bool {
+    names.iter().any(|name| name.as_bytes() == field)
+}
+
 /// Whether a name is there twice. Of few, to compare them all is cheapest; a caller may send a million.
-fn any_twice<T>(fields: &[(Cow<'_, str>, T)]) -> bool {
+fn any_twice<N: Eq + Hash, T>(fields: &[(N, T)]) -> bool {
     let mut names = fields.iter().map(|(name, _)| name);
     if fields.len() > 32 {
         let mut seen = HashSet::with_capacity(fields.len());

@@ -7,12 +7,13 @@
 //! so that what is refused, and in which words, is said in one place.
 
 mod many;
+mod scalar;
 
 use std::{borrow::Cow, ops::Range};
 
 use serde::de::DeserializeOwned;
 
-use many::{are_digits, first_special, plain};
+use many::{first_special, plain};
 
 /// As many as serde_json takes.
 const MAX_LEVELS: u32 = 127;
@@ -169,6 +170,19 @@ impl<'a> Skim<'a> {
         if self.blanks() == b'"' { self.string().map(|_| ()) } else { self.value() }
     }
 
+    /// Passes a string and gives it without its escapes.
+    pub fn unescaped(&mut self) -> Option<Cow<'a, [u8]>> {
+        if self.blanks() != b'"' {
+            return None;
+        }
+        let from = self.at;
+        let escaped = self.string()?;
+        if escaped {
+            return parsed::<String>(self.text.get(from..self.at)?).map(|text| Cow::Owned(text.into_bytes()));
+        }
+        self.text.get(from + 1..self.at - 1).map(Cow::Borrowed)
+    }
+
     /// Passes a value and gives its text.
     pub fn raw(&mut self) -> Option<&'a [u8]> {
         self.text_of(Self::value)
@@ -253,96 +267,33 @@ impl<'a> Skim<'a> {
         }
     }
 
-    /// A name and its colon; says whether the name has escapes.
-    fn key(&mut self) -> Option<bool> {
+    /// A name and its colon.
+    fn key(&mut self) -> Option<()> {
         if self.blanks() != b'"' {
             return None;
         }
-        let escaped = self.string()?;
-        self.expect(b':')?;
-        Some(escaped)
+        self.string()?;
+        self.expect(b':')
     }
 
     /// As `key`, and gives the name.
     fn name(&mut self) -> Option<Cow<'a, [u8]>> {
-        if self.blanks() != b'"' {
-            return None;
-        }
-        let from = self.at;
-        let escaped = self.string()?;
-        let behind = self.at;
+        let name = self.unescaped()?;
         self.expect(b':')?;
-        if escaped {
-            return parsed::<String>(self.text.get(from..behind)?).map(|name| Cow::Owned(name.into_bytes()));
-        }
-        let name = self.text.get(from + 1..behind - 1)?;
-        (self.is_ascii || std::str::from_utf8(name).is_ok()).then_some(Cow::Borrowed(name))
-    }
-
-    fn literal(&mut self, literal: &[u8]) -> Option<()> {
-        let there = self.rest().starts_with(literal);
-        self.at += literal.len();
-        there.then_some(())
-    }
-
-    fn digits(&mut self) -> usize {
-        let from = self.at;
-        while self.peek().is_ascii_digit() {
-            self.at += 1;
-        }
-        self.at - from
-    }
-
-    fn number(&mut self) -> Option<()> {
-        let from = self.at;
-        self.at += usize::from(self.peek() == b'-');
-        match self.peek() {
-            // Digits behind a zero are nothing that can follow a number.
-            b'0' => self.at += 1,
-            _ if self.digits() == 0 => return None,
-            _ => {}
-        }
-        if self.peek() == b'.' {
-            self.at += 1;
-            // Vectors are thousands of these, and most of each is its fraction.
-            let fraction = self.at;
-            while self.rest().first_chunk().is_some_and(|word| are_digits(*word)) {
-                self.at += 8;
-            }
-            if self.digits() == 0 && self.at == fraction {
-                return None;
-            }
-        }
-        let mut exponent = 0;
-        if matches!(self.peek(), b'e' | b'E') {
-            self.at += 1;
-            self.at += usize::from(matches!(self.peek(), b'+' | b'-'));
-            exponent = self.digits();
-            if exponent == 0 {
-                return None;
-            }
-        }
-        // Below 10^299 every number fits; whether a larger one does, serde_json has to say.
-        if exponent > 2 || self.at - from > 200 {
-            parsed::<f64>(self.text.get(from..self.at)?)?;
-        }
-        Some(())
+        (self.is_ascii || std::str::from_utf8(&name).is_ok()).then_some(name)
     }
 
     /// Passes a string, at whose opening quote it is; says whether it has escapes.
     #[inline]
     fn string(&mut self) -> Option<bool> {
         self.at += 1;
-        // Most names end within a word.
-        if let Some(word) = self.rest().first_chunk() {
-            match first_special(&[*word]) {
-                None => self.at += word.len(),
-                Some(len) if word.get(len) == Some(&b'"') => {
-                    self.at += len + 1;
-                    return Some(false);
-                }
-                Some(_) => {}
-            }
+        // Most names end within a block.
+        if let Some(block) = self.rest().first_chunk()
+            && let Some(len) = first_special(*block)
+            && block.get(len) == Some(&b'"')
+        {
+            self.at += len + 1;
+            return Some(false);
         }
         self.rest_of_string()
     }
@@ -362,37 +313,6 @@ impl<'a> Skim<'a> {
             escaped = true;
         }
     }
-
-    /// An escape, at whose backslash it is.
-    fn escape(&mut self) -> Option<()> {
-        let escape = *self.text.get(self.at + 1)?;
-        self.at += 2;
-        match escape {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
-            b'u' => self.unicode(),
-            _ => None,
-        }
-    }
-
-    /// What follows `\u`. Surrogates have to come in pairs.
-    fn unicode(&mut self) -> Option<()> {
-        let (first, behind) = self.rest().split_first_chunk()?;
-        self.at += first.len();
-        match unit(first)? {
-            0xDC00..=0xDFFF => None,
-            0xD800..=0xDBFF => {
-                let second = behind.strip_prefix(b"\\u")?.first_chunk()?;
-                self.at += 2 + second.len();
-                matches!(unit(second)?, 0xDC00..=0xDFFF).then_some(())
-            }
-            _ => Some(()),
-        }
-    }
-}
-
-/// A unit of UTF-16 in hexadecimal digits.
-fn unit(digits: &[u8; 4]) -> Option<u32> {
-    digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
 }
 
 /// By serde_json, for what is rare and subtle.

@@ -16,29 +16,42 @@
 mod outcome;
 mod scan;
 mod stems;
+mod talk;
 #[cfg(test)]
 mod tests;
 mod window;
 mod words;
 
-use llm_dialect::chat::{Effort, Media, Message, Output, Part, ReasoningAmount, Request, Role};
-use scan::Found;
+use llm_dialect::chat::{Effort, Output, Plain, ReasoningAmount, Request};
 
 pub use outcome::{Class, Estimate, Signal, Thresholds};
-
-/// The most messages that are looked at, from the end, and the most parts of one.
-const MESSAGES: usize = 128;
-const PARTS: usize = 32;
+use talk::Talk;
 
 /// How hard the call is.
 #[must_use]
 pub fn estimate(request: &Request) -> Estimate {
-    let talk = Talk::of(request);
+    let effort = request.reasoning.and_then(|reasoning| match reasoning.amount {
+        ReasoningAmount::Off | ReasoningAmount::Auto => None,
+        ReasoningAmount::Effort(effort) => Some(effort),
+        ReasoningAmount::Budget(tokens) => Some(Effort::of_budget(tokens)),
+    });
+    let mut estimate = weigh(&Talk::of(&request.messages), request.max_tokens, effort);
+    weigh_wishes(&mut estimate, request);
+    estimate
+}
+
+/// How hard a call of text alone is: as `estimate` says it of the same request.
+#[must_use]
+pub fn estimate_plain(plain: &Plain<'_>) -> Estimate {
+    weigh(&Talk::of(&plain.messages), plain.max_tokens, None)
+}
+
+fn weigh(talk: &Talk, max_tokens: Option<u64>, effort: Option<Effort>) -> Estimate {
     let mut estimate = Estimate::default();
     estimate.set(Signal::Base, 0.10);
-    weigh_task(&mut estimate, &talk);
-    weigh_talk(&mut estimate, &talk);
-    weigh_wishes(&mut estimate, request);
+    weigh_task(&mut estimate, talk);
+    weigh_talk(&mut estimate, talk);
+    weigh_answer(&mut estimate, max_tokens, effort);
     estimate
 }
 
@@ -85,11 +98,9 @@ fn weigh_wishes(estimate: &mut Estimate, request: &Request) {
             Output::JsonSchema(schema) => 0.02 + towards(0.15, schema.schema.get().len(), 1200.0),
         },
     );
-    let effort = request.reasoning.and_then(|reasoning| match reasoning.amount {
-        ReasoningAmount::Off | ReasoningAmount::Auto => None,
-        ReasoningAmount::Effort(effort) => Some(effort),
-        ReasoningAmount::Budget(tokens) => Some(Effort::of_budget(tokens)),
-    });
+}
+
+fn weigh_answer(estimate: &mut Estimate, max_tokens: Option<u64>, effort: Option<Effort>) {
     estimate.set(
         Signal::Reasoning,
         match effort {
@@ -99,7 +110,7 @@ fn weigh_wishes(estimate: &mut Estimate, request: &Request) {
         },
     );
     // A model that thinks spends the limit on its thoughts.
-    let limit = request.max_tokens.filter(|_| effort.is_none());
+    let limit = max_tokens.filter(|_| effort.is_none());
     estimate.set(
         Signal::ShortAnswer,
         match limit {
@@ -108,84 +119,4 @@ fn weigh_wishes(estimate: &mut Estimate, request: &Request) {
             _ => 0.0,
         },
     );
-}
-
-/// What is seen of a conversation.
-#[derive(Debug, Default)]
-struct Talk {
-    /// The last message in which the user says something.
-    asked: Found,
-    images: usize,
-    documents: usize,
-    system: Found,
-    /// Calls of tools behind the last message of the user.
-    steps: usize,
-    /// Messages before it, without system messages.
-    turns: usize,
-    /// Bytes of their text.
-    history: usize,
-}
-
-impl Talk {
-    fn of(request: &Request) -> Self {
-        let mut talk = Self::default();
-        let mut asked = false;
-        let (early, late) = request.messages.split_at(request.messages.len().saturating_sub(MESSAGES));
-        for message in late.iter().rev() {
-            match message.role {
-                Role::System => talk.system(message),
-                Role::User if !asked && says(message) => {
-                    asked = true;
-                    talk.ask(message);
-                }
-                _ if asked => talk.earlier(message),
-                _ => talk.steps += parts(message).filter(|part| matches!(part, Part::ToolCall(_))).count(),
-            }
-        }
-        talk.turns += early.len();
-        if let Some(first) = early.first().filter(|first| first.role == Role::System) {
-            talk.system(first);
-        }
-        talk
-    }
-
-    fn ask(&mut self, message: &Message) {
-        // A question that stands behind long texts comes before the bound is reached.
-        let texts = || parts(message).filter_map(text);
-        if let Some(last) = texts().last() {
-            self.asked.look(last);
-        }
-        let others = texts().count().saturating_sub(1);
-        texts().take(others).for_each(|text| self.asked.look(text));
-        for part in parts(message) {
-            match part {
-                Part::Image(_) => self.images += 1,
-                Part::Document { media: Media::Text(text), .. } => self.asked.material += text.len(),
-                Part::Document { .. } | Part::Audio(_) | Part::Video(_) => self.documents += 1,
-                _ => {}
-            }
-        }
-    }
-
-    fn system(&mut self, message: &Message) {
-        parts(message).filter_map(text).for_each(|text| self.system.look(text));
-    }
-
-    fn earlier(&mut self, message: &Message) {
-        self.turns += 1;
-        self.history += parts(message).filter_map(text).map(str::len).sum::<usize>();
-    }
-}
-
-fn parts(message: &Message) -> impl Iterator<Item = &Part> {
-    message.parts.iter().take(PARTS)
-}
-
-fn text(part: &Part) -> Option<&str> {
-    if let Part::Text(text) = part { Some(text) } else { None }
-}
-
-/// Whether the user says something, beside giving results of tools.
-fn says(message: &Message) -> bool {
-    parts(message).any(|part| !matches!(part, Part::ToolResult(_)))
 }

@@ -91,6 +91,14 @@ impl Call {
         self.meaning.get_or_init(|| self.read_meaning()).as_ref()
     }
 
+    /// What is said, where that is nothing but text.
+    pub fn plain(&self) -> Option<chat::Plain<'_>> {
+        match self.api.caller() {
+            CallerSide::Chat(api) => api.read_plain(&self.body.bytes),
+            CallerSide::Embed(_) => None,
+        }
+    }
+
     /// Says how many tokens its answer may have, where it says nothing of that.
     pub fn cap_output(&mut self, tokens: u64) {
         self.cap = Some(tokens);

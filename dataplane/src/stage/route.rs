@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use llm_dialect::surface::Task;
 use llm_routing::{
-    complexity::{Estimate, estimate},
+    complexity::{Estimate, estimate, estimate_plain},
     rank::{Order, rank},
 };
-use ring::digest;
 use smallvec::SmallVec;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::{
     error::Error,
@@ -141,6 +141,9 @@ fn difficulty(served: &Served, call: &Call) -> Option<Estimate> {
     if !asked || served.candidates.iter().any(|candidate| candidate.facts.named) {
         return None;
     }
+    if let Some(plain) = call.plain() {
+        return Some(estimate_plain(&plain));
+    }
     // What the gateway can't read may pass through all the same.
     match call.meaning() {
         Ok(Meaning::Chat(request)) => Some(estimate(request)),
@@ -149,11 +152,9 @@ fn difficulty(served: &Served, call: &Call) -> Option<Estimate> {
 }
 
 /// The same number for the same user of a route, in every proxy of every version: proxies of two serve beside each
-/// other while they are upgraded.
+/// other while they are upgraded. XXH3 is written down, as the hashes of the standard library are not.
 fn sticky(route: &str, user: &str) -> u64 {
-    // Neither has a line's end in it, so that no two pairs are one text.
-    let digest = digest::digest(&digest::SHA256, format!("{route}\n{user}").as_bytes());
-    digest.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+    xxh3_64_with_seed(user.as_bytes(), xxh3_64(route.as_bytes()))
 }
 
 /// The model is served, but not for such a call.

@@ -146,8 +146,8 @@ impl Wishes {
     }
 
     fn header(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Error> {
-        let Some(wish) = WISHES.iter().find(|wish| name == wish.header) else {
-            return if OF_REPLIES.iter().any(|known| name == known) { Ok(()) } else { Err(no_wish(name)) };
+        let Some(wish) = WISHES.iter().find(|wish| name.as_str() == wish.header) else {
+            return if OF_REPLIES.contains(&name.as_str()) { Ok(()) } else { Err(no_wish(name)) };
         };
         let unread = |reason: String| Error::Wish { wish: wish.header.into(), reason };
         let text = value.to_str().map_err(|_| unread("it must be ASCII text".to_owned()))?;

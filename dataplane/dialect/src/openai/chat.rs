@@ -7,6 +7,7 @@ mod finish;
 pub(super) mod logprobs;
 pub(super) mod media;
 mod messages;
+mod plain;
 mod reasoning;
 mod reply;
 mod request;
@@ -186,6 +187,10 @@ impl CallerApi for Chat {
 
     fn read_request(&self, body: &[u8]) -> Result<chat::Request, Invalid> {
         request::read(body)
+    }
+
+    fn read_plain<'a>(&self, body: &'a [u8]) -> Option<chat::Plain<'a>> {
+        plain::read(body)
     }
 
     fn write_reply(&self, reply: &Reply, context: &Context) -> Bytes {

@@ -34,8 +34,7 @@ pub(super) struct Found {
 
 impl Found {
     /// Looks at one more text. Where much was looked at before only the length counts.
-    pub fn look(&mut self, text: &str) {
-        let text = text.as_bytes();
+    pub fn look(&mut self, text: &[u8]) {
         if self.looked_at > HEAD + TAIL || self.task > TASK_HEAD + TASK_TAIL {
             self.material += text.len();
             return;

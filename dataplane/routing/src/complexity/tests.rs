@@ -8,7 +8,7 @@ use llm_dialect::chat::{
 };
 use proptest::prelude::*;
 
-use super::{Class, Estimate, MESSAGES, Signal, Thresholds, estimate, words::stems};
+use super::{Class, Estimate, Signal, Thresholds, estimate, talk::MESSAGES, words::stems};
 
 fn message(role: Role, text: &str) -> Message {
     Message { role, parts: vec![Part::Text(text.to_owned())] }

@@ -1,20 +1,26 @@
 //! What stands in 64 bytes of a text, one bit a byte: words are found, and their letters, capitals and
 //! digits told apart, by a few operations on many bytes instead of a look at each.
 
+use wide::u8x16;
+
 /// As many bytes as a mask has bits.
 pub(super) const WIDTH: usize = 64;
-
-const EACH: u64 = u64::MAX / 0xFF;
-const HIGH: u64 = EACH << 7;
+const BLOCK: usize = size_of::<u8x16>();
+/// The bytes that are read: a word that begins in a window may go on behind it.
+const READ: usize = WIDTH + BLOCK;
+/// What makes a small letter of a capital.
+const CASE: u8 = b'a' - b'A';
 
 /// The lowest bit of each mask is the first byte. Behind the end of the text no bit is set.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub letters: u64,
     pub capitals: u64,
     pub digits: u64,
     /// Bytes that are not ASCII.
     pub foreign: u64,
+    /// The text, capitals as small letters; zeros behind its end.
+    lower: [u8; READ],
 }
 
 impl Window {
@@ -22,24 +28,29 @@ impl Window {
         match text.first_chunk() {
             Some(bytes) => Self::of_all(bytes),
             None => {
-                let mut bytes = [0; WIDTH];
+                let mut bytes = [0; READ];
                 bytes[..text.len()].copy_from_slice(text);
                 Self::of_all(&bytes)
             }
         }
     }
 
-    fn of_all(bytes: &[u8; WIDTH]) -> Self {
-        let mut window = Self::default();
-        for (at, word) in bytes.as_chunks().0.iter().enumerate() {
-            let word = u64::from_le_bytes(*word);
-            let bits = |high| bits(high) << (8 * at);
-            let ascii = !word & HIGH;
-            let capitals = ascii & between(word, b'A', b'Z');
-            window.letters |= bits(ascii & between(word | (0x20 * EACH), b'a', b'z'));
+    fn of_all(bytes: &[u8; READ]) -> Self {
+        let mut window = Self { letters: 0, capitals: 0, digits: 0, foreign: 0, lower: [0; READ] };
+        let lower = window.lower.as_chunks_mut().0;
+        for (at, (block, lower)) in bytes.as_chunks().0.iter().zip(lower).enumerate() {
+            let bytes = u8x16::new(*block);
+            let capitals = between(bytes, b'A', b'Z');
+            let small = bytes | (capitals & u8x16::splat(CASE));
+            *lower = small.to_array();
+            if at * BLOCK == WIDTH {
+                break;
+            }
+            let bits = |mask: u8x16| u64::from(mask.to_bitmask()) << (at * BLOCK);
+            window.letters |= bits(between(small, b'a', b'z'));
             window.capitals |= bits(capitals);
-            window.digits |= bits(ascii & between(word, b'0', b'9'));
-            window.foreign |= bits(word & HIGH);
+            window.digits |= bits(between(bytes, b'0', b'9'));
+            window.foreign |= bits(bytes);
         }
         window
     }
@@ -48,23 +59,16 @@ impl Window {
     pub fn words(&self) -> u64 {
         self.letters | self.digits | self.foreign
     }
+
+    /// Eight bytes of the text from there on, the first one lowest; capitals as small letters.
+    pub fn lower(&self, at: usize) -> u64 {
+        self.lower.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word))
+    }
 }
 
-/// ASCII letters of eight bytes in lower case, as `to_ascii_lowercase` has them.
-pub(super) fn lower(word: u64) -> u64 {
-    word | (!word & HIGH & between(word, b'A', b'Z')) >> 2
-}
-
-/// The highest bit of each byte that is from one to the other, whatever its own highest bit is.
-fn between(word: u64, first: u8, last: u8) -> u64 {
-    let low = word & !HIGH;
-    let at_least = |byte: u8| low + EACH * u64::from(0x80 - byte);
-    at_least(first) & !at_least(last + 1)
-}
-
-/// The highest bits of eight bytes, side by side.
-fn bits(high: u64) -> u64 {
-    (high >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+/// All bits of each byte that is from one to the other.
+fn between(bytes: u8x16, first: u8, last: u8) -> u8x16 {
+    bytes.max(u8x16::splat(first)).min(u8x16::splat(last)).simd_eq(bytes)
 }
 
 #[cfg(test)]
@@ -83,12 +87,9 @@ mod tests {
                 let expected =
                     [byte.is_ascii_alphabetic(), byte.is_ascii_uppercase(), byte.is_ascii_digit(), byte >= 0x80];
                 prop_assert_eq!(bits, expected, "{} at {}", byte, at);
+                let lower: Vec<u8> = text.iter().skip(at).map(u8::to_ascii_lowercase).chain([0; 8]).take(8).collect();
+                prop_assert_eq!(window.lower(at).to_le_bytes().to_vec(), lower, "at {}", at);
             }
-        }
-
-        #[test]
-        fn any_word(word: [u8; 8]) {
-            prop_assert_eq!(lower(u64::from_le_bytes(word)).to_le_bytes().to_vec(), word.to_ascii_lowercase());
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     stems::GROUPS,
-    window::{WIDTH, Window, lower},
+    window::{WIDTH, Window},
 };
 
 /// How the text of a task may go on.
@@ -135,42 +135,57 @@ impl Words {
     /// Reads the words that end in the next bytes, and says how many bytes those are.
     fn read_window(&mut self, text: &[u8]) -> usize {
         let window = Window::of(text);
-        let (words, telling) = (window.words(), window.capitals | window.digits);
-        let mut at = 0;
-        loop {
-            at += (words >> at).trailing_zeros() as usize;
-            if at >= WIDTH {
-                return WIDTH.min(text.len());
+        let words = window.words();
+        // The last word may go on behind the window: the next one begins with it.
+        let open = if text.len() > WIDTH { words.leading_ones() as usize } else { 0 };
+        if open == WIDTH {
+            return self.read_run(text);
+        }
+        let words = words & (u64::MAX >> open);
+        if is_plain(words, &window) {
+            let mut starts = words & !(words << 1);
+            while starts != 0 {
+                let at = starts.trailing_zeros() as usize;
+                starts &= starts - 1;
+                self.look_up(window.lower(at), &text[at..]);
             }
+        } else {
+            self.read_runs(text, words, &window);
+        }
+        (WIDTH - open).min(text.len())
+    }
+
+    /// Reads these words of a window, of which some are numbers, terms or foreign.
+    fn read_runs(&mut self, text: &[u8], mut words: u64, window: &Window) {
+        while words != 0 {
+            let at = words.trailing_zeros() as usize;
             let length = (words >> at).trailing_ones() as usize;
             let run = u64::MAX >> (WIDTH - length) << at;
-            let behind = at + length;
-            let ends = behind < WIDTH || text.len() <= WIDTH;
+            words &= !run;
             let rest = &text[at..];
-            if run & window.foreign != 0 || (!ends && at == 0) {
-                // Rare, or too long for a window.
-                return at + self.read_run(rest);
+            if run & window.foreign != 0 {
+                self.read_run(rest);
+                continue;
             }
-            if !ends {
-                return at;
+            if window.digits >> at & 1 == 1 {
+                self.numbers += 1;
+            } else {
+                self.look_up(window.lower(at), rest);
             }
-            self.begin(rest);
-            // Most words are short and plain.
-            if length >= LONG || run & telling != 0 {
+            if length >= LONG || run & (window.capitals | window.digits) != 0 {
                 let [letters, capitals, digits] = [window.letters, window.capitals, window.digits]
                     .map(|of| (run & of).count_ones() as usize);
                 self.terms += u32::from(is_term(letters, capitals, digits));
-            }
-            at = behind;
-            if at >= WIDTH {
-                return WIDTH.min(text.len());
             }
         }
     }
 
     /// Reads a word byte by byte, and says how long it is.
     fn read_run(&mut self, text: &[u8]) -> usize {
-        self.begin(text);
+        match text.first() {
+            Some(byte) if byte.is_ascii_digit() => self.numbers += 1,
+            _ => self.word(text),
+        }
         let (mut letters, mut capitals, mut digits) = (0, 0, 0);
         let mut length = 0;
         for (at, &byte) in text.iter().enumerate() {
@@ -189,15 +204,6 @@ impl Words {
         length
     }
 
-    /// The start of a word.
-    fn begin(&mut self, text: &[u8]) {
-        if text.first().is_some_and(u8::is_ascii_digit) {
-            self.numbers += 1;
-        } else {
-            self.word(text);
-        }
-    }
-
     /// A byte that is not ASCII, at the start of a word or `inside` one.
     fn foreign(&mut self, rest: &[u8], inside: bool) {
         match rest {
@@ -210,18 +216,20 @@ impl Words {
     }
 
     /// Looks for a stem where a word may begin.
-    #[inline]
     fn word(&mut self, rest: &[u8]) {
         // The comma, the semicolon and the question mark of Chinese, and its comma in lists.
         if let [0xEF, 0xBC, 0x8C | 0x9B | 0x9F, ..] | [0xE3, 0x80, 0x81, ..] = rest {
             self.clauses += 1;
             return;
         }
-        let begin = match rest.first_chunk() {
-            Some(word) => u64::from_le_bytes(*word),
-            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        };
-        let begin = lower(begin);
+        let mut begin = [0; 8];
+        begin.iter_mut().zip(rest).for_each(|(begin, byte)| *begin = byte.to_ascii_lowercase());
+        self.look_up(u64::from_le_bytes(begin), rest);
+    }
+
+    /// Weighs the stem by which a word goes on, if any; `begin` is its first eight bytes in lower case.
+    #[inline]
+    fn look_up(&mut self, begin: u64, rest: &[u8]) {
         let next = TABLE.first[slot(begin)];
         if next != 0 {
             self.stem(rest, begin, next);
@@ -271,6 +279,14 @@ pub(super) fn stems() -> &'static [Stem] {
 
 const fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80
+}
+
+/// Whether these words of a window are all of few small letters, but for one capital: most are.
+fn is_plain(words: u64, window: &Window) -> bool {
+    let long = (1..LONG).fold(words, |runs, _| runs & (runs >> 1));
+    let capitals = words & window.capitals;
+    let one_at_most = capitals & capitals.wrapping_sub(1) == 0;
+    one_at_most && long | (words & (window.digits | window.foreign)) == 0
 }
 
 /// Whether a word has so many of each.

@@ -1,7 +1,7 @@
 //! One candidate after the other against what the call asks, what it wishes, and what is known of the
 //! candidate now: its facts, or why it is left out.
 
-use std::{fmt, sync::atomic::Ordering::Relaxed};
+use std::{fmt, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use llm_config::{Capability, Strategy, Tier};
 use llm_dialect::surface::Task;
@@ -54,8 +54,8 @@ pub struct Scales<'c> {
     fitness: Fitness<'c>,
     /// The tier that the call is hard enough for.
     tier: Option<Tier>,
-    /// What is known of a candidate now matters.
-    live: bool,
+    /// Now, where what is known of a candidate now matters.
+    live: Option<Duration>,
 }
 
 impl<'c> Scales<'c> {
@@ -73,7 +73,8 @@ impl<'c> Scales<'c> {
         let bounded = wishes.max_cost.is_some() || wishes.max_latency.is_some();
         let tier = estimate.and_then(|estimate| tier(served, estimate));
         let fitness = Fitness::new(call);
-        let scales = Self { call, wishes, fitness, tier, live: scored || bounded || wishes.explained() };
+        let live = (scored || bounded || wishes.explained()).then(clock::now);
+        let scales = Self { call, wishes, fitness, tier, live };
         for (wish, names) in [("preferProviders", &wishes.prefer), ("excludeProviders", &wishes.exclude)] {
             let answers =
                 |name: &str| served.candidates.iter().any(|candidate| is_named(&candidate.target, name));
@@ -112,21 +113,20 @@ impl<'c> Scales<'c> {
             preferred: self.prefers(target),
             ..candidate.facts
         };
-        if self.live {
-            self.see(target, &mut facts);
+        if let Some(now) = self.live {
+            self.see(target, now, &mut facts);
             self.bound(&facts)?;
         }
         Ok(facts)
     }
 
     /// What is known of it now.
-    fn see(&self, target: &Target, facts: &mut Facts) {
+    fn see(&self, target: &Target, now: Duration, facts: &mut Facts) {
         let Target { price, health, .. } = target;
         let (input, output) = target.expected_tokens(self.call.body.bytes.len());
         #[expect(clippy::cast_precision_loss, reason = "an expectation, not a bill")]
         let (input_price, output_price) = (price.input as f32, price.output as f32);
         facts.cost = (input * input_price + output * output_price) / 1e6;
-        let now = clock::now();
         facts.latency = health.expected_ms(output, now);
         facts.health = health.share_well(now);
         facts.in_flight = health.in_flight.load(Relaxed);

@@ -1,6 +1,7 @@
 //! The two ends of chat completions, each alone and one against the other.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod plain;
 mod replies;
 mod requests;
 mod streams;
