@@ -3,6 +3,7 @@
 //! holds a secret or an internal address beyond the provider's name).
 
 mod figures;
+mod unpaid;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -10,6 +11,7 @@ use http::StatusCode;
 use llm_dialect::{Fault, FaultKind, Invalid, bound::Unbounded, limits::Inexpressible};
 
 pub use figures::Figures;
+pub use unpaid::Unpaid;
 
 /// Why a call was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -101,8 +103,8 @@ pub enum Error {
     #[error("The provider '{provider}' closed the connection before it had answered.")]
     Closed { provider: String },
     /// What the last attempt ended with, where a budget had no money for one more.
-    #[error("{last} {}", unpaid(.budget))]
-    Unpaid { budget: std::sync::Arc<str>, last: Box<Self> },
+    #[error("{last} {unpaid}")]
+    Unpaid { unpaid: Unpaid, last: Box<Self> },
     #[error("The provider '{provider}' did not answer within {} ms.", .after.as_millis())]
     Timeout { provider: String, after: Duration },
     #[error("The {} ms that the call may take were over before a provider could be asked.", .after.as_millis())]
@@ -162,10 +164,6 @@ impl Denial {
             }
         }
     }
-}
-
-pub(crate) fn unpaid(budget: &str) -> String {
-    format!("It was not tried again: budget {budget} had too little at hand for another attempt.")
 }
 
 fn said(last: &Option<String>) -> String {

@@ -123,7 +123,7 @@ async fn a_try_that_no_money_covers_is_told_with_the_budget_that_has_too_little(
     assert_eq!(code(&failed), (504, json!("provider_attempt_timeout")), "{failed:?}");
     let message = failed.json()["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("within the 200 ms of an attempt"), "{message}");
-    let why = "It was not tried again: budget ai/team had too little at hand for another attempt.";
+    let why = "It was not tried again: budget ai/team had too little left for another attempt.";
     assert!(message.ends_with(why), "{message}");
     assert_eq!(upstream.requests().len(), 1);
     let refused = [("budget", "ai/team"), ("reason", "further_attempt")];

@@ -9,6 +9,7 @@ mod client_certificates;
 mod clients;
 mod documents;
 mod excess;
+mod further;
 mod https;
 mod lifecycle;
 mod limits;

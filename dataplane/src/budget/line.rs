@@ -92,7 +92,7 @@ struct Told {
 /// Why a call gets no money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// It is spent.
+    /// It is spent, or the call has it itself.
     Spent,
     /// What is not spent is in the hands of others' calls, and did not come back in time.
     Held,
@@ -269,13 +269,14 @@ impl Line {
         }
     }
 
-    /// Has the ledger asked at once for what is not in the purse.
-    pub fn ask(self: &Arc<Self>, amount: Amount) -> Asked {
+    /// Has the ledger asked at once for what is not in the purse. What the call has for itself comes back to nobody
+    /// before it ends.
+    pub fn ask(self: &Arc<Self>, amount: Amount, own: Amount) -> Asked {
         self.waits(|waiting| waiting.comes(amount));
         self.waiters.fetch_add(1, Relaxed);
-        let asked = Asked { line: self.clone(), amount, at: now() };
+        let asked = Asked { line: self.clone(), amount, own, at: now() };
         // What was said a moment ago may settle it.
-        if !self.is_spent(amount, asked.at.saturating_sub(FRESH)) {
+        if !asked.is_spent() {
             self.bell.ring(self);
         }
         asked
@@ -286,14 +287,6 @@ impl Line {
         change(&mut waiting);
         let (least, together) = waiting.needs();
         self.lease().needs(least, together);
-    }
-
-    /// Whether the ledger has said since then that there is not so much that nobody has spent.
-    fn is_spent(&self, amount: Amount, since: Millis) -> bool {
-        let at = self.told.at.load(Acquire);
-        at > since
-            && self.told.limit.load(Relaxed).saturating_sub(self.told.spent.load(Relaxed)) < amount
-            && self.purse.available() < amount
     }
 
     fn has_answered_since(&self, at: Millis) -> bool {
@@ -346,6 +339,8 @@ impl Waiting {
 pub struct Asked {
     pub line: Arc<Line>,
     amount: Amount,
+    /// What it has reserved here already.
+    own: Amount,
     at: Millis,
 }
 
@@ -363,7 +358,7 @@ impl Asked {
     /// # Errors
     /// Why there is none.
     pub async fn money(&self, until: Instant) -> Result<Reservation, Shortage> {
-        let Self { line, amount, at } = self;
+        let Self { line, amount, at, .. } = self;
         loop {
             let heard = line.heard.notified();
             if let Some(reservation) = line.purse.reserve(*amount) {
@@ -375,21 +370,32 @@ impl Asked {
             if line.is_over(unix_now()) {
                 return Err(Shortage::Over);
             }
-            if line.is_spent(*amount, at.saturating_sub(FRESH)) {
+            if self.is_spent() {
                 return Err(Shortage::Spent);
             }
             let now = Instant::now();
+            let mut again = now + AGAIN;
             if line.has_answered_since(*at) {
                 if now >= until {
                     return Err(Shortage::Held);
                 }
+                again = again.min(until);
             } else if line.lease().is_unanswered(self::now()) || self::now() >= at + line.timeout() + RETRY {
                 return Err(Shortage::Unavailable);
             }
             line.bell.ring(line);
             // That there is no answer is not told by one.
-            let _either = timeout_at(now + AGAIN, heard).await;
+            let _either = timeout_at(again, heard).await;
         }
+    }
+
+    /// Whether the ledger has said lately that there is not so much that nobody has spent, nor this call for itself.
+    fn is_spent(&self) -> bool {
+        let Self { line, amount, own, at } = self;
+        let Told { limit, spent, at: told_at, .. } = &line.told;
+        told_at.load(Acquire) > at.saturating_sub(FRESH)
+            && limit.load(Relaxed).saturating_sub(spent.load(Relaxed)) < amount.saturating_add(*own)
+            && line.purse.available() < *amount
     }
 }
 

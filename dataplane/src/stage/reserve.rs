@@ -80,7 +80,7 @@ async fn take(
         for slot in &budget.limits {
             let line = slot.line(value.as_deref(), now);
             let each = most.of_limit(budget, slot.limit.unit)?;
-            wants.push(Want { budget, slot, line, each });
+            wants.push(Want { budget, slot, line, each, own: 0 });
         }
     }
     taking::take(&wants, until).await

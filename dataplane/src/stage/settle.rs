@@ -1,6 +1,7 @@
 //! Once for each call, however it ends: count, price, log. A call that is dropped without an end was
 //! hung up on by its client, and is settled as that: what was generated is billed.
 
+mod another;
 mod others;
 mod taken;
 
@@ -15,7 +16,7 @@ use llm_dialect::{reply::Usage, surface::Task};
 use tokio::time::Instant;
 
 use crate::{
-    error::{Error, unpaid},
+    error::{Error, Unpaid},
     metrics::{Metrics, Series},
     money::{Cost, cost},
     request_log::{Labels, Record, RequestLog},
@@ -77,8 +78,8 @@ struct Open {
     /// What budgets have given for it.
     reserved: Option<Box<Reserved>>,
     downgraded_by: Option<Arc<Budget>>,
-    /// The budget that had too little left for one more attempt.
-    unpaid_by: Option<Arc<str>>,
+    /// Why one more attempt was not sent.
+    unpaid: Option<Unpaid>,
 }
 
 impl Settlement {
@@ -108,7 +109,7 @@ impl Settlement {
             explanation: None,
             reserved: None,
             downgraded_by: None,
-            unpaid_by: None,
+            unpaid: None,
         };
         Self { open: Some(open) }
     }
@@ -178,22 +179,6 @@ impl Settlement {
 
     fn reserved(&mut self) -> Option<&mut Reserved> {
         self.open.as_mut()?.reserved.as_deref_mut()
-    }
-
-    /// Whether budgets have money for one more attempt.
-    pub fn covers_another(&mut self, target: &Target) -> bool {
-        let Some(Err(budget)) = self.reserved().map(|reserved| reserved.covers_another(target)) else {
-            return true;
-        };
-        if let Some(open) = &mut self.open {
-            open.unpaid_by = Some(budget);
-        }
-        false
-    }
-
-    /// The budget that had too little left for one more attempt.
-    pub fn unpaid_by(&self) -> Option<&Arc<str>> {
-        self.open.as_ref()?.unpaid_by.as_ref()
     }
 
     /// An attempt has failed; it may be billed all the same.
@@ -320,7 +305,7 @@ impl Open {
         };
         let longest = self.longest();
         let overrun = longest.and_then(|most| taken.overrun(most, usage.output));
-        let unpaid = self.unpaid_by.filter(|_| !status.is_success()).map(|budget| unpaid(&budget));
+        let unpaid = self.unpaid.filter(|_| !status.is_success()).map(|unpaid| unpaid.to_string());
         if let Some(reserved) = self.reserved {
             let outcome = match taken {
                 _ if doubted.is_some() => Outcome::Nothing,

@@ -123,10 +123,22 @@ impl<'c, 'p> Walk<'c, 'p> {
             if !step.wait.is_zero() {
                 Box::pin(sleep(step.wait)).await;
             }
+            // Before it has a place at the provider, which nobody holds who waits for something else.
+            if !self.is_paid(target).await {
+                self.attempts.leave_out(step.candidate);
+                continue;
+            }
             if let Some(begun) = self.enter(step.candidate) {
                 return Some(begun);
             }
         }
+    }
+
+    /// Whether budgets have money for an attempt: what was lost on the way is billed besides.
+    async fn is_paid(&mut self, target: &Target) -> bool {
+        // Few calls come here: the others need not carry its room.
+        self.settlement.covers_another(target)
+            || Box::pin(self.settlement.reserves_another(target, self.sending.deadline)).await
     }
 
     /// Whether a candidate may be asked again. What has been granted is not paid for twice, and nothing
@@ -147,11 +159,16 @@ impl<'c, 'p> Walk<'c, 'p> {
         true
     }
 
-    /// One that has not been asked, and may be at once.
+    /// One that has not been asked, and may be at once. The first may still answer: nobody is asked for money, not even the
+    /// ledger, and a candidate for which there is none at hand stays one to be asked when the first has failed.
     fn another(&mut self) -> Option<Begun<'p>> {
         loop {
             match self.attempts.next(self.began.elapsed()) {
                 Some(Step { candidate, wait: Duration::ZERO, again: false }) => {
+                    let target = &self.plan.get(candidate)?.target;
+                    if !self.settlement.has_another_at_hand(target) {
+                        return None;
+                    }
                     if let Some(begun) = self.enter(candidate) {
                         return Some(begun);
                     }
@@ -185,14 +202,9 @@ impl<'c, 'p> Walk<'c, 'p> {
         }
     }
 
+    /// Its money is there.
     fn begin(&mut self, place: usize, inside: Inside) -> Option<Begun<'p>> {
         let target = &self.plan.get(place)?.target;
-        // What was lost on the way is billed besides.
-        if !self.settlement.covers_another(target) {
-            inside.unused();
-            self.attempts.leave_out(place);
-            return None;
-        }
         match Trial::begin(target, inside) {
             Ok(trial) => {
                 self.granted = None;
@@ -334,9 +346,9 @@ impl<'c, 'p> Walk<'c, 'p> {
         // That somebody has to mend one is no reason not to come again, where another was only busy.
         let is_denied = matches!(self.last, Some(Err(Error::ProviderDenies { .. })));
         if let Some(last) = self.last.filter(|_| !is_denied || self.full.is_empty()) {
-            return match (last, self.settlement.unpaid_by()) {
-                (Err(last), Some(budget)) => {
-                    Err(Error::Unpaid { budget: budget.clone(), last: Box::new(last) })
+            return match (last, self.settlement.unpaid()) {
+                (Err(last), Some(unpaid)) => {
+                    Err(Error::Unpaid { unpaid: unpaid.clone(), last: Box::new(last) })
                 }
                 (last, _) => last.map(|reply| (reply, None)),
             };

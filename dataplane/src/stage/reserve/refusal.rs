@@ -11,7 +11,7 @@ use crate::{
         slot::Slot,
         unix_now,
     },
-    error::{Error, Figures},
+    error::{Error, Figures, Unpaid},
     snapshot::{Target, budgets::Budget},
 };
 
@@ -62,6 +62,18 @@ impl Refusal {
     /// Whether a shorter answer could do.
     pub fn is_of_output(&self) -> bool {
         matches!(self, Self::Short(short) if short.shortage != Shortage::Unavailable && short.slot.limit.unit != Unit::Requests)
+    }
+
+    /// Of one more attempt; counted as that. How much such a call may cost was known before the first.
+    pub fn of_another(self) -> Unpaid {
+        match self {
+            Self::Short(short) => {
+                short.slot.counts.refused_another();
+                let Short { budget, shortage, .. } = *short;
+                Unpaid { budget, is_unanswered: shortage == Shortage::Unavailable }
+            }
+            Self::Unbounded { budget, .. } => Unpaid { budget, is_unanswered: false },
+        }
     }
 
     /// What the caller is told; counted as that.

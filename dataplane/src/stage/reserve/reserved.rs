@@ -7,7 +7,13 @@ use llm_config::budget::Enforcement;
 use llm_dialect::reply::Usage;
 use llm_ledger::{Amount, place::Unit, purse::Reservation};
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
+use super::{
+    RETURNS,
+    refusal::Refusal,
+    taking::{self, Want},
+};
 use crate::{
     budget::{line::Line, slot::Slot, unix_now},
     money::cost,
@@ -20,6 +26,8 @@ pub struct Reserved {
     held: SmallVec<[Held; 2]>,
     /// The most tokens of its answer.
     longest: Option<u64>,
+    /// How long one more attempt waits for what others hold, whichever target it would go to.
+    returns_by: Option<Instant>,
 }
 
 /// Of one limit.
@@ -32,6 +40,8 @@ pub struct Held {
     each: Amount,
     /// One for each attempt that is covered; none where the call passes without money.
     reservations: SmallVec<[Reservation; 1]>,
+    /// Further attempts that pass without.
+    unreserved: u32,
     /// Attempts that count here and have not ended.
     flying: u32,
     /// Those that may be billed, and whose answer never came.
@@ -60,7 +70,8 @@ impl Held {
         reservation: Option<Reservation>,
     ) -> Self {
         let reservations = reservation.into_iter().collect();
-        Self { budget: budget.clone(), slot: slot.clone(), line, each, reservations, flying: 0, lost: 0 }
+        let (budget, slot) = (budget.clone(), slot.clone());
+        Self { budget, slot, line, each, reservations, unreserved: 0, flying: 0, lost: 0 }
     }
 
     /// Whether it has taken anything.
@@ -73,22 +84,26 @@ impl Held {
         self.charge(0);
     }
 
-    /// Whether there is money for one more attempt. A call is one, however often it is sent.
-    fn covers_another(&mut self) -> bool {
-        let attempts = usize::try_from(self.flying + self.lost + 1).unwrap_or(usize::MAX);
+    /// Whether one more attempt needs no more than it has. A call is one, however often it is sent.
+    fn covers_another(&self) -> bool {
         let passes = self.reservations.is_empty() || self.slot.limit.unit == Unit::Requests;
-        while !passes && self.reservations.len() < attempts {
-            // One that is over has given back what it had.
-            let now = unix_now();
-            let next = self.line.is_over(now).then(|| self.slot.line(self.line.place.value.as_deref(), now));
-            let line = next.as_ref().unwrap_or(&self.line);
-            let Some(another) = line.reserve(self.each) else {
-                self.slot.counts.refused_another();
-                return false;
-            };
-            self.reservations.push(another);
-        }
-        true
+        let covered = self.reservations.len() as u64 + u64::from(self.unreserved);
+        passes || covered > u64::from(self.flying + self.lost)
+    }
+
+    /// What one more attempt takes, of the line that is there by then.
+    fn another(&self) -> Want<'_> {
+        let Self { budget, slot, each, .. } = self;
+        let line = slot.line(self.line.place.value.as_deref(), unix_now());
+        let is_same = Arc::ptr_eq(&line, &self.line);
+        let own = if is_same { self.reservations.iter().map(Reservation::amount).sum() } else { 0 };
+        Want { budget, slot, line, each: *each, own }
+    }
+
+    /// What was taken for one more attempt is its own.
+    fn add(&mut self, another: Self) {
+        self.unreserved += u32::from(!another.is_covered());
+        self.reservations.extend(another.reservations);
     }
 
     fn charge(self, used: Amount) {
@@ -143,7 +158,7 @@ impl Held {
 
 impl Reserved {
     pub fn new(held: SmallVec<[Held; 2]>, longest: Option<u64>) -> Self {
-        Self { held, longest }
+        Self { held, longest, returns_by: None }
     }
 
     /// The most output that a strict budget has reserved of a target's tokens; `None` where none has.
@@ -163,21 +178,52 @@ impl Reserved {
         self.held.iter_mut().filter(|held| held.budget.counts_target(target))
     }
 
-    /// Whether one more attempt may be sent: it may be billed besides those before it.
+    /// What has too little for one more attempt: that may be billed besides those before it.
+    fn short(&self, target: &Target) -> impl Iterator<Item = (usize, &Held)> {
+        let held = self.held.iter().enumerate();
+        held.filter(|(_, held)| !held.covers_another() && held.budget.counts_target(target))
+    }
+
+    /// Whether one more attempt needs no more than the call has.
+    pub fn covers_another(&self, target: &Target) -> bool {
+        self.short(target).next().is_none()
+    }
+
+    /// Takes what one more attempt needs where all of it is at hand; whether it was.
+    pub fn another_at_hand(&mut self, target: &Target) -> bool {
+        let (places, wants) = self.wants(target);
+        let Some(taken) = taking::at_hand(&wants) else { return false };
+        drop(wants);
+        self.add(&places, taken);
+        true
+    }
+
+    /// Takes what one more attempt needs, and waits for it as the first has, though not beyond the call's deadline.
     ///
     /// # Errors
-    /// The budget that has too little left for it.
-    pub fn covers_another(&mut self, target: &Target) -> Result<(), Arc<str>> {
-        for held in self.counting(target) {
-            if !held.covers_another() {
-                return Err(held.budget.name.clone());
-            }
-        }
+    /// The first limit that has too little.
+    pub async fn another(&mut self, target: &Target, deadline: Instant) -> Result<(), Refusal> {
+        let returns_by = *self.returns_by.get_or_insert_with(|| Instant::now() + RETURNS);
+        let (places, wants) = self.wants(target);
+        let taken = taking::take(&wants, returns_by.min(deadline)).await?;
+        drop(wants);
+        self.add(&places, taken);
         Ok(())
+    }
+
+    fn wants(&self, target: &Target) -> (SmallVec<[usize; 2]>, SmallVec<[Want<'_>; 2]>) {
+        self.short(target).map(|(place, held)| (place, held.another())).unzip()
+    }
+
+    fn add(&mut self, places: &[usize], taken: SmallVec<[Held; 2]>) {
+        for (place, another) in places.iter().zip(taken) {
+            self.held[*place].add(another);
+        }
     }
 
     /// An attempt goes out.
     pub fn asks(&mut self, target: &Target) {
+        self.returns_by = None;
         self.counting(target).for_each(|held| held.flying += 1);
     }
 
@@ -202,3 +248,6 @@ impl Reserved {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

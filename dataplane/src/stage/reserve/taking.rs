@@ -3,6 +3,11 @@
 //! What all have at hand is taken without a wait, and all that are short are asked for together. Where others hold what is
 //! left, calls wait for one limit after the other, in the order that all calls have, with nothing in hand of those behind
 //! it: else two of them could each hold what the other waits for, and neither would be sent.
+//!
+//! A call that wants one more attempt keeps what its lost ones have reserved. That is as good as spent, by whoever goes first:
+//! it is nothing that another could wait for. What is new is taken in order, as for the first attempt. All that two calls can
+//! keep from each other is what they have to spare of limits that their next attempts do not count for, and no longer than
+//! the wait of either, which is bounded.
 
 use std::sync::Arc;
 
@@ -29,6 +34,8 @@ pub struct Want<'a> {
     pub line: Arc<Line>,
     /// By each attempt.
     pub each: u64,
+    /// What the call has reserved of this line for attempts before.
+    pub own: u64,
 }
 
 /// What has been taken for a call, by the places of its wants. It is given back where the call is not sent after all.
@@ -39,6 +46,15 @@ impl Drop for Taking {
     fn drop(&mut self) {
         self.0.drain(..).flatten().for_each(Held::release);
     }
+}
+
+/// From each limit without a wait, or from none.
+pub fn at_hand(wants: &[Want<'_>]) -> Option<SmallVec<[Held; 2]>> {
+    let mut taking = Taking::default();
+    for want in wants {
+        taking.0.push(Some(want.at_hand()?));
+    }
+    Some(taking.all())
 }
 
 /// From each limit, or from none.
@@ -52,7 +68,7 @@ pub async fn take(wants: &[Want<'_>], until: Instant) -> Result<SmallVec<[Held; 
     for (place, want) in wants.iter().enumerate() {
         taking.0.push(want.at_hand());
         if taking.0[place].is_none() {
-            short.push((place, want.line.ask(want.each)));
+            short.push((place, want.ask()));
         }
     }
     let mut short = short.into_iter();
@@ -65,10 +81,14 @@ pub async fn take(wants: &[Want<'_>], until: Instant) -> Result<SmallVec<[Held; 
         }
         taking.0[place] = Some(had?);
     }
-    Ok(std::mem::take(&mut taking.0).into_iter().flatten().collect())
+    Ok(taking.all())
 }
 
 impl Taking {
+    fn all(mut self) -> SmallVec<[Held; 2]> {
+        std::mem::take(&mut self.0).into_iter().flatten().collect()
+    }
+
     /// Waits for what others hold, from this place on, for which the ledger has answered already.
     async fn in_order(
         &mut self,
@@ -90,7 +110,7 @@ impl Taking {
             *held = match (asked.take(), want.at_hand()) {
                 (_, Some(held)) => Some(held),
                 (Some(asked), None) => Some(want.had(&asked, until).await?),
-                (None, None) => Some(want.had(&want.line.ask(want.each), until).await?),
+                (None, None) => Some(want.had(&want.ask(), until).await?),
             };
         }
         Ok(())
@@ -105,6 +125,10 @@ impl Want<'_> {
     fn passes(&self, line: Arc<Line>) -> Held {
         self.slot.counts.passed_without();
         self.held(line, None)
+    }
+
+    fn ask(&self) -> Asked {
+        self.line.ask(self.each, self.own)
     }
 
     /// Without a wait; `None` where there is one.
@@ -138,7 +162,7 @@ impl Want<'_> {
                 let other = self.slot.line(value, unix_now());
                 match other.reserve(self.each) {
                     Some(reservation) => Ok(self.held(other, Some(reservation))),
-                    None => Box::pin(self.had(&other.ask(self.each), until)).await,
+                    None => Box::pin(self.had(&other.ask(self.each, 0), until)).await,
                 }
             }
             shortage => Err(Refusal::short(self.budget, self.slot, &asked.line, self.each, shortage)),

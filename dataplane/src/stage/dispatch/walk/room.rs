@@ -20,6 +20,13 @@ impl<'p> Walk<'_, 'p> {
     /// Waits for room at all candidates that had none, and takes the first that there is. In each queue it has a place
     /// until then. Who has been waited for is not waited for again: if that one fails, there are the others.
     pub async fn wait_for_room(&mut self) -> Option<Begun<'p>> {
+        // First the money, as ever: what budgets do not pay needs no room.
+        for place in std::mem::take(&mut self.full) {
+            let target = &self.plan.get(place)?.target;
+            if self.is_paid(target).await {
+                self.full.push(place);
+            }
+        }
         let since = *self.waits_since.get_or_insert_with(Instant::now);
         loop {
             let (place, inside) = self.room(since).await?;

@@ -56,7 +56,7 @@ fn says(line: &Line, amount: u64) {
 
 fn wants(budgets: &[Arc<Budget>]) -> Vec<Want<'_>> {
     let lines = lines(budgets).into_iter().zip(budgets);
-    lines.map(|(line, budget)| Want { budget, slot: &budget.limits[0], line, each: 1 }).collect()
+    lines.map(|(line, budget)| Want { budget, slot: &budget.limits[0], line, each: 1, own: 0 }).collect()
 }
 
 #[tokio::test(start_paused = true)]
