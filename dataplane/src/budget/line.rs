@@ -373,6 +373,10 @@ impl Asked {
             if self.is_spent() {
                 return Err(Shortage::Spent);
             }
+            // Whoever has it would give it back to the ledger: of one that falls silent nothing comes.
+            if line.lease().is_unanswered(self::now()) {
+                return Err(Shortage::Unavailable);
+            }
             let now = Instant::now();
             let mut again = now + AGAIN;
             if line.has_answered_since(*at) {
@@ -380,7 +384,7 @@ impl Asked {
                     return Err(Shortage::Held);
                 }
                 again = again.min(until);
-            } else if line.lease().is_unanswered(self::now()) || self::now() >= at + line.timeout() + RETRY {
+            } else if self::now() >= at + line.timeout() + RETRY {
                 return Err(Shortage::Unavailable);
             }
             line.bell.ring(line);

@@ -159,8 +159,8 @@ impl Gate {
         if limits.concurrent.is_some() && self.waiting.load(SeqCst) > 0 {
             return Err(Full { room_in: None });
         }
-        let seat = self.seat().ok_or(Full { room_in: None })?;
-        self.pay(seat, tokens)
+        let seat = self.seat(&limits).ok_or(Full { room_in: None })?;
+        self.pay(seat, tokens, limits)
     }
 
     /// The same, but waits for it; at most until `until`.
@@ -178,7 +178,7 @@ impl Gate {
             let seat = self.sit(priority, until).await?;
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            let full = match self.pay(seat, tokens) {
+            let full = match self.pay(seat, tokens, self.limits()) {
                 Ok(inside) => return Ok(inside),
                 Err(full) => full,
             };
@@ -199,7 +199,7 @@ impl Gate {
         let (_entry, called) = {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             if queue.waiting.is_empty()
-                && let Some(seat) = self.seat()
+                && let Some(seat) = self.seat(&self.limits())
             {
                 return Ok(seat);
             }
@@ -217,21 +217,24 @@ impl Gate {
         }
     }
 
-    fn seat(self: &Arc<Self>) -> Option<Seat> {
-        let most = self.limits().concurrent.unwrap_or(u32::MAX);
+    fn seat(self: &Arc<Self>, limits: &Limits) -> Option<Seat> {
+        let most = limits.concurrent.unwrap_or(u32::MAX);
         let one_more = |inside: u32| (inside < most).then_some(inside + 1);
         self.inside.fetch_update(SeqCst, SeqCst, one_more).ok()?;
         Some(Seat { gate: self.clone() })
     }
 
     /// What the minute allows; the seat is given up where it does not.
-    fn pay(self: &Arc<Self>, seat: Seat, tokens: u64) -> Result<Inside, Full> {
-        let (limits, now) = (self.limits(), clock::now());
+    fn pay(self: &Arc<Self>, seat: Seat, tokens: u64, limits: Limits) -> Result<Inside, Full> {
         let Limits { requests_per_minute, tokens_per_minute, .. } = limits;
+        if requests_per_minute.or(tokens_per_minute).is_none() {
+            return Ok(Inside { seat, limits, tokens });
+        }
         // When there will be anything to take of nothing, no minute tells.
         if requests_per_minute == Some(0) || tokens_per_minute == Some(0) {
             return Err(Full { room_in: None });
         }
+        let now = clock::now();
         if let Some(per_minute) = requests_per_minute {
             self.requests.take(1, per_minute, now).map_err(|room_in| Full { room_in: Some(room_in) })?;
         }
@@ -253,7 +256,7 @@ impl Gate {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = None;
         while let Some(next) = queue.waiting.first_entry() {
-            let Some(seat) = left.take().or_else(|| self.seat()) else { return };
+            let Some(seat) = left.take().or_else(|| self.seat(&self.limits())) else { return };
             // Who has waited for too long is gone, and the seat is the next one's.
             left = next.remove().send(seat).err();
         }

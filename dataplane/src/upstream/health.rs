@@ -186,7 +186,7 @@ impl Health {
 
     /// A check of the provider went well, or why it did not: as a call that did nothing else.
     pub fn checked(target: &Arc<Target>, found: &Result<(), String>) {
-        let Ok(mut trial) = Trial::start(target) else { return };
+        let Ok(mut trial) = Trial::start(target, crate::clock::now()) else { return };
         trial.is_counted = false;
         let is_denied = target.health.last_error.load().as_ref().is_some_and(|last| last.is_denial);
         match found {

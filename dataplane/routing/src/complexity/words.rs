@@ -232,19 +232,31 @@ impl Words {
     fn look_up(&mut self, begin: u64, rest: &[u8]) {
         let next = TABLE.first[slot(begin)];
         if next != 0 {
-            self.stem(rest, begin, next);
+            self.look_through(begin, rest, next);
         }
     }
 
-    /// Weighs the longest stem of a slot by which the word goes on, if any.
-    fn stem(&mut self, rest: &[u8], begin: u64, mut next: u16) {
-        let (mut found, mut length) = (0, 0);
+    /// The same among the stems of a slot, with most of which a word has no more than that in common.
+    fn look_through(&mut self, begin: u64, rest: &[u8], mut next: u16) {
         while let Some(index) = usize::from(next).checked_sub(1) {
             let stem = &TABLE.stems[index];
-            if (begin ^ stem.begin) & stem.mask == 0 && stem.text.len() > length && stem.fits(rest) {
-                (found, length) = (index, stem.text.len());
+            if stem.begins(begin) {
+                return self.weigh(rest, begin, index);
             }
             next = stem.next;
+        }
+    }
+
+    /// Weighs the longest stem by which the word goes on, from one on with which it begins.
+    fn weigh(&mut self, rest: &[u8], begin: u64, first: usize) {
+        let (mut found, mut length) = (0, 0);
+        let mut next = Some(first);
+        while let Some(index) = next {
+            let stem = &TABLE.stems[index];
+            if stem.begins(begin) && stem.text.len() > length && stem.fits(rest) {
+                (found, length) = (index, stem.text.len());
+            }
+            next = usize::from(stem.next).checked_sub(1);
         }
         let bit = 1 << (found % 64);
         if length == 0 || self.seen[found / 64] & bit != 0 {
@@ -262,6 +274,11 @@ impl Words {
 }
 
 impl Stem {
+    /// Whether a word that begins so begins as it does.
+    fn begins(&self, begin: u64) -> bool {
+        (begin ^ self.begin) & self.mask == 0
+    }
+
     /// Whether a word that begins as it does goes on as it does.
     fn fits(&self, rest: &[u8]) -> bool {
         let length = self.text.len();

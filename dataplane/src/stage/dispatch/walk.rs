@@ -75,7 +75,8 @@ impl<'c, 'p> Walk<'c, 'p> {
             first.map_or((1, Duration::ZERO), |first| (first.retry.attempts, first.retry.backoff));
         let policy = Policy { attempts, backoff, fallback: plan.fallback };
         let mut attempts = Attempts::new(policy, plan.candidates().len());
-        let now = clock::now();
+        let began = Instant::now();
+        let now = clock::at(began);
         for (place, candidate) in plan.candidates().enumerate() {
             let rests = candidate.target.health.rests_for(now);
             if !rests.is_zero() {
@@ -85,7 +86,6 @@ impl<'c, 'p> Walk<'c, 'p> {
         if let Some(first) = first {
             first.target.health.retries.deposit(now);
         }
-        let began = Instant::now();
         Self {
             plan,
             sending,
@@ -104,13 +104,14 @@ impl<'c, 'p> Walk<'c, 'p> {
     /// The next attempt, after its pause; `None` where there is none within the deadline.
     pub async fn next(&mut self) -> Option<Begun<'p>> {
         loop {
-            let step = self.attempts.next(self.began.elapsed())?;
+            let now = Instant::now();
+            let step = self.attempts.next(now - self.began)?;
             let target = &self.plan.get(step.candidate)?.target;
             // A rest that is longer than a place in a queue may be is not slept out.
             let patience = Duration::from_millis(target.provider.limits.queue.timeout_ms);
             let rests_long = !step.again && step.wait > patience;
-            if rests_long || Instant::now() + step.wait >= self.sending.deadline {
-                if !target.health.rests_for(clock::now()).is_zero() {
+            if rests_long || now + step.wait >= self.sending.deadline {
+                if !target.health.rests_for(clock::at(now)).is_zero() {
                     self.limited.get_or_insert(step.candidate);
                 }
                 self.passed_by(Some(step.wait));
@@ -181,18 +182,19 @@ impl<'c, 'p> Walk<'c, 'p> {
     /// Past the limits and the breaker of a candidate, or past it.
     fn enter(&mut self, place: usize) -> Option<Begun<'p>> {
         let target = &self.plan.get(place)?.target;
+        let now = Instant::now();
         // Since the call was planned, another may have been told to come back later.
-        let rests = target.health.rests_for(clock::now());
+        let rests = target.health.rests_for(clock::at(now));
         if !rests.is_zero() {
-            self.attempts.hold(place, self.began.elapsed() + spread(rests));
+            self.attempts.hold(place, now - self.began + spread(rests));
             return None;
         }
         // A place, and a minute's allowance, are not for a call that the breaker would not let through.
-        if !target.health.breaker.admits(clock::now(), &target.breaker) {
+        if !target.health.breaker.admits(clock::at(now), &target.breaker) {
             return self.refused(place, target);
         }
         match target.provider.gate.enter(self.tokens(target)) {
-            Ok(inside) => self.begin(place, inside),
+            Ok(inside) => self.begin(place, inside, now),
             Err(full) => {
                 self.attempts.leave_out(place);
                 self.is_full(place, target);
@@ -203,14 +205,14 @@ impl<'c, 'p> Walk<'c, 'p> {
     }
 
     /// Its money is there.
-    fn begin(&mut self, place: usize, inside: Inside) -> Option<Begun<'p>> {
+    fn begin(&mut self, place: usize, inside: Inside, now: Instant) -> Option<Begun<'p>> {
         let target = &self.plan.get(place)?.target;
-        match Trial::begin(target, inside) {
+        match Trial::begin(target, inside, clock::at(now)) {
             Ok(trial) => {
                 self.granted = None;
                 self.attempts.begin(place);
                 let sent = self.settlement.tries(target);
-                let left = self.sending.deadline.saturating_duration_since(Instant::now());
+                let left = self.sending.deadline.saturating_duration_since(now);
                 // A call that has waited, or was elsewhere before, makes no provider slow.
                 let fair = left >= self.plan.rule.timeouts.request() / 2;
                 Some(Begun { place, target, trial, sent, fair })

@@ -40,12 +40,12 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Begins an attempt.
+    /// Begins an attempt now.
     ///
     /// # Errors
     /// When the breaker is open.
-    pub fn begin(target: &Arc<Target>, inside: Inside) -> Result<Self, Refused> {
-        match Self::start(target) {
+    pub fn begin(target: &Arc<Target>, inside: Inside, now: Duration) -> Result<Self, Refused> {
+        match Self::start(target, now) {
             Ok(mut trial) => {
                 trial.inside = Some(inside);
                 Ok(trial)
@@ -57,8 +57,8 @@ impl Trial {
         }
     }
 
-    pub(super) fn start(target: &Arc<Target>) -> Result<Self, Refused> {
-        let (health, now) = (&target.health, clock::now());
+    pub(super) fn start(target: &Arc<Target>, now: Duration) -> Result<Self, Refused> {
+        let health = &target.health;
         let permit = health.breaker.enter(now, &target.breaker)?;
         health.in_flight.fetch_add(1, Relaxed);
         let target = target.clone();

@@ -31,7 +31,7 @@ impl<'p> Walk<'_, 'p> {
         loop {
             let (place, inside) = self.room(since).await?;
             self.full.retain(|full| *full != place);
-            if let Some(begun) = self.begin(place, inside) {
+            if let Some(begun) = self.begin(place, inside, Instant::now()) {
                 return Some(begun);
             }
         }

@@ -257,6 +257,33 @@ async fn a_ledger_that_does_not_answer_is_given_its_time_and_no_more() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_others_hold_is_not_waited_for_while_the_ledger_is_silent() {
+    for (rule, passes) in [(OnLedgerUnavailable::Deny, false), (OnLedgerUnavailable::Allow, true)] {
+        let scene = Scene::new(1, |spec| spec.on_ledger_unavailable = rule).await;
+        scene.has(&[EACH]);
+        let mut reserved = scene.lost();
+        let mut another = std::pin::pin!(reserved.another(&scene.target, later(5_000)));
+        assert!(futures::poll!(&mut another).is_pending());
+        advance(Duration::from_millis(25)).await;
+        scene.says(0, 0, 0);
+        assert!(futures::poll!(&mut another).is_pending(), "others hold it");
+        let said = Instant::now();
+        let got = loop {
+            // The keeper says it, and hears nothing.
+            advance(Duration::from_millis(25)).await;
+            let _unheard = scene.line(0).lease().due(line::now());
+            if let std::task::Poll::Ready(got) = futures::poll!(&mut another) {
+                break got;
+            }
+            assert!(said.elapsed() < Duration::from_secs(2));
+        };
+        assert!(said.elapsed() <= Duration::from_millis(100), "{:?}", said.elapsed());
+        assert_eq!(got.is_ok(), passes);
+        assert!(got.err().is_none_or(|refusal| refusal.of_another().is_unanswered));
+    }
+}
+
 /// What the first has stays where it was taken.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_after_the_end_of_a_window_is_paid_of_the_next() {
