@@ -89,6 +89,12 @@ impl Purse {
 }
 
 impl Reservation {
+    /// Whether it was set aside there.
+    #[must_use]
+    pub fn is_of(&self, purse: &Arc<Purse>) -> bool {
+        Arc::ptr_eq(&self.purse, purse)
+    }
+
     /// The most that it was for.
     #[must_use]
     pub fn amount(&self) -> Amount {

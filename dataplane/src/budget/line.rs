@@ -1,7 +1,8 @@
 //! The purse of one limit in one window, for one value, and its calls that wait for money.
 
+mod asked;
+
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{
@@ -15,17 +16,17 @@ use std::{
 use llm_ledger::{
     Amount, Holder, Millis,
     account::{Answer, Left},
-    lease::{Lease, RETRY},
+    lease::Lease,
     place::Place,
     purse::{Purse, Reservation},
 };
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
-};
+use tokio::sync::Notify;
 
-use super::{bell::Bell, slot::Slot, unix_now};
+use super::{bell::Bell, slot::Slot};
 use crate::clock;
+
+use asked::Waiting;
+pub use asked::{Asked, Shortage};
 
 /// What the ledger said lately is taken for true for so long.
 const FRESH: Millis = 1_000;
@@ -33,8 +34,6 @@ const FRESH: Millis = 1_000;
 const SET_BACK: i64 = 5_000;
 /// Milliseconds after the end of a window in which nobody listens any more to what was spent in it.
 const LOST: i64 = 3_600_000;
-/// How often a call that waits has the ledger asked again.
-const AGAIN: Duration = Duration::from_millis(RETRY);
 
 /// The line.
 #[derive(Debug)]
@@ -87,21 +86,6 @@ struct Told {
     spent: AtomicU64,
     /// By this process's clock, and 1 at least; 0: never.
     at: AtomicU64,
-}
-
-/// Why a call gets no money.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shortage {
-    /// It is spent, or the call has it itself.
-    Spent,
-    /// What is not spent is in the hands of others' calls, and did not come back in time.
-    Held,
-    /// The ledger does not answer.
-    Unavailable,
-    /// The value has no limit of its own: it shares that of further ones.
-    Full,
-    /// The line's time is over: there is another.
-    Over,
 }
 
 impl Line {
@@ -302,104 +286,6 @@ impl Line {
         // Its own, and the lease's: each reservation has one too.
         const OWN: usize = 2;
         Arc::strong_count(&self.purse) == OWN && self.lease().is_settled()
-    }
-}
-
-/// What calls wait for.
-#[derive(Debug, Default)]
-struct Waiting {
-    amounts: BTreeMap<Amount, u32>,
-    together: Amount,
-}
-
-impl Waiting {
-    fn comes(&mut self, amount: Amount) {
-        *self.amounts.entry(amount).or_default() += 1;
-        self.together = self.together.saturating_add(amount);
-    }
-
-    fn leaves(&mut self, amount: Amount) {
-        if let Some(count) = self.amounts.get_mut(&amount) {
-            *count -= 1;
-            if *count == 0 {
-                self.amounts.remove(&amount);
-            }
-        }
-        self.together = self.together.saturating_sub(amount);
-    }
-
-    /// The least that is of use, and what would serve all.
-    fn needs(&self) -> (Amount, Amount) {
-        (self.amounts.keys().next().copied().unwrap_or(0), self.together)
-    }
-}
-
-/// A call that the ledger has been asked for; for no longer than there is this.
-#[derive(Debug)]
-pub struct Asked {
-    pub line: Arc<Line>,
-    amount: Amount,
-    /// What it has reserved here already.
-    own: Amount,
-    at: Millis,
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        self.line.waiters.fetch_sub(1, Relaxed);
-        self.line.waits(|waiting| waiting.leaves(self.amount));
-    }
-}
-
-impl Asked {
-    /// Waits for money where there may be some: for an answer of the ledger as long as its lease does, and where it has
-    /// answered that others hold what is left, until `until`.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub async fn money(&self, until: Instant) -> Result<Reservation, Shortage> {
-        let Self { line, amount, at, .. } = self;
-        loop {
-            let heard = line.heard.notified();
-            if let Some(reservation) = line.purse.reserve(*amount) {
-                return Ok(reservation);
-            }
-            if line.is_full() {
-                return Err(Shortage::Full);
-            }
-            if line.is_over(unix_now()) {
-                return Err(Shortage::Over);
-            }
-            if self.is_spent() {
-                return Err(Shortage::Spent);
-            }
-            // Whoever has it would give it back to the ledger: of one that falls silent nothing comes.
-            if line.lease().is_unanswered(self::now()) {
-                return Err(Shortage::Unavailable);
-            }
-            let now = Instant::now();
-            let mut again = now + AGAIN;
-            if line.has_answered_since(*at) {
-                if now >= until {
-                    return Err(Shortage::Held);
-                }
-                again = again.min(until);
-            } else if self::now() >= at + line.timeout() + RETRY {
-                return Err(Shortage::Unavailable);
-            }
-            line.bell.ring(line);
-            // That there is no answer is not told by one.
-            let _either = timeout_at(again, heard).await;
-        }
-    }
-
-    /// Whether the ledger has said lately that there is not so much that nobody has spent, nor this call for itself.
-    fn is_spent(&self) -> bool {
-        let Self { line, amount, own, at } = self;
-        let Told { limit, spent, at: told_at, .. } = &line.told;
-        told_at.load(Acquire) > at.saturating_sub(FRESH)
-            && limit.load(Relaxed).saturating_sub(spent.load(Relaxed)) < amount.saturating_add(*own)
-            && line.purse.available() < *amount
     }
 }
 

@@ -137,8 +137,9 @@ impl<'c, 'p> Walk<'c, 'p> {
 
     /// Whether budgets have money for an attempt: what was lost on the way is billed besides.
     async fn is_paid(&mut self, target: &Target) -> bool {
-        // Few calls come here: the others need not carry its room.
+        // Few calls come here: the others need not carry its room. Nobody waits for money for one that is not to be asked.
         self.settlement.covers_another(target)
+            || !may_be_asked(target)
             || Box::pin(self.settlement.reserves_another(target, self.sending.deadline)).await
     }
 
@@ -204,9 +205,14 @@ impl<'c, 'p> Walk<'c, 'p> {
         }
     }
 
-    /// Its money is there.
     fn begin(&mut self, place: usize, inside: Inside, now: Instant) -> Option<Begun<'p>> {
         let target = &self.plan.get(place)?.target;
+        // It may be asked since a moment ago only, before which nobody has looked for its money.
+        if !self.settlement.covers_another(target) {
+            inside.unused();
+            self.attempts.leave_out(place);
+            return None;
+        }
         match Trial::begin(target, inside, clock::at(now)) {
             Ok(trial) => {
                 self.granted = None;
@@ -273,12 +279,14 @@ impl<'c, 'p> Walk<'c, 'p> {
         mut sent: Pin<&mut impl Future<Output = Result<Reply, Error>>>,
     ) -> Option<Outcome> {
         // Of the retries of the one that is late: when all are, few are asked twice.
-        let is_there = matches!(
-            self.attempts.next(self.began.elapsed()),
-            Some(Step { wait: Duration::ZERO, again: false, .. })
-        );
-        let granted = is_there && first.target.health.retries.withdraw(clock::now());
+        let next = match self.attempts.next(self.began.elapsed()) {
+            Some(Step { candidate, wait: Duration::ZERO, again: false }) => self.plan.get(candidate),
+            _ => None,
+        };
+        let is_paid = next.is_some_and(|next| self.settlement.has_another_at_hand(&next.target));
+        let granted = is_paid && first.target.health.retries.withdraw(clock::now());
         let Some(second) = granted.then(|| self.another()).flatten() else {
+            self.settlement.gives_back();
             let outcome = sent.await;
             return self.judge(first, outcome);
         };
@@ -384,4 +392,10 @@ fn tokens(answer: &Outcome) -> Option<u64> {
 /// learn that it still has too much to do.
 fn spread(rests: Duration) -> Duration {
     backoff::delay(1, Duration::ZERO, Some(rests), fastrand::u64(..))
+}
+
+/// Whether neither itself nor its breaker keeps calls from it.
+fn may_be_asked(target: &Target) -> bool {
+    let (health, now) = (&target.health, clock::now());
+    health.rests_for(now).is_zero() && health.breaker.admits(now, &target.breaker)
 }

@@ -15,7 +15,11 @@ use super::{
     taking::{self, Want},
 };
 use crate::{
-    budget::{line::Line, slot::Slot, unix_now},
+    budget::{
+        line::{Line, Shortage},
+        slot::Slot,
+        unix_now,
+    },
     money::cost,
     snapshot::{Target, budgets::Budget},
 };
@@ -38,10 +42,8 @@ pub struct Held {
     line: Arc<Line>,
     /// What one attempt may take.
     each: Amount,
-    /// One for each attempt that is covered; none where the call passes without money.
-    reservations: SmallVec<[Reservation; 1]>,
-    /// Further attempts that pass without.
-    unreserved: u32,
+    /// One for each attempt that is covered, and `None` for a further one that passes without money; empty where the call does.
+    reservations: SmallVec<[Option<Reservation>; 1]>,
     /// Attempts that count here and have not ended.
     flying: u32,
     /// Those that may be billed, and whose answer never came.
@@ -69,14 +71,19 @@ impl Held {
         each: Amount,
         reservation: Option<Reservation>,
     ) -> Self {
-        let reservations = reservation.into_iter().collect();
+        let reservations = reservation.into_iter().map(Some).collect();
         let (budget, slot) = (budget.clone(), slot.clone());
-        Self { budget, slot, line, each, reservations, unreserved: 0, flying: 0, lost: 0 }
+        Self { budget, slot, line, each, reservations, flying: 0, lost: 0 }
     }
 
     /// Whether it has taken anything.
     pub fn is_covered(&self) -> bool {
         !self.reservations.is_empty()
+    }
+
+    /// It is sent without.
+    pub fn passes(&self) {
+        self.slot.counts.passed_without();
     }
 
     /// The call is not sent.
@@ -87,32 +94,45 @@ impl Held {
     /// Whether one more attempt needs no more than it has. A call is one, however often it is sent.
     fn covers_another(&self) -> bool {
         let passes = self.reservations.is_empty() || self.slot.limit.unit == Unit::Requests;
-        let covered = self.reservations.len() as u64 + u64::from(self.unreserved);
-        passes || covered > u64::from(self.flying + self.lost)
+        passes || self.reservations.len() > self.begun()
+    }
+
+    /// Attempts that may be billed.
+    fn begun(&self) -> usize {
+        usize::try_from(self.flying + self.lost).unwrap_or(usize::MAX)
     }
 
     /// What one more attempt takes, of the line that is there by then.
     fn another(&self) -> Want<'_> {
         let Self { budget, slot, each, .. } = self;
         let line = slot.line(self.line.place.value.as_deref(), unix_now());
-        let is_same = Arc::ptr_eq(&line, &self.line);
-        let own = if is_same { self.reservations.iter().map(Reservation::amount).sum() } else { 0 };
+        let is_own = |reservation: &&Reservation| reservation.is_of(line.purse());
+        let own = self.reservations.iter().flatten().filter(is_own).map(Reservation::amount).sum();
         Want { budget, slot, line, each: *each, own }
     }
 
     /// What was taken for one more attempt is its own.
-    fn add(&mut self, another: Self) {
-        self.unreserved += u32::from(!another.is_covered());
-        self.reservations.extend(another.reservations);
+    fn add(&mut self, mut another: Self) {
+        self.reservations.push(another.reservations.pop().flatten());
+    }
+
+    /// The attempt for which more was taken is not sent.
+    fn give_back(&mut self) {
+        while self.reservations.len() > self.begun().max(1) {
+            if let Some(spare) = self.reservations.pop().flatten() {
+                spare.settle(0);
+                self.line.freed();
+            }
+        }
     }
 
     fn charge(self, used: Amount) {
-        if self.reservations.is_empty() && used > 0 {
+        if !self.is_covered() && used > 0 {
             self.line.purse().charge(used);
         }
         // Each takes a part from where it was reserved: two may be of different lines.
-        let (mut rest, last) = (used, self.reservations.len().saturating_sub(1));
-        for (i, reservation) in self.reservations.into_iter().enumerate() {
+        let (mut rest, last) = (used, self.reservations.iter().flatten().count().saturating_sub(1));
+        for (i, reservation) in self.reservations.into_iter().flatten().enumerate() {
             let part = if i == last { rest } else { rest.min(reservation.amount()) };
             rest -= part;
             reservation.settle(part);
@@ -209,6 +229,18 @@ impl Reserved {
         drop(wants);
         self.add(&places, taken);
         Ok(())
+    }
+
+    /// What was taken for one more attempt, which is not sent after all, goes back.
+    pub fn give_back(&mut self) {
+        self.held.iter_mut().for_each(Held::give_back);
+    }
+
+    /// The call has no more time in which its ledgers could answer: the first limit that is asked for more.
+    pub fn unanswered(&self, target: &Target) -> Option<Refusal> {
+        let (_, held) = self.short(target).next()?;
+        let Held { budget, slot, line, each, .. } = held;
+        Some(Refusal::short(budget, slot, line, *each, Shortage::Unavailable))
     }
 
     fn wants(&self, target: &Target) -> (SmallVec<[usize; 2]>, SmallVec<[Want<'_>; 2]>) {

@@ -86,7 +86,9 @@ pub async fn take(wants: &[Want<'_>], until: Instant) -> Result<SmallVec<[Held; 
 
 impl Taking {
     fn all(mut self) -> SmallVec<[Held; 2]> {
-        std::mem::take(&mut self.0).into_iter().flatten().collect()
+        let all: SmallVec<[Held; 2]> = std::mem::take(&mut self.0).into_iter().flatten().collect();
+        all.iter().filter(|held| !held.is_covered()).for_each(Held::passes);
+        all
     }
 
     /// Waits for what others hold, from this place on, for which the ledger has answered already.
@@ -122,11 +124,6 @@ impl Want<'_> {
         Held::new(self.budget, self.slot, line, self.each, reservation)
     }
 
-    fn passes(&self, line: Arc<Line>) -> Held {
-        self.slot.counts.passed_without();
-        self.held(line, None)
-    }
-
     fn ask(&self) -> Asked {
         self.line.ask(self.each, self.own)
     }
@@ -136,7 +133,7 @@ impl Want<'_> {
         match self.line.reserve(self.each) {
             Some(reservation) => Some(self.held(self.line.clone(), Some(reservation))),
             None if self.waits() => None,
-            None => Some(self.passes(self.line.clone())),
+            None => Some(self.held(self.line.clone(), None)),
         }
     }
 
@@ -153,7 +150,7 @@ impl Want<'_> {
         };
         match shortage {
             Shortage::Unavailable if self.budget.on_ledger_unavailable == OnLedgerUnavailable::Allow => {
-                Ok(self.passes(asked.line.clone()))
+                Ok(self.held(asked.line.clone(), None))
             }
             // Another line has its money: that of all further values, or that of the next window.
             Shortage::Full | Shortage::Over => {

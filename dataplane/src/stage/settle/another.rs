@@ -20,17 +20,22 @@ impl Settlement {
     /// Takes what one more attempt needs, and waits for it until the deadline at the longest; whether budgets had it.
     pub async fn reserves_another(&mut self, target: &Target, deadline: Instant) -> bool {
         let Some(reserved) = self.reserved() else { return true };
-        match timeout_at(deadline, reserved.another(target, deadline)).await {
-            Ok(Ok(())) => true,
-            Ok(Err(refusal)) => {
-                let unpaid = refusal.of_another();
-                if let Some(open) = &mut self.open {
-                    open.unpaid = Some(unpaid);
-                }
-                false
-            }
+        let refusal = match timeout_at(deadline, reserved.another(target, deadline)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(refusal)) => Some(refusal),
             // The ledger would have had more time than the call has.
-            Err(_) => false,
+            Err(_) => reserved.unanswered(target),
+        };
+        if let Some((open, refusal)) = self.open.as_mut().zip(refusal) {
+            open.unpaid = Some(refusal.of_another());
+        }
+        false
+    }
+
+    /// The attempt for which more was taken is not sent.
+    pub fn gives_back(&mut self) {
+        if let Some(reserved) = self.reserved() {
+            reserved.give_back();
         }
     }
 

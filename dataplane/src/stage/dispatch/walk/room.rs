@@ -4,7 +4,7 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Begun, FULL_FOR, Walk};
+use super::{Begun, FULL_FOR, Walk, may_be_asked};
 use crate::{clock, snapshot::Target, upstream::gate::Inside};
 
 impl<'p> Walk<'_, 'p> {
@@ -70,11 +70,7 @@ impl<'p> Walk<'_, 'p> {
         since: Instant,
     ) -> Option<impl Future<Output = (usize, Result<Inside, Option<Duration>>)> + use<'p>> {
         let target = &self.plan.get(place)?.target;
-        let may = |target: &Target| {
-            let (health, now) = (&target.health, clock::now());
-            health.rests_for(now).is_zero() && health.breaker.admits(now, &target.breaker)
-        };
-        if !may(target) {
+        if !may_be_asked(target) {
             return None;
         }
         let priority = self.plan.rule.queue_priority;
@@ -83,7 +79,7 @@ impl<'p> Walk<'_, 'p> {
         let tokens = self.tokens(target);
         Some(async move {
             match target.provider.gate.wait(tokens, priority, until).await {
-                Ok(inside) if may(target) => (place, Ok(inside)),
+                Ok(inside) if may_be_asked(target) => (place, Ok(inside)),
                 // While it waited, the provider has asked to be left alone, or failed too often.
                 Ok(inside) => {
                     inside.unused();

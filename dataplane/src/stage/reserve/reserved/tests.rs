@@ -284,6 +284,42 @@ async fn what_others_hold_is_not_waited_for_while_the_ledger_is_silent() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_calls_of_this_process_leave_is_waited_for_though_the_ledger_is_silent() {
+    let scene = Scene::new(1, |_| ()).await;
+    scene.has(&[2 * EACH]);
+    let mut reserved = scene.lost();
+    let other = scene.line(0).reserve(EACH).unwrap();
+    let mut another = std::pin::pin!(reserved.another(&scene.target, later(5_000)));
+    assert!(futures::poll!(&mut another).is_pending());
+    advance(Duration::from_millis(25)).await;
+    scene.says(0, 0, 0);
+    assert!(futures::poll!(&mut another).is_pending());
+    for _ in 0..8 {
+        advance(Duration::from_millis(25)).await;
+        let _unheard = scene.line(0).lease().due(line::now());
+        assert!(futures::poll!(&mut another).is_pending());
+    }
+    other.settle(0);
+    scene.line(0).freed();
+    another.now_or_never().unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_for_an_attempt_that_is_not_sent_goes_back() {
+    let scene = Scene::new(1, |_| ()).await;
+    scene.has(&[2 * EACH]);
+    let mut reserved = scene.lost();
+    assert!(reserved.another_at_hand(&scene.target));
+    assert_eq!(scene.left(0), (0, 0));
+    reserved.give_back();
+    assert_eq!(scene.left(0), (EACH, 0));
+    assert!(!reserved.covers_another(&scene.target));
+    reserved.give_back();
+    reserved.settle(None, Outcome::Nothing);
+    assert_eq!(scene.left(0), (EACH, EACH), "the lost one is paid for");
+}
+
 /// What the first has stays where it was taken.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_after_the_end_of_a_window_is_paid_of_the_next() {
