@@ -258,3 +258,25 @@ async fn a_count_that_no_provider_was_asked_for_says_nothing_of_any() {
         );
     }
 }
+
+/// Till then the next provider could have taken the call.
+#[tokio::test]
+async fn signs_of_life_reach_a_client_that_has_waited_for_long() {
+    let said = [sse_event(&chunk("x")), sse_event(&last_chunk()), sse_event("[DONE]"), sse_end()].concat();
+    let comment = ": still thinking\n\n";
+    let alive = [sse_head(), format!("{:x}\r\n{comment}\r\n", comment.len()).into_bytes()].concat();
+    let slow = RawUpstream::start([vec![Step::Send(alive), Step::Hold, Step::Send(said)]]).await;
+    let other = RawUpstream::start([vec![Step::Send(answer(200, &completion("other")))]]).await;
+    let providers = [provider("slow", slow.url(), 0, 1), provider("other", other.url(), 1, 1)];
+    let proxy = Proxy::start(&with_providers(&providers), &[]).await;
+    let begun = async {
+        let mut stream = post_stream(&proxy.chat_url(), &streamed_call()).await;
+        let first = stream.chunk().await.unwrap().unwrap();
+        (stream, first)
+    };
+    let (mut stream, first) = tokio::time::timeout(Duration::from_secs(30), begun).await.unwrap();
+    assert_eq!(first, comment, "and nothing more has been said");
+    slow.release();
+    assert_eq!(stream.events().await.unwrap().last().unwrap(), "[DONE]");
+    assert!(other.requests().is_empty());
+}
