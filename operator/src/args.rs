@@ -66,8 +66,8 @@ pub struct Args {
     /// long a proxy goes on that shows a ServiceAccount which is gone.
     #[arg(long, default_value = "1h", value_parser = positive)]
     pub stream_lifetime: Duration,
-    /// How long a proxy that is away keeps its share of limits of scope Cluster: until then it is not known whether it
-    /// runs on.
+    /// How long a proxy that is away and has not said goodbye keeps its share of limits of scope Cluster: until then it is
+    /// not known whether it runs on.
     #[arg(long, default_value = "60s", value_parser = positive, hide = true)]
     pub share_grace: Duration,
     /// Bring the kinds' definitions in the cluster to those of this version, and end.

@@ -200,11 +200,12 @@ pub async fn tell(
     let _gone = api.delete(&name, &DeleteParams::default()).await;
 }
 
-/// Who share limits are named: the leader has to know each of them.
+/// Who share limits are named, and who of them has said goodbye: the leader has to know each of them.
 fn summaries(attached: &Attached, targets: Option<&Targets>) -> Summaries {
     let mut summaries = attached.summaries();
-    for (fleet, members) in targets.map(|targets| attached.members(targets)).into_iter().flatten() {
-        summaries.entry(fleet).or_default().members = members;
+    for (fleet, sharing) in targets.map(|targets| attached.members(targets)).into_iter().flatten() {
+        let summary = summaries.entry(fleet).or_default();
+        (summary.members, summary.left) = (sharing.members, sharing.left);
     }
     summaries
 }

@@ -22,10 +22,13 @@ use crate::{
     FIELD_MANAGER,
     metrics::Metrics,
     observe::cluster::reflect_with,
-    publish::{Publisher, Targets, attached::Attached},
+    publish::{
+        Publisher, Targets,
+        attached::{Attached, Summary, members::Members},
+    },
     replicas::Replicas,
 };
-use roster::{Absences, Present, Roster};
+use roster::{Absences, Goodbyes, Present, Roster};
 
 const NAME: &str = "llm-operator-shares";
 const LABEL: &str = "llmgateway.dev/shares";
@@ -107,7 +110,7 @@ struct Seen {
 }
 
 impl Keeper {
-    /// `grace`: for so long who is away keeps its share.
+    /// `grace`: for so long who is away keeps its share, unless it has said goodbye.
     pub fn new(
         api: Api<ConfigMap>,
         written: Written,
@@ -156,7 +159,7 @@ impl Keeper {
 
     /// Writes who has a share where that has changed, and tells when it will though nothing happens.
     async fn look(&mut self, targets: &Targets) -> Result<Option<Instant>, kube::Error> {
-        let present = self.present(targets);
+        let (present, goodbyes) = self.present(targets);
         if present.is_empty() && self.seen.is_some() && self.roster.is_empty() {
             return Ok(None);
         }
@@ -167,7 +170,7 @@ impl Keeper {
             Some(seen) => seen,
             None => self.find().await?,
         };
-        let (next, ends) = self.absences.next(&self.roster, &present, self.grace, Instant::now());
+        let (next, ends) = self.absences.next(&self.roster, &present, &goodbyes, self.grace, Instant::now());
         if next == self.roster && (seen.says || next.is_empty()) {
             self.seen = Some(seen);
             return Ok(ends);
@@ -190,23 +193,25 @@ impl Keeper {
         Ok(seen)
     }
 
-    /// The proxies of all replicas, by the pools whose limits they share.
-    fn present(&self, targets: &Targets) -> Present {
+    /// The proxies of all replicas, by the pools whose limits they share, and who of them has said goodbye.
+    fn present(&self, targets: &Targets) -> (Present, Goodbyes) {
         let shared = targets.fleets.values().flat_map(|target| target.shared.iter());
         let mut present: Present = shared.map(|pool| (pool.clone(), Default::default())).collect();
+        let mut goodbyes = Goodbyes::new();
         if present.is_empty() {
-            return present;
+            return (present, goodbyes);
         }
         let own = self.attached.members(targets);
         let others = self.replicas.summaries().into_iter().flatten();
-        let others = others.map(|(fleet, summary)| (fleet, summary.members));
-        for (fleet, members) in own.into_iter().chain(others) {
+        let others = others.map(|(fleet, Summary { members, left, .. })| (fleet, Members { members, left }));
+        for (fleet, Members { members, left }) in own.into_iter().chain(others) {
             let shared = targets.fleets.get(&fleet).into_iter().flat_map(|target| target.shared.iter());
             for pool in shared {
                 present.entry(pool.clone()).or_default().extend(members.iter().cloned());
             }
+            goodbyes.extend(left);
         }
-        present
+        (present, goodbyes)
     }
 }
 

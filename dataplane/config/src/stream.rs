@@ -8,6 +8,9 @@
 //!
 //! Whenever breakers change, the proxy says so with [`FromProxy::Health`], between updates or while one
 //! waits for its answer. Messages that an operator does not know are of newer proxies and mean no harm.
+//!
+//! A proxy that ends on purpose says [`FromProxy::Bye`] last, likewise at any time: the operator ends the stream
+//! when it has taken that in.
 
 use std::collections::BTreeMap;
 
@@ -50,6 +53,8 @@ pub enum FromProxy {
     Refuse { generation: u64, problems: Vec<String> },
     /// These breakers are not closed; all others are.
     Health { open: Vec<Open> },
+    /// It ends for good, and asks nobody anything any more: what it had of limits is free.
+    Bye,
     /// What a newer proxy says.
     #[serde(other)]
     Unknown,
@@ -174,6 +179,7 @@ mod tests {
     fn a_message_of_another_version_is_read() {
         let read = |text: &str| serde_json::from_str::<FromProxy>(text).unwrap();
         assert_eq!(read(r#"{"type":"greeting","of":["a",{"newer":1}]}"#), FromProxy::Unknown);
+        assert_eq!(read(r#"{"type":"bye","newer":1}"#), FromProxy::Bye);
         let hello = read(r#"{"type":"hello","proxy":"a","gateway":"g","version":"1","holds":{}}"#);
         assert!(matches!(hello, FromProxy::Hello { open, .. } if open.is_empty()));
     }

@@ -1,11 +1,14 @@
 //! The proxies that are attached to this replica, what each has acknowledged, and its breakers.
 
+mod place;
 pub mod listing;
-mod members;
+pub mod members;
 pub mod versions;
 
+pub use place::Place;
+
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
+    collections::{BTreeMap, HashMap},
     fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -25,7 +28,9 @@ use crate::{
     compile::fleet::Fleet,
     metrics::{Attachment, Metrics},
     observe::ObjectName,
+    shares::roster::Goodbye,
 };
+use members::Said;
 use versions::{Kind, Versions};
 
 /// Names and reasons that a summary carries, at most.
@@ -84,6 +89,8 @@ struct Proxies {
     /// Connections so far.
     connections: u64,
     by_name: BTreeMap<ProxyName, Proxy>,
+    /// Of those that are gone, and of none that is here.
+    goodbyes: BTreeMap<ProxyName, Said>,
     versions: Versions,
 }
 
@@ -99,13 +106,6 @@ pub struct Attached {
     metrics: Arc<Metrics>,
 }
 
-/// A proxy's place; given up when dropped.
-pub struct Place {
-    attached: Arc<Attached>,
-    name: ProxyName,
-    connection: u64,
-}
-
 /// What the proxies of a fleet hold, and whom they leave alone: those that hold the same are one
 /// group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +119,9 @@ pub struct Summary {
     /// Their keys, where they share limits with the proxies of other replicas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<String>,
+    /// What those of them said that are gone on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Goodbye>,
 }
 
 /// Summaries by fleet.
@@ -160,6 +163,7 @@ impl Attached {
             proxies: Mutex::new(Proxies {
                 connections: 0,
                 by_name: BTreeMap::new(),
+                goodbyes: BTreeMap::new(),
                 versions: Versions::new(metrics.clone()),
             }),
             known: Mutex::default(),
@@ -200,6 +204,7 @@ impl Attached {
         let version = versions::readable(version);
         // One that only renews its stream has neither gone nor come.
         let before = proxies.by_name.remove(&name);
+        proxies.goodbyes.remove(&name);
         if let Some(before) = &before {
             proxies.versions.leave(&before.counted_as);
         }
@@ -293,74 +298,6 @@ impl OpenOn {
             same
         });
         all
-    }
-}
-
-impl Place {
-    /// The proxy is part of this fleet now.
-    pub fn belongs_to(&self, fleet: &Fleet) {
-        self.update(|proxy| proxy.fleet = Some(fleet.clone()));
-    }
-
-    /// The proxy runs on this now.
-    pub fn acknowledged(&self, holds: Arc<Digests>) {
-        self.update(|proxy| {
-            proxy.holds = holds;
-            proxy.behind = None;
-            proxy.came = None;
-            proxy.refused = None;
-        });
-    }
-
-    /// The proxy is asked to hold what was published then.
-    pub fn asked(&self, published: Timestamp) {
-        self.change(|proxy| {
-            proxy.behind.get_or_insert(published.max(proxy.since));
-        });
-    }
-
-    /// The proxy goes on with what it held.
-    pub fn refused(&self, problems: &[String]) {
-        self.attached.metrics.refusals.inc();
-        self.update(|proxy| {
-            proxy.behind = None;
-            proxy.came = None;
-            // A message may be megabytes long; this is told in status and between replicas.
-            proxy.refused = Some(listing::bounded(problems));
-        });
-    }
-
-    /// The proxy leaves these alone, and no others.
-    pub fn breakers(&self, open: Vec<Open>) {
-        self.change(|proxy| proxy.open = bounded(open));
-        self.attached.breakers_changed.send_replace(());
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Proxy)) {
-        self.change(change);
-        self.attached.changed.send_replace(());
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Proxy)) {
-        let mut proxies = self.attached.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        let proxy = proxies.by_name.get_mut(&self.name);
-        if let Some(proxy) = proxy.filter(|proxy| proxy.connection == self.connection) {
-            change(proxy);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut proxies = self.attached.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        let proxies = &mut *proxies;
-        if let Entry::Occupied(place) = proxies.by_name.entry(self.name.clone())
-            && place.get().connection == self.connection
-        {
-            proxies.versions.leave(&place.remove().counted_as);
-        }
-        self.attached.metrics.streams.set(i64::try_from(proxies.by_name.len()).unwrap_or(i64::MAX));
-        self.attached.changed.send_replace(());
     }
 }
 

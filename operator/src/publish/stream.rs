@@ -59,6 +59,8 @@ pub struct Streams {
 enum Ended {
     #[error("the proxy hung up")]
     HungUp,
+    #[error("it has said goodbye")]
+    Goodbye,
     #[error("the proxy sent what is no message: {0}")]
     NoMessage(String),
     #[error("the proxy did not answer update {generation} within {} s", ANSWER_TIMEOUT.as_secs())]
@@ -336,6 +338,11 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         loop {
             match self.next().await? {
                 FromProxy::Health { open } => place.breakers(open),
+                // That the stream ends tells the proxy that it has been heard.
+                FromProxy::Bye => {
+                    place.leave();
+                    return Err(Ended::Goodbye);
+                }
                 FromProxy::Unknown => tracing::debug!("a proxy says what this operator does not know"),
                 answer => return Ok(answer),
             }

@@ -16,14 +16,19 @@ pub struct Fitted {
     pub unsaid: usize,
 }
 
-/// The text of the summaries. Proxies are in many states only while they follow a flood of changes: what the fewest
-/// hold is left out first. Then it is the models that they leave alone.
+/// The text of the summaries. Who is not known to have said goodbye only keeps its part of limits for longer: so that goes
+/// first. Proxies are in many states only while they follow a flood of changes: what the fewest
+/// hold is left out next. Then it is the models that they leave alone.
 ///
 /// # Errors
 /// When it can't be written as JSON.
 pub fn fitted(mut summaries: Summaries) -> serde_json::Result<Fitted> {
     let mut text = serde_json::to_string(&summaries)?;
     let mut unsaid = 0;
+    if text.len() > MOST_BYTES && summaries.values().any(|summary| !summary.left.is_empty()) {
+        summaries.values_mut().for_each(|summary| summary.left.clear());
+        text = serde_json::to_string(&summaries)?;
+    }
     if text.len() > MOST_BYTES {
         unsaid = leave_out(&mut summaries, text.len() - MOST_BYTES)?;
         text = serde_json::to_string(&summaries)?;
@@ -76,10 +81,13 @@ fn merge_unsaid(summary: &mut Summary) {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+    use jiff::Timestamp;
+
     use super::*;
     use crate::{
         compile::fleet::Fleet,
         publish::{Digests, attached::OpenOn},
+        shares::roster::Goodbye,
     };
 
     /// Proxies that hold two thousand routes and one of them in a revision of their own.
@@ -119,6 +127,18 @@ mod tests {
         let summaries = Summaries::from([(Fleet::gateway("default"), summary)]);
         let fitted = fitted(summaries.clone()).unwrap();
         assert_eq!((read(&fitted), fitted.unsaid), (summaries, 0));
+    }
+
+    #[test]
+    fn goodbyes_give_way_before_anything_else() {
+        let goodbye = |number: usize| Goodbye {
+            proxy: format!("gateway/default/proxy-{number:06}"),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let here = Summary { groups: vec![group(1, 0)], members: vec!["a".to_owned()], ..Summary::default() };
+        let crowd = Summary { left: (0..20_000).map(goodbye).collect(), ..here.clone() };
+        let fitted = fitted([(Fleet::gateway("default"), crowd)].into()).unwrap();
+        assert_eq!((read(&fitted), fitted.unsaid), ([(Fleet::gateway("default"), here)].into(), 0));
     }
 
     #[test]

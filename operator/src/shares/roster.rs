@@ -6,12 +6,26 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use llm_config::Share;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// The proxies that are there, by pool.
 pub type Present = BTreeMap<String, BTreeSet<String>>;
+
+/// What a proxy said that ended on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Goodbye {
+    /// Its key.
+    pub proxy: String,
+    /// On the clock of the replica that heard it: it tells this one from an earlier one, and no more.
+    pub at: Timestamp,
+}
+
+/// Those that are remembered, of all replicas.
+pub type Goodbyes = BTreeSet<Goodbye>;
 
 /// Longer than proxies take to be back from an operator that starts anew.
 const RETURN: Duration = Duration::from_secs(10);
@@ -95,22 +109,29 @@ impl Roster {
     }
 }
 
-/// Since when who has a place is away, by pool and proxy.
+/// Who has a place and is away.
 #[derive(Debug, Default)]
-pub struct Absences(HashMap<(String, String), Instant>);
+pub struct Absences {
+    /// Since when, by pool and proxy.
+    since: HashMap<(String, String), Instant>,
+    /// Of those who were here although they had been said: they say nothing of who is away now.
+    outlived: Goodbyes,
+}
 
 impl Absences {
     /// The next roster, and when it will be another though nothing happens. Who comes has a place at once, behind those
     /// who have one; who is away keeps its own for `grace`: most are back soon, and one that only the operator does not
     /// reach calls on. Before that is over it goes behind all who are here, so that what can't be divided is with these:
-    /// else those who are gone for good, after a rollout for one, might hold all there is.
+    /// else those who are gone for good might hold all there is. Who has said goodbye keeps nothing.
     pub fn next(
         &mut self,
         roster: &Roster,
         present: &Present,
+        goodbyes: &Goodbyes,
         grace: Duration,
         now: Instant,
     ) -> (Roster, Option<Instant>) {
+        let gone = self.gone(present, goodbyes);
         let (mut next, mut away, mut ends) = (Roster::default(), HashMap::new(), None::<Instant>);
         for (pool, there) in present {
             let known = roster.0.get(pool);
@@ -120,8 +141,11 @@ impl Absences {
                     first.push(proxy);
                     continue;
                 }
+                if gone.contains(proxy.as_str()) {
+                    continue;
+                }
                 let key = (pool.clone(), proxy.clone());
-                let since = self.0.get(&key).copied().unwrap_or(now);
+                let since = self.since.get(&key).copied().unwrap_or(now);
                 let (behind, end) = (since + RETURN.min(grace), since + grace);
                 if now < end {
                     away.insert(key, since);
@@ -137,8 +161,18 @@ impl Absences {
             let places = same.unwrap_or_else(|| Arc::new(Places::new(first.into_iter().cloned())));
             next.0.insert(pool.clone(), places);
         }
-        self.0 = away;
+        self.since = away;
         (next, ends)
+    }
+
+    /// Who has said goodbye and has not been back since. Another replica may remember what one said that is attached
+    /// here again: when this one is killed later, its part must wait as any other's.
+    fn gone<'a>(&mut self, present: &Present, goodbyes: &'a Goodbyes) -> BTreeSet<&'a str> {
+        let here = |proxy: &str| present.values().any(|there| there.contains(proxy));
+        let over = |goodbye: &&Goodbye| self.outlived.contains(*goodbye) || here(&goodbye.proxy);
+        let (outlived, said): (Vec<_>, Vec<_>) = goodbyes.iter().partition(over);
+        self.outlived = outlived.into_iter().cloned().collect();
+        said.into_iter().map(|goodbye| goodbye.proxy.as_str()).collect()
     }
 }
 
@@ -155,6 +189,16 @@ mod tests {
         [(POOL.to_owned(), proxies.iter().map(|proxy| (*proxy).to_owned()).collect())].into()
     }
 
+    fn group(proxies: &[&str]) -> Group {
+        let proxies = proxies.iter().map(|proxy| (*proxy).to_owned()).collect();
+        Group { pools: vec![POOL.to_owned()], proxies }
+    }
+
+    fn goodbyes(said: &[(&str, i64)]) -> Goodbyes {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        said.iter().map(|(proxy, second)| Goodbye { proxy: (*proxy).to_owned(), at: at(*second) }).collect()
+    }
+
     fn parts(roster: &Roster, limit: u64, proxies: &[&str]) -> Vec<u64> {
         proxies.iter().map(|proxy| roster.share(POOL, proxy).part(limit)).collect()
     }
@@ -163,7 +207,7 @@ mod tests {
     async fn who_comes_has_a_share_at_once_and_who_goes_keeps_it_for_a_while() {
         let (mut absences, all) = (Absences::default(), ["a", "b", "c"]);
         let mut next = |roster: &Roster, proxies: &[&str]| {
-            absences.next(roster, &present(proxies), GRACE, Instant::now())
+            absences.next(roster, &present(proxies), &Goodbyes::new(), GRACE, Instant::now())
         };
         let (roster, _) = next(&Roster::default(), &["a", "b"]);
         assert_eq!(parts(&roster, 4, &all), [2, 2, 1], "who has no place has a part for the moment");
@@ -192,30 +236,62 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_begins_to_lead_waits_as_long_for_those_whom_it_has_not_seen() {
-        let (roster, _) =
-            Absences::default().next(&Roster::default(), &present(&["a", "b"]), GRACE, Instant::now());
+        let roster = Roster::from(vec![group(&["a", "b"])]);
         tokio::time::advance(10 * GRACE).await;
         let mut absences = Absences::default();
         for here in [&[][..], &["b"], &["a", "b"]] {
-            let (next, _) = absences.next(&roster, &present(here), GRACE, Instant::now());
+            let (next, _) = absences.next(&roster, &present(here), &Goodbyes::new(), GRACE, Instant::now());
             assert_eq!(next, roster, "{here:?}");
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_says_goodbye_leaves_its_part_at_once_and_who_only_goes_keeps_it() {
+        let (mut absences, all) = (Absences::default(), ["a", "b", "c"]);
+        let mut next = |roster: &Roster, proxies: &[&str], said: &[(&str, i64)]| {
+            absences.next(roster, &present(proxies), &goodbyes(said), GRACE, Instant::now())
+        };
+        let roster = Roster::from(vec![group(&all)]);
+        let (roster, ends) = next(&roster, &["a"], &[("b", 1)]);
+        assert_eq!((parts(&roster, 6, &["a", "c"]), roster.proxies(POOL)), (vec![3, 3], 2));
+        assert_eq!(ends, Some(Instant::now() + RETURN), "another is only away");
+
+        // It is back, and what it said is remembered still: that is over, whoever is away later.
+        let (roster, _) = next(&roster, &["a", "b"], &[("b", 1)]);
+        assert_eq!(parts(&roster, 6, &all), [2, 2, 2]);
+        let (roster, _) = next(&roster, &["a"], &[("b", 1)]);
+        assert_eq!(parts(&roster, 6, &all), [2, 2, 2], "killed now, it keeps its part");
+        let (roster, _) = next(&roster, &["a"], &[("b", 1), ("b", 2)]);
+        assert_eq!((parts(&roster, 6, &["a", "c"]), roster.proxies(POOL)), (vec![3, 3], 2));
+        let (roster, _) = next(&roster, &["a", "b"], &[]);
+        assert_eq!(parts(&roster, 6, &all), [2, 2, 2]);
+        tokio::time::advance(RETURN).await;
+        let (_, ends) = next(&roster, &["a"], &[]);
+        assert_eq!(ends, Some(Instant::now() + RETURN), "no absence of before is left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_here_by_another_stream_stays_though_it_is_said_to_be_gone() {
+        let roster = Roster::from(vec![group(&["a", "b"])]);
+        let (said, here) = (goodbyes(&[("b", 1)]), present(&["a", "b"]));
+        let (next, ends) = Absences::default().next(&roster, &here, &said, GRACE, Instant::now());
+        assert_eq!((next, ends), (roster, None));
+    }
+
     #[test]
     fn a_pool_that_nobody_shares_any_more_is_forgotten_and_text_is_read_back() {
-        let mut absences = Absences::default();
+        let (mut absences, nobody) = (Absences::default(), Goodbyes::new());
         let mut shared = present(&["b", "a"]);
         for pool in ["ai/q", "ai/r"] {
             shared.insert(pool.to_owned(), shared[POOL].clone());
         }
         shared.insert("ai/s".to_owned(), ["a".to_owned()].into());
-        let (roster, _) = absences.next(&Roster::default(), &shared, GRACE, Instant::now());
+        let (roster, _) = absences.next(&Roster::default(), &shared, &nobody, GRACE, Instant::now());
         let text = serde_json::to_string(&roster).unwrap();
         assert_eq!(text.matches("\"b\"").count(), 1, "{text}");
         assert_eq!(serde_json::from_str::<Roster>(&text).unwrap(), roster);
         shared.remove(POOL);
-        let (next, _) = absences.next(&roster, &shared, GRACE, Instant::now());
+        let (next, _) = absences.next(&roster, &shared, &nobody, GRACE, Instant::now());
         assert_eq!((next.proxies(POOL), next.proxies("ai/q"), next.proxies("ai/s")), (0, 2, 1));
     }
 }

@@ -22,6 +22,7 @@ const LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// The other ends of a conversation.
 struct Proxy {
+    attached: Arc<Attached>,
     targets: watch::Sender<Option<Arc<Targets>>>,
     updates: mpsc::Receiver<Bytes>,
     replaced: oneshot::Sender<()>,
@@ -66,7 +67,7 @@ fn conversation(targets: Targets) -> (Conversation<Said>, oneshot::Receiver<()>,
         updates,
         place,
     };
-    (conversation, until_replaced, Proxy { targets: sender, updates: sent, replaced, says })
+    (conversation, until_replaced, Proxy { attached, targets: sender, updates: sent, replaced, says })
 }
 
 /// How a conversation ends, if it does within twice its life.
@@ -148,6 +149,24 @@ async fn a_share_is_told_when_it_is_known_and_taken_back_where_nothing_is_shared
     assert_eq!(update.remove, ["pool/ai/p", SHARES]);
     drop(proxy);
     assert!(talk.await.unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_is_heard_between_updates_and_in_answer_to_one_and_ends_the_stream() {
+    for answers in [true, false] {
+        let (conversation, replaced, mut proxy) = conversation(targets(1));
+        let talk = tokio::spawn(end(conversation, replaced));
+        proxy.updates.recv().await.unwrap();
+        if answers {
+            proxy.says.send("{\"type\":\"ack\",\"generation\":1}\n".into()).await.unwrap();
+        }
+        // What this operator does not know means no harm.
+        proxy.says.send("{\"type\":\"of a newer proxy\"}\n".into()).await.unwrap();
+        proxy.says.send(format!("{}\n", json!(FromProxy::Bye)).into()).await.unwrap();
+        assert_eq!(proxy.updates.recv().await, None, "so it knows that it has been heard");
+        assert_eq!(talk.await.unwrap(), Ended::Goodbye.to_string());
+        assert_eq!(proxy.attached.listed(None).0, []);
+    }
 }
 
 /// Streams of gateway `default`, where an API server knows all who come.
