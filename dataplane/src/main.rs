@@ -7,7 +7,7 @@ use llm_proxy::{
     Handle, Proxy,
     args::{Args, Source},
     serve::Addresses,
-    snapshot::stream,
+    snapshot::stream::Following,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,10 +30,13 @@ fn run(args: Args) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        match source {
-            Source::File(file) => install(&proxy.handle(), &file)?,
-            Source::Operator(settings) => drop(tokio::spawn(stream::follow(settings, proxy.handle()))),
-        }
+        let following = match source {
+            Source::File(file) => {
+                install(&proxy.handle(), &file)?;
+                None
+            }
+            Source::Operator(settings) => Some(Following::start(settings, proxy.handle())),
+        };
         let Addresses { plain, tls, admin } = proxy.addresses()?;
         tracing::info!(listen = plain.map(display), tls = tls.map(display), %admin, "listening");
         let shutdown = async move {
@@ -43,7 +46,12 @@ fn run(args: Args) -> Result<(), Box<dyn Error>> {
             }
             tracing::info!("draining");
         };
-        proxy.run(shutdown).await?;
+        let farewell = async {
+            if let Some(following) = following {
+                following.leave().await;
+            }
+        };
+        proxy.run(shutdown, farewell).await?;
         Ok(())
     })
 }

@@ -121,11 +121,16 @@ impl Proxy {
         Handle::new(self.shared.clone())
     }
 
-    /// Serves until `shutdown`, and a little longer; then finishes what is in flight.
+    /// Serves until `shutdown`, and a little longer; then finishes what is in flight. `farewell` is awaited when nothing is
+    /// any more.
     ///
     /// # Errors
     /// When a worker can't be started.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()>,
+        farewell: impl Future<Output = ()>,
+    ) -> io::Result<()> {
         let (stop, stopped) = watch::channel(false);
         let connections = Arc::new(Semaphore::new(self.settings.limits.max_connections));
         let mut workers = Vec::with_capacity(self.settings.workers);
@@ -155,7 +160,8 @@ impl Proxy {
             ended.await.map_err(io::Error::other)??;
         }
         keeper.abort();
-        keeper::finish(&self.shared.purses).await;
+        // Side by side: a pod's grace may be all but over.
+        tokio::join!(keeper::finish(&self.shared.purses), farewell);
         pair.inspect(JoinHandle::abort);
         admin.abort();
         self.writer.finish();

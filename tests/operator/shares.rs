@@ -173,3 +173,83 @@ async fn the_proxies_of_two_operators_divide_by_the_same_number_whoever_leads() 
     })
     .await;
 }
+
+/// So long that no part is free because this is over.
+const NEVER: &str = "1h";
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn who_ends_on_purpose_leaves_its_part_when_its_calls_are_over_and_who_is_killed_keeps_it() {
+    let installation = Installation::start().await;
+    let operator = installation.operator(&["--share-grace", NEVER]).await;
+    let a = installation.proxy("proxy-a", &[]).await;
+    let b = installation.proxy("proxy-b", &[]).await;
+    installation.ready(&[&a, &b]).await;
+    let upstream = held().await;
+    installation.create_pool(&limited(upstream.url(), 12, "Cluster")).await;
+    installation.create_route(&route("chat", "pool")).await;
+    have(&[&a, &b], &[6.0, 6.0], WITHIN).await;
+
+    // It drains: the call that it has may be one of as many as its part.
+    let url = b.chat_url();
+    let call = tokio::spawn(async move { http::post_json(&url, &asking("large")).await });
+    upstream.await_requests(1, WITHIN).await;
+    b.process.terminate();
+    b.process.await_line(WITHIN, |line| line.contains("draining")).await;
+    let c = installation.proxy("proxy-c", &[]).await;
+    have(&[&a, &c], &[4.0, 4.0], WITHIN).await;
+    upstream.release();
+    assert_eq!(call.await.unwrap().status, 200);
+    have(&[&a, &c], &[6.0, 6.0], SOON).await;
+    assert!(b.process.exited(WITHIN).await.success(), "{}", b.process.output());
+    assert!(!b.process.stderr().contains("has not heard"), "{}", b.process.stderr());
+    operator.process.await_line(WITHIN, |line| line.contains("it has said goodbye")).await;
+    installation.programmed_on("chat", "2/2").await;
+
+    // Another of its name has a part as any other, and keeps it when it is killed: that the one before it said goodbye
+    // is remembered still.
+    let b = installation.proxy("proxy-b", &[]).await;
+    have(&[&a, &b, &c], &[4.0, 4.0, 4.0], WITHIN).await;
+    b.process.kill();
+    attached(&operator, 2.0).await;
+    let d = installation.proxy("proxy-d", &[]).await;
+    have(&[&a, &c, &d], &[3.0, 3.0, 3.0], WITHIN).await;
+    c.process.terminate();
+    have(&[&a, &d], &[4.0, 4.0], SOON).await;
+
+    // An operator that does not hear it holds up nobody.
+    operator.process.pause();
+    d.process.terminate();
+    assert!(d.process.exited(SOON).await.success(), "{}", d.process.output());
+    assert!(d.process.stderr().contains("the operator has not heard that this proxy ends"));
+}
+
+#[tokio::test]
+async fn a_goodbye_is_told_to_the_operator_that_leads_and_is_over_when_the_proxy_is_back_elsewhere() {
+    let installation = Installation::start().await;
+    let (first, second) = (free_port(), free_port());
+    let grace = ["--share-grace", NEVER];
+    let one = installation.operator_at(first, "one", &grace).await;
+    installation.renewals(1).await;
+    let two = installation.operator_at(second, "two", &grace).await;
+    installation.mount_bundle().await;
+    let a = installation.proxy_at(first, "proxy-a", &[]).await;
+    let b = installation.proxy_at(second, "proxy-b", &[]).await;
+    let upstream = held().await;
+    installation.create_pool(&limited(upstream.url(), 12, "Cluster")).await;
+    installation.create_route(&route("chat", "pool")).await;
+    have(&[&a, &b], &[6.0, 6.0], WITHIN).await;
+    assert_eq!(
+        [one.metric("llm_operator_leader").await, two.metric("llm_operator_leader").await],
+        [1.0, 0.0]
+    );
+
+    b.process.terminate();
+    have(&[&a], &[12.0], SOON).await;
+    let b = installation.proxy_at(first, "proxy-b", &[]).await;
+    have(&[&a, &b], &[6.0, 6.0], WITHIN).await;
+    b.process.kill();
+    attached(&one, 1.0).await;
+    let c = installation.proxy_at(second, "proxy-c", &[]).await;
+    have(&[&a, &c], &[4.0, 4.0], WITHIN).await;
+}

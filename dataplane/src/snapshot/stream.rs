@@ -1,12 +1,12 @@
 //! The proxy's end of the config stream: one long HTTP/2 request to the operator. What comes is
 //! checked, swapped in and acknowledged, or refused with its problems. When the stream breaks, the
 //! proxy goes on with what it holds and connects again, with backoff and jitter; before the operator
-//! would end it, another takes its place.
+//! would end it, another takes its place. Its last word is a goodbye.
 
 mod breakers;
 mod link;
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use http::{StatusCode, Uri};
 use http_body_util::BodyExt as _;
@@ -15,12 +15,19 @@ use llm_config::{
     stream::{FromProxy, Line},
 };
 use serde::Deserialize;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use crate::shared::Handle;
 use link::{Link, message};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(3);
+/// How long the operator may take to hear a goodbye. One of a version before it never does.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Where the operator is, and who this proxy is.
 #[derive(Clone, Debug)]
@@ -56,21 +63,56 @@ enum StreamError {
     NoUpdate(serde_json::Error),
 }
 
-/// Follows the operator for as long as the process runs.
-pub async fn follow(settings: StreamSettings, handle: Handle) {
+/// A task that follows the operator.
+#[derive(Debug)]
+pub struct Following {
+    task: JoinHandle<()>,
+    leave: watch::Sender<bool>,
+}
+
+impl Following {
+    /// Starts it.
+    #[must_use]
+    pub fn start(settings: StreamSettings, handle: Handle) -> Self {
+        let (leave, leaving) = watch::channel(false);
+        Self { task: tokio::spawn(follow(settings, handle, leaving)), leave }
+    }
+
+    /// Says that this proxy ends, which is to be true: with no call in flight, others may have what it had of limits.
+    /// Returns when the operator has heard it, or does not in time; then it keeps that for this proxy for a while.
+    pub async fn leave(self) {
+        self.leave.send_replace(true);
+        if timeout(FAREWELL, self.task).await.is_err() {
+            tracing::info!("the operator has not heard that this proxy ends");
+        }
+    }
+}
+
+/// Follows the operator until this proxy leaves.
+async fn follow(settings: StreamSettings, handle: Handle, mut leaving: watch::Receiver<bool>) {
     let mut held = Held::default();
     let mut backoff = Backoff::default();
     loop {
         let mut follower = Follower { settings: &settings, handle: &handle, held: &mut held, heard: false };
-        let Err(error) = follower.connection().await;
+        let Err(error) = follower.connection(&mut leaving).await else { return };
         if follower.heard {
             backoff = Backoff::default();
         }
         let wait = backoff.next(fastrand::f64());
         let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(%error, retry_in_ms, "no config stream");
-        tokio::time::sleep(wait).await;
+        tokio::select! {
+            () = sleep(wait) => {}
+            // Nobody is there to say goodbye to.
+            () = left(&mut leaving) => return,
+        }
     }
+}
+
+/// Returns when this proxy leaves. Cancel safe.
+async fn left(leaving: &mut watch::Receiver<bool>) {
+    // Who has dropped the other end does not wait for a goodbye.
+    let _leaves = leaving.wait_for(|leaves| *leaves).await;
 }
 
 /// How long to wait before the next connection.
@@ -102,11 +144,13 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    async fn connection(&mut self) -> Result<Infallible, StreamError> {
+    /// Returns without an error when the operator has heard a goodbye.
+    async fn connection(&mut self, leaving: &mut watch::Receiver<bool>) -> Result<(), StreamError> {
         let mut link = Link::open(self.settings, self.handle, self.held).await?;
         loop {
             let frame = tokio::select! {
                 frame = link.updates.frame() => frame.ok_or(StreamError::Closed)??,
+                () = left(leaving) => return link.goodbye().await,
                 () = link.breakers.due(self.handle.healths()) => {
                     // What does not fit in waits: it must not keep an answer waiting.
                     let send = |told: &FromProxy| link.answers.try_send(message(told)).is_ok();

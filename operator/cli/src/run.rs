@@ -104,7 +104,7 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
         tokio::spawn(end_when_asked(Signals::new()?, drain));
         // The other end is dropped only after it has sent.
         let shutdown = async { draining.await.unwrap_or_default() };
-        proxy.run(shutdown).await?;
+        proxy.run(shutdown, std::future::ready(())).await?;
         Ok(())
     })
 }

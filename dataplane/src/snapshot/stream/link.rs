@@ -113,6 +113,19 @@ impl Link {
         timeout(RENEWAL_TIMEOUT, accepted).await.map_err(|_| late())?
     }
 
+    /// Says that this proxy ends, and waits until the operator ends the stream, as it does then. An update that comes
+    /// meanwhile is for nobody.
+    ///
+    /// # Errors
+    /// That the stream broke.
+    pub async fn goodbye(mut self) -> Result<(), StreamError> {
+        self.answers.send(message(&FromProxy::Bye)).await.map_err(|_| StreamError::Closed)?;
+        while let Some(frame) = self.updates.frame().await {
+            frame?;
+        }
+        Ok(())
+    }
+
     async fn accepted(
         settings: &StreamSettings,
         handle: &Handle,
