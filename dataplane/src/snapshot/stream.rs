@@ -27,7 +27,7 @@ use link::{Link, message};
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(3);
 /// How long the operator may take to hear a goodbye. One of a version before it never does.
-const FAREWELL: Duration = Duration::from_millis(500);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Where the operator is, and who this proxy is.
 #[derive(Clone, Debug)]

@@ -36,16 +36,19 @@ const COUNT: usize = {
     count
 };
 
-/// The stems, and the first of each slot, as its index and one. Made when this is compiled.
+/// The stems, and the first of each slot, as its index and one: of those with fewer bytes than a long key has, and of the
+/// others. Made when this is compiled.
 struct Table {
     stems: [Stem; COUNT],
-    first: [u16; 1 << SLOT_BITS],
+    short: [u16; 1 << SHORT_KEY.bits],
+    long: [u16; 1 << LONG_KEY.bits],
 }
 
 static TABLE: Table = {
     let mut table = Table {
         stems: [Stem { begin: 0, mask: 0, text: b"", weight: 0, whole: false, next: 0 }; COUNT],
-        first: [0; 1 << SLOT_BITS],
+        short: [0; 1 << SHORT_KEY.bits],
+        long: [0; 1 << LONG_KEY.bits],
     };
     let (mut group, mut index) = (0, 0);
     while group < GROUPS.len() {
@@ -58,11 +61,15 @@ static TABLE: Table = {
             let whole = rest[end - 1] == b'.';
             let text = rest.split_at(end - whole as usize).0;
             let (begin, mask) = begin(text);
-            let slot = slot(begin);
+            let first: &mut u16 = if text.len() < LONG_KEY.bytes {
+                &mut table.short[SHORT_KEY.slot(begin)]
+            } else {
+                &mut table.long[LONG_KEY.slot(begin)]
+            };
             table.stems[index] =
-                Stem { begin, mask, text, weight: GROUPS[group].weight, whole, next: table.first[slot] };
+                Stem { begin, mask, text, weight: GROUPS[group].weight, whole, next: *first };
             index += 1;
-            table.first[slot] = index as u16;
+            *first = index as u16;
             rest = rest.split_at(if end < rest.len() { end + 1 } else { end }).1;
         }
         group += 1;
@@ -70,12 +77,22 @@ static TABLE: Table = {
     table
 };
 
-/// Eight times as many slots as there are stems: most words meet none.
-const SLOT_BITS: u32 = 13;
+/// How stems are found: by so many first bytes of a word, in one of so many slots.
+#[derive(Clone, Copy)]
+struct Key {
+    bytes: usize,
+    bits: u32,
+}
 
-/// By the first three bytes; by fewer, most words would meet many stems.
-const fn slot(begin: u64) -> usize {
-    ((begin << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOT_BITS)) as usize
+/// Of the few stems that are shorter than a long key. None is shorter than this one.
+const SHORT_KEY: Key = Key { bytes: 3, bits: 11 };
+/// The more bytes, the fewer words meet a stem that they do not go on with; and the more slots.
+const LONG_KEY: Key = Key { bytes: 5, bits: 13 };
+
+impl Key {
+    const fn slot(self, begin: u64) -> usize {
+        ((begin << (64 - 8 * self.bytes)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - self.bits)) as usize
+    }
 }
 
 /// The first eight bytes of a stem, and which bits of them are.
@@ -230,33 +247,25 @@ impl Words {
     /// Weighs the stem by which a word goes on, if any; `begin` is its first eight bytes in lower case.
     #[inline]
     fn look_up(&mut self, begin: u64, rest: &[u8]) {
-        let next = TABLE.first[slot(begin)];
-        if next != 0 {
-            self.look_through(begin, rest, next);
+        let found = [TABLE.short[SHORT_KEY.slot(begin)], TABLE.long[LONG_KEY.slot(begin)]];
+        if found != [0, 0] {
+            self.stem(rest, begin, found);
         }
     }
 
-    /// The same among the stems of a slot, with most of which a word has no more than that in common.
-    fn look_through(&mut self, begin: u64, rest: &[u8], mut next: u16) {
-        while let Some(index) = usize::from(next).checked_sub(1) {
-            let stem = &TABLE.stems[index];
-            if stem.begins(begin) {
-                return self.weigh(rest, begin, index);
-            }
-            next = stem.next;
-        }
-    }
-
-    /// Weighs the longest stem by which the word goes on, from one on with which it begins.
-    fn weigh(&mut self, rest: &[u8], begin: u64, first: usize) {
+    /// Weighs the longest stem of these slots by which the word goes on, if any. Apart, so that to find none is a few
+    /// instructions in the loop over words.
+    #[inline(never)]
+    fn stem(&mut self, rest: &[u8], begin: u64, slots: [u16; 2]) {
         let (mut found, mut length) = (0, 0);
-        let mut next = Some(first);
-        while let Some(index) = next {
-            let stem = &TABLE.stems[index];
-            if stem.begins(begin) && stem.text.len() > length && stem.fits(rest) {
-                (found, length) = (index, stem.text.len());
+        for mut next in slots {
+            while let Some(index) = usize::from(next).checked_sub(1) {
+                let stem = &TABLE.stems[index];
+                if (begin ^ stem.begin) & stem.mask == 0 && stem.text.len() > length && stem.fits(rest) {
+                    (found, length) = (index, stem.text.len());
+                }
+                next = stem.next;
             }
-            next = usize::from(stem.next).checked_sub(1);
         }
         let bit = 1 << (found % 64);
         if length == 0 || self.seen[found / 64] & bit != 0 {
@@ -274,11 +283,6 @@ impl Words {
 }
 
 impl Stem {
-    /// Whether a word that begins so begins as it does.
-    fn begins(&self, begin: u64) -> bool {
-        (begin ^ self.begin) & self.mask == 0
-    }
-
     /// Whether a word that begins as it does goes on as it does.
     fn fits(&self, rest: &[u8]) -> bool {
         let length = self.text.len();
