@@ -88,6 +88,22 @@ impl Scene {
         reserved
     }
 
+    /// One more attempt of a call is refused, since others hold what is left of that budget, however often the ledger is asked.
+    async fn waits_in_vain(&self, place: usize, reserved: &mut Reserved, until: Instant) {
+        let keeper = async {
+            loop {
+                // That what is idle goes back is no matter of this.
+                self.says(place, 0, 0);
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+        };
+        let refused = tokio::select! {
+            got = reserved.another(&self.target, until) => got.unwrap_err(),
+            () = keeper => unreachable!("it looks for ever"),
+        };
+        assert!(refused.is_of_held());
+    }
+
     fn left(&self, place: usize) -> (u64, u64) {
         let line = self.line(place);
         (line.purse().available(), line.purse().spent())
@@ -144,18 +160,7 @@ async fn a_further_attempt_gets_money_of_each_limit_or_of_none() {
     assert!(!reserved.covers_another(&scene.target));
     assert!(!reserved.another_at_hand(&scene.target));
     assert_eq!(scene.left(0), (EACH, 0), "and nothing is kept of the first");
-    let keeper = async {
-        loop {
-            // That what is idle goes back is no matter of this.
-            scene.says(1, 0, 0);
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-    };
-    let refused = tokio::select! {
-        got = reserved.another(&scene.target, later(500)) => got.unwrap_err(),
-        () = keeper => unreachable!("it looks for ever"),
-    };
-    assert!(refused.is_of_held());
+    scene.waits_in_vain(1, &mut reserved, later(500)).await;
     assert_eq!(scene.left(0), (EACH, 0));
     // The ledger is asked, and has it.
     {
@@ -197,17 +202,7 @@ async fn the_candidates_of_one_attempt_wait_once() {
     let mut waits = Vec::new();
     for _ in 0..2 {
         let begun = Instant::now();
-        let keeper = async {
-            loop {
-                scene.says(0, 0, 0);
-                tokio::time::sleep(Duration::from_millis(25)).await;
-            }
-        };
-        let refused = tokio::select! {
-            got = reserved.another(&scene.target, later(60_000)) => got.unwrap_err(),
-            () = keeper => unreachable!("it looks for ever"),
-        };
-        assert!(refused.is_of_held());
+        scene.waits_in_vain(0, &mut reserved, later(60_000)).await;
         waits.push(begun.elapsed());
     }
     assert_eq!(waits[0], RETURNS);
