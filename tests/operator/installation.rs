@@ -205,9 +205,14 @@ impl Installation {
 
     /// Waits until `kubectl get` says of a route that it is in force on so many proxies, such as `1/2`.
     pub async fn programmed_on(&self, route: &str, share: &str) {
-        eventually(&format!("{route} is in force on {share}"), WITHIN, async || {
+        self.programmed_on_within(WITHIN, route, share).await;
+    }
+
+    pub async fn programmed_on_within(&self, within: Duration, route: &str, share: &str) {
+        eventually(&format!("{route} is in force on {share}"), within, async || {
+            // A route that nobody has judged yet has a row without this cell.
             let row = self.row("llmroutes", route).await;
-            if row[3] == share { Ok(()) } else { Err(format!("{row:?}")) }
+            if row.get(3).is_some_and(|cell| cell == share) { Ok(()) } else { Err(format!("{row:?}")) }
         })
         .await;
     }

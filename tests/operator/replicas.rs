@@ -26,14 +26,7 @@ async fn the_leader_writes_what_the_proxies_of_both_hold() {
     let upstream = RawUpstream::start([vec![Step::Send(answer(200, &completion("hello")))]]).await;
     installation.create_pool(&pool("pool", upstream.url(), &["large"])).await;
     installation.create_route(&route("chat", "pool")).await;
-    let both = async |share: &str| {
-        eventually(&format!("the status says {share}"), WITHIN, async || {
-            let row = installation.row("llmroutes", "chat").await;
-            if row.get(3).is_some_and(|cell| cell == share) { Ok(()) } else { Err(format!("{row:?}")) }
-        })
-        .await;
-    };
-    both("2/2").await;
+    installation.programmed_on("chat", "2/2").await;
     answers(&b, "large", 200, WITHIN).await;
     assert_eq!(two.metric("llm_operator_status_writes_total").await, 0.0, "followers write no status");
     assert!(!leads(&two).await);
@@ -51,12 +44,12 @@ async fn the_leader_writes_what_the_proxies_of_both_hold() {
     installation.create_route(&changed).await;
     answers(&b, "alias", 200, WITHIN).await;
     installation.route_condition("second", "Programmed", "True", "Programmed").await;
-    both("1/1").await;
+    installation.programmed_on("chat", "1/1").await;
     answers(&a, "large", 200, WITHIN).await;
 
     // It comes back as a follower, and its proxy is counted again.
     let one = installation.operator_at(first, "one", &[]).await;
-    both("2/2").await;
+    installation.programmed_on("chat", "2/2").await;
     answers(&a, "alias", 200, WITHIN).await;
     assert!(leads(&two).await && !leads(&one).await);
 
@@ -96,16 +89,9 @@ async fn what_a_killed_replica_left_is_removed_and_does_not_come_back_with_anoth
     installation.ready(&[&b]).await;
     installation.create_pool(&pool("pool", "http://127.0.0.1:1", &["large"])).await;
     installation.create_route(&route("chat", "pool")).await;
-    let shows = async |share: &str, within: Duration| {
-        eventually(&format!("the status says {share}"), within, async || {
-            let row = installation.row("llmroutes", "chat").await;
-            if row.get(3).is_some_and(|cell| cell == share) { Ok(()) } else { Err(format!("{row:?}")) }
-        })
-        .await;
-    };
-    shows("1/1", WITHIN).await;
+    installation.programmed_on("chat", "1/1").await;
     installation.cluster.apply(&ghost()).await;
-    shows("1/2", WITHIN).await;
+    installation.programmed_on("chat", "1/2").await;
 
     let config_maps = Api::<ConfigMap>::namespaced(installation.client.clone(), NAMESPACE);
     eventually("the leader removes it", Duration::from_secs(40), async || {
@@ -113,7 +99,7 @@ async fn what_a_killed_replica_left_is_removed_and_does_not_come_back_with_anoth
         ghost.metadata.deletion_timestamp.map(drop).ok_or_else(|| one.process.output())
     })
     .await;
-    shows("1/1", WITHIN).await;
+    installation.programmed_on("chat", "1/1").await;
     assert!(config_maps.get_opt("llm-operator-two").await.unwrap().is_some(), "who lives is left alone");
     assert!(config_maps.get_opt("llm-operator-one").await.unwrap().is_none(), "a leader needs none");
 
@@ -127,9 +113,5 @@ async fn what_a_killed_replica_left_is_removed_and_does_not_come_back_with_anoth
     // It has followed long enough to know who is gone.
     installation.create_route(&route("other", "pool")).await;
     installation.delete_route("chat").await;
-    eventually("the new leader counts one proxy", Duration::from_secs(8), async || {
-        let row = installation.row("llmroutes", "other").await;
-        if row.get(3).is_some_and(|cell| cell == "1/1") { Ok(()) } else { Err(format!("{row:?}")) }
-    })
-    .await;
+    installation.programmed_on_within(Duration::from_secs(8), "other", "1/1").await;
 }

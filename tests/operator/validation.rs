@@ -153,6 +153,8 @@ async fn a_pool_that_is_in_use_is_changed_and_deleted_with_a_word() {
     let said = reviewing.apply(&pool("pool", "http://127.0.0.1:1", &["large"])).await;
     let lost = "Warning: this breaks LLMRoute ai/chat: spec.rules[0].backends[0].models[0]: ProviderPool ai/pool has no model `small`";
     assert!(said.contains(lost) && said.contains("configured"), "{said}");
+    // Its words are of what the operator has seen: each change is awaited before the next is judged.
+    reviewing.installation.route_condition("chat", "ResolvedRefs", "False", "ModelNotFound").await;
     reviewing.apply(&pool("pool", "http://127.0.0.1:1", &["large", "small"])).await;
     reviewing.installation.route_condition("chat", "ResolvedRefs", "True", "ResolvedRefs").await;
 
