@@ -127,9 +127,12 @@ async fn injected_pods_call_through_their_sidecars_and_jobs_end() {
         if told == "1/1" { Ok(()) } else { Err(told) }
     })
     .await;
-    let log = release.in_shop(&["logs", "app", "-c", "llm-proxy"]).await.unwrap();
-    let line = log.lines().find(|line| line.contains("\"request_id\"")).unwrap_or_else(|| panic!("{log}"));
-    let line: Value = serde_json::from_str(line).unwrap();
+    let line = eventually("the sidecar has logged its application's call", WITHIN, async || {
+        let log = release.in_shop(&["logs", "app", "-c", "llm-proxy"]).await?;
+        log.lines().find(|line| line.contains("\"request_id\"")).map(str::to_owned).ok_or(log)
+    })
+    .await;
+    let line: Value = serde_json::from_str(&line).unwrap();
     let caller =
         ["caller_namespace", "caller_service_account", "caller_pod"].map(|field| line[field].clone());
     assert_eq!(caller, ["shop", "default", "app"].map(|part| json!(part)), "{line}");

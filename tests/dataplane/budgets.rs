@@ -6,7 +6,7 @@ use harness::{Proxy, RawUpstream, Scratch, Step, answer, eventually, sse_end, ss
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 /// By the prices of `document`, one answer of `completion`, in nano-USD.
 const COST: u64 = 230_000;
 

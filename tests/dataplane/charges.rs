@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 /// One answer of `completion` by the prices of `document`, in USD.
 const COST: f64 = 0.000_23;
 const PLENTY: u64 = 1_000_000_000;

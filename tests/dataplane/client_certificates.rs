@@ -136,7 +136,7 @@ async fn where_anyone_may_call_a_certificate_still_says_who_does() {
         })
         .await;
     }
-    let lines = scene.proxy.requests();
+    let lines = scene.proxy.await_requests(3).await;
     let known = lines.iter().filter(|line| line["caller_certificate"] == "partner").count();
     assert_eq!(known, 1, "{lines:?}");
 }

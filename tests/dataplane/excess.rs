@@ -8,7 +8,7 @@ use harness::{Proxy, RawUpstream, Step, answer, sse_end, sse_event, sse_head};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 /// Of each call here.
 const MOST: u64 = 64;
 /// What a strict budget reserves for so many tokens by the prices of `document`, in USD, without the input.

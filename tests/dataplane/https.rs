@@ -139,7 +139,7 @@ async fn a_certificate_that_can_not_be_used_leaves_the_last_good_one_and_is_told
 async fn slow_handshakes_end_in_time_and_hold_up_no_other_port() {
     let pair = ServingPair::new();
     let upstream = RawUpstream::answering(|_| hello()).await;
-    let arguments = ["--workers", "1", "--max-connections", "8", "--header-timeout-seconds", "1"];
+    let arguments = ["--workers", "1", "--max-connections", "8", "--header-timeout-seconds", "3"];
     let proxy = start(&pair, &upstream, &arguments).await;
     // More than a quarter of the connections: the rest wait for their turn.
     let mut silent = Vec::new();

@@ -17,7 +17,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 async fn good(text: &str) -> RawUpstream {
     RawUpstream::start([vec![Step::Send(answer(200, &completion(text)))]]).await
@@ -281,7 +281,7 @@ async fn checks_leave_a_dead_provider_alone_before_a_call_waits_and_try_it_again
     let providers = [provider("dead", dead.url(), 0, 1), provider("spare", spare.url(), 1, 1)];
     let mut document = with_providers(&providers);
     document["pools"]["ai/pool"]["healthCheck"] = json!({"intervalMs": 1000});
-    document["pools"]["ai/pool"]["circuitBreaker"] = json!({"failures": 1, "recoveryMs": 500});
+    document["pools"]["ai/pool"]["circuitBreaker"] = json!({"failures": 1, "recoveryMs": 3000});
     let proxy = Proxy::start(&document, &[]).await;
     let state = async |wanted: &str| {
         let line = format!(

@@ -10,7 +10,7 @@ use harness::{Proxy, RawUpstream, Step, answer, free_port, sse_end, sse_event, s
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 async fn scripted(script: Vec<Step>) -> RawUpstream {
     RawUpstream::start([script]).await

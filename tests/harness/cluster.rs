@@ -244,6 +244,12 @@ impl Cluster {
             let folder = folder.to_str().unwrap();
             self.kubectl(&["apply", "-f", folder]).await;
             self.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "-f", folder]).await;
+            // A kind is served a moment before it is found by its name, and explained another moment later.
+            for kind in ["llmroutes", "providerpools", "budgets"] {
+                let what = format!("{kind} are found and explained");
+                let explained = async || self.try_kubectl(&["explain", kind]).await;
+                eventually(&what, Duration::from_secs(30), explained).await;
+            }
         };
         self.crds.get_or_init(install).await;
     }

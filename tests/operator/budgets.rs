@@ -126,9 +126,7 @@ async fn a_budget_holds_what_it_can_and_tells_what_it_cannot() {
     installation.create_budget(&with(budget("lost"), "timeZone", json!("Europe/Baerlin"))).await;
     let told = installation.budget_condition("lost", "Accepted", "False", "Invalid").await;
     assert!(told.contains("spec.timeZone: there is no time zone `Europe/Baerlin`"), "{told}");
-    let events = ["get", "events", "-n", "ai", "--field-selector", "type=Warning"];
-    let events = installation.cluster.kubectl(&events).await;
-    assert!(events.contains("budget/lost") && events.contains("budget/both"), "{events}");
+    installation.events("type=Warning", &["budget/lost", "budget/both"]).await;
 
     // The operator's own namespace counts everybody's calls; one that takes the place of another begins anew.
     let mut of_all = budget("all");
@@ -170,8 +168,12 @@ async fn a_proxy_on_which_a_budget_is_not_yet_in_force_is_named() {
     installation.ready(&[&a, &b]).await;
     b.process.pause();
     installation.create_budget(&budget("daily")).await;
-    let told = installation.budget_condition("daily", "Programmed", "False", "Pending").await;
-    assert_eq!(told, "in force on 1 of 2 proxies of gateway default; not yet on proxy-b");
+    let pending = "in force on 1 of 2 proxies of gateway default; not yet on proxy-b";
+    eventually("the other one has answered", WITHIN, async || {
+        let told = installation.budget_condition("daily", "Programmed", "False", "Pending").await;
+        if told == pending { Ok(()) } else { Err(told) }
+    })
+    .await;
     assert_eq!(installation.column("daily", "PROGRAMMED").await, "1/2");
     b.process.resume();
     let told = installation.budget_condition("daily", "Programmed", "True", "Programmed").await;
@@ -217,6 +219,8 @@ async fn a_definition_that_is_deleted_sets_no_call_free() {
     let definition = definition.to_str().unwrap();
     installation.cluster.kubectl(&["apply", "-f", definition]).await;
     installation.cluster.kubectl(&["wait", "--for=condition=Established", "-f", definition]).await;
+    let served = async || installation.cluster.try_kubectl(&["get", "budgets", "-A"]).await;
+    eventually("budgets are served again", WITHIN, served).await;
     installation.create_budget(&budget("other")).await;
     installation.budget_condition("other", "Programmed", "True", "Programmed").await;
     let budgets = config(&proxy).await["budgets"].clone();

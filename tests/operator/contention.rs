@@ -10,11 +10,11 @@ async fn writes(operator: &Operator) -> f64 {
     operator.metric("llm_operator_status_writes_total").await
 }
 
-/// Waits until nothing has been written for ten renewals of the Lease, more than 3 s, and gives the sum.
+/// Waits until nothing has been written for seven renewals of the Lease, more than 3 s, and gives the sum.
 async fn at_rest(installation: &Installation, operator: &Operator) -> f64 {
     eventually("no status is written any more", WITHIN, async || {
         let before = writes(operator).await;
-        installation.renewals(10).await;
+        installation.renewals(7).await;
         let after = writes(operator).await;
         if after == before { Ok(after) } else { Err(format!("{before}, then {after}")) }
     })

@@ -127,7 +127,7 @@ async fn a_definition_that_is_deleted_takes_no_call_away_and_is_taken_up_when_it
         installation.cluster.try_kubectl(&["get", "llmroutes", "-A"]).await
     })
     .await;
-    installation.renewals(10).await;
+    installation.renewals(7).await;
     answers(&proxy, "large", 200, WITHIN).await;
     let mut other = route("other", "pool");
     other["spec"]["rules"][0]["backends"][0]["models"] = json!(["small"]);

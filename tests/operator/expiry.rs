@@ -1,8 +1,8 @@
 //! An operator that comes back after its certificate, and the authority that signed it, have run out.
 
-use crate::installation::{Installation, NAMESPACE, WITHIN, answers, completion, pool, route};
+use crate::installation::{Installation, NAMESPACE, WITHIN, answers, asking, completion, pool, route};
 use crate::registration::INJECTOR;
-use harness::{RawUpstream, Step, answer, eventually, free_port};
+use harness::{RawUpstream, Step, answer, eventually, free_port, http};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::json;
@@ -26,7 +26,13 @@ async fn a_certificate_that_ran_out_is_replaced_at_the_start_and_everybody_finds
     let upstream = RawUpstream::start([vec![Step::Send(answer(200, &completion("hello")))]]).await;
     installation.create_pool(&pool("pool", upstream.url(), &["large"])).await;
     installation.create_route(&route("chat", "pool")).await;
-    answers(&proxy, "large", 200, WITHIN).await;
+    eventually("the proxy serves", WITHIN, async || {
+        // An authority that lives for seconds is followed by another while the proxy looks for this one.
+        installation.mount_bundle().await;
+        let answer = http::post_json(&proxy.chat_url(), &asking("large")).await;
+        if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}")) }
+    })
+    .await;
     INJECTOR.register(&installation, port).await;
     INJECTOR.trusted(&installation).await;
 

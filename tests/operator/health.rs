@@ -75,9 +75,8 @@ async fn a_breaker_shows_on_how_many_proxies_it_is_open_and_that_it_closed() {
     assert!(installation.pools().get("pool").await.unwrap().status.unwrap().providers.is_empty());
     let row = installation.cluster.kubectl(&["get", "ppool", "pool", "-n", "ai", "-o", "wide"]).await;
     assert!(row.contains("HEALTHY") && row.trim_end().ends_with("True"), "{row}");
-    let events = installation.cluster.kubectl(&["get", "events", "-n", "ai"]).await;
-    let recovered = events.lines().filter(|line| line.contains("AllClosed")).count();
-    assert!(events.contains("BreakerOpen") && recovered == 1, "{events}");
+    let events = installation.events("", &["BreakerOpen", "AllClosed"]).await;
+    assert_eq!(events.lines().filter(|line| line.contains("AllClosed")).count(), 1, "{events}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::json;
 #[tokio::test]
 async fn a_stream_is_renewed_unseen_and_ends_with_the_proof_of_who_it_is() {
     let installation = Installation::start().await;
-    let operator = installation.operator(&["--stream-lifetime", "2s"]).await;
+    let operator = installation.operator(&["--stream-lifetime", "5s"]).await;
     let proxy = installation.proxy("proxy-a", &[]).await;
     installation.ready(&[&proxy]).await;
     let upstream = RawUpstream::start([vec![Step::Send(answer(200, &completion("hello")))]]).await;
@@ -18,6 +18,8 @@ async fn a_stream_is_renewed_unseen_and_ends_with_the_proof_of_who_it_is() {
     installation.route_condition("chat", "Programmed", "True", "Programmed").await;
     installation.pool_condition("pool", "Programmed", "True", "Programmed").await;
 
+    // A write is counted when it is answered, and seen before.
+    installation.renewals(2).await;
     let writes = operator.metric("llm_operator_status_writes_total").await;
     let detached = |why: &str| operator.process.stderr().matches(why).count();
     eventually("the stream was renewed three times", WITHIN, async || {

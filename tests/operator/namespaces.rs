@@ -61,7 +61,7 @@ async fn a_namespace_that_goes_takes_what_is_its_own_and_nothing_of_others() {
 
     // An end is nothing to complain about; the operator writes nothing of it any more.
     let writes = operator.metric("llm_operator_status_writes_total").await;
-    installation.renewals(10).await;
+    installation.renewals(7).await;
     assert_eq!(operator.complaints(), before, "{}", operator.process.output());
     assert_eq!(operator.metric("llm_operator_status_writes_total").await, writes);
 

@@ -91,9 +91,11 @@ async fn the_readmes_manifests_answer_the_official_sdk() {
     let installation = Installation::start().await;
     let _operator = installation.operator(&[]).await;
     let (a, b) = (installation.proxy("proxy-a", &[]).await, installation.proxy("proxy-b", &[]).await);
+    installation.ready(&[&a, &b]).await;
     let quickstart = workspace().join("crds/examples/quickstart.yaml");
     installation.cluster.kubectl(&["apply", "-n", "ai", "-f", quickstart.to_str().unwrap()]).await;
-    installation.route_condition("quickstart", "Programmed", "True", "Programmed").await;
+    installation.programmed_on("quickstart", "2/2").await;
+    installation.pool_condition("simulated", "Programmed", "True", "Programmed").await;
     let table = installation.cluster.kubectl(&["get", "llmroutes,providerpools", "-n", "ai"]).await;
     for wanted in
         ["MODELS", "POOLS", "PROGRAMMED", "AGE", "PROVIDERS", "READY", "2/2", "1/1", "demo", "ai/simulated"]

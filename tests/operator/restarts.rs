@@ -135,7 +135,7 @@ async fn an_issuer_that_refuses_at_the_start_takes_no_keys_from_proxies() {
     let operator = installation.operator_by(&gate.kubeconfig, installation.port, "operator", &[]).await;
     operator.process.await_line(WITHIN, |line| line.contains("does not show the keys of its tokens")).await;
     // It waits for them before it says anything to anybody, whatever else it has seen by now.
-    installation.renewals(10).await;
+    installation.renewals(7).await;
     assert_eq!(operator.metric("llm_operator_ready").await, 0.0);
     taken().await.unwrap();
     gate.open();

@@ -99,7 +99,7 @@ async fn proxies_that_come_and_go_share_what_a_provider_takes() {
     let restarted = async {
         let operator = installation.operator(&arguments).await;
         attached(&operator, 3.0).await;
-        installation.renewals(3).await;
+        installation.renewals(2).await;
         operator
     };
     let operator = tokio::select! {

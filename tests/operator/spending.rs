@@ -130,7 +130,7 @@ async fn a_budget_is_seen_to_be_spent_through_warning_and_exceeded() {
         [(40, "0.40", "Active"), (10, "0.50", "Warning"), (25, "0.75", "Warning"), (5, "0.80", "Warning")];
     for (cents, total, phase) in steps {
         // What was written last is older than the pause between two writes.
-        budgets.installation.renewals(4).await;
+        budgets.installation.renewals(3).await;
         spender.spend(cents * CENT).await;
         let begun = Instant::now();
         let status = budgets.stands("team", WITHIN, total, |status| spent(status) == total).await;
@@ -159,7 +159,7 @@ async fn a_budget_is_seen_to_be_spent_through_warning_and_exceeded() {
 
     // Nothing more happens, and nothing more is written.
     let writes = operator.metric("llm_operator_status_writes_total").await;
-    budgets.installation.renewals(9).await;
+    budgets.installation.renewals(6).await;
     assert_eq!(operator.metric("llm_operator_status_writes_total").await, writes);
 }
 

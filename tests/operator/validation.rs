@@ -122,7 +122,9 @@ async fn a_folder_may_come_in_any_order_and_what_is_missing_is_told() {
     // The other way round nothing is missing, though the operator has never seen the Secret before.
     cluster.kubectl(&["delete", "llmroute/chat", "providerpool/pool", "-n", "ai"]).await;
     assert_eq!(reviewing.apply(&pool).await, "providerpool.llmgateway.dev/pool created\n");
+    reviewing.installation.pool_condition("pool", "ResolvedRefs", "True", "ResolvedRefs").await;
     assert_eq!(reviewing.apply(&route("chat", "pool")).await, "llmroute.llmgateway.dev/chat created\n");
+    reviewing.installation.route_condition("chat", "ResolvedRefs", "True", "ResolvedRefs").await;
 
     // What others have, and what others hold, is no mistake of its own either.
     let said = reviewing.apply(&route("late", "pool")).await;

@@ -37,13 +37,7 @@ async fn bad_objects_are_told_and_the_rest_ships() {
 
     answers(&proxy, "large", 200, WITHIN).await;
     installation.route_condition("older", "Programmed", "True", "Programmed").await;
-    let events = installation
-        .cluster
-        .kubectl(&["get", "events", "-n", "ai", "--field-selector", "type=Warning"])
-        .await;
-    for wanted in ["ModelConflict", "BackendNotFound", "NoMatchingGateway"] {
-        assert!(events.contains(wanted), "{wanted}\n{events}");
-    }
+    installation.events("type=Warning", &["ModelConflict", "BackendNotFound", "NoMatchingGateway"]).await;
 
     // The older gives way: the younger serves without being touched.
     installation.delete_route("older").await;

@@ -40,12 +40,14 @@ struct Spent {
 
 /// Calls until so many are answered in all, or, where `most` is none, until each client reads that nothing is left.
 async fn spend(proxies: &[&Proxy], answered: &Arc<AtomicUsize>, most: Option<usize>) -> Spent {
+    // The first client has its answers before the last has begun.
+    let so_far = answered.load(Relaxed);
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let urls: Vec<String> = proxies.iter().map(|proxy| proxy.chat_url()).collect();
             let answered = answered.clone();
             // Of so many each takes its part.
-            let part = most.map(|most| (most - answered.load(Relaxed) + client) / CLIENTS);
+            let part = most.map(|most| (most - so_far + client) / CLIENTS);
             tokio::spawn(async move {
                 let mut times = Vec::new();
                 for url in urls.iter().cycle() {
@@ -187,7 +189,7 @@ async fn each_threshold_once(budgets: &Budgets, receiver: &RawUpstream, uid: &st
     };
     let status = budgets.stands("team", WITHIN, "told of", delivered).await;
     // Nobody is told again.
-    budgets.installation.renewals(6).await;
+    budgets.installation.renewals(4).await;
     let mut events = budgets.events().await;
     events.sort();
     let reached = |note: &str| note.split(" of ").next().unwrap_or_default().to_owned();

@@ -37,6 +37,7 @@ async fn a_budget_is_refused_for_its_own_spec_and_let_pass_with_a_word_for_what_
     cluster.kubectl(&["delete", "budget", "falling", "-n", "ai"]).await;
     reviewing.apply(&pool("pool", "http://127.0.0.1:1", &["large", "small"])).await;
     reviewing.apply(&route("chat", "pool")).await;
+    reviewing.installation.route_condition("chat", "ResolvedRefs", "True", "ResolvedRefs").await;
     let data = ["create", "secret", "generic", "hook", "-n", "ai", "--from-literal=url=https://a.example"];
     cluster.kubectl(&[&data[..], &["--from-literal=key=k"]].concat()).await;
     let said = reviewing.apply(&falling).await;
