@@ -26,8 +26,9 @@ use outgoing::{Outgoing, State, lock};
 
 /// Bytes of one connection that wait for the end of a turn, at most: to hold them they are copied.
 const MOST_HELD: usize = 8 * 1024;
-/// Connections that wait for it, at most. With many calls a turn is long.
-const MOST_WAITING: usize = 16;
+/// Connections that wait for it, at most. With many calls a turn is long, and who was first in it waits for the last; but
+/// each time that something goes out, somebody may have gone to sleep.
+const MOST_WAITING: usize = 32;
 
 thread_local! {
     static BURST: RefCell<Burst> = RefCell::default();
