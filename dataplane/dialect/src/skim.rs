@@ -277,7 +277,26 @@ impl<'a> Skim<'a> {
     }
 
     /// As `key`, and gives the name.
+    #[inline]
     fn name(&mut self) -> Option<Cow<'a, [u8]>> {
+        self.blanks();
+        match self.short_name() {
+            Some(name) => Some(Cow::Borrowed(name)),
+            None => self.any_name(),
+        }
+    }
+
+    /// A name as most are: it ends within a block, and its colon follows at once.
+    #[inline]
+    fn short_name(&mut self) -> Option<&'a [u8]> {
+        let (b'"', name) = self.rest().split_first()? else { return None };
+        let len = first_special(*name.first_chunk()?)?;
+        let ([b'"', b':'], true) = (name.get(len..len + 2)?, self.is_ascii) else { return None };
+        self.at += len + 3;
+        name.get(..len)
+    }
+
+    fn any_name(&mut self) -> Option<Cow<'a, [u8]>> {
         let name = self.unescaped()?;
         self.expect(b':')?;
         (self.is_ascii || std::str::from_utf8(&name).is_ok()).then_some(name)

@@ -53,7 +53,7 @@ struct Past {
 pub struct Attempts {
     policy: Policy,
     made: u32,
-    past: SmallVec<[Past; 4]>,
+    past: SmallVec<[Past; 8]>,
 }
 
 impl Attempts {

@@ -55,20 +55,29 @@ impl Mean {
         (word != EMPTY).then_some(Self { value, height: word & HEIGHT_MASK })
     }
 
+    /// How many ticks the height is above a time, or below it.
+    fn above(self, now: u64) -> f64 {
+        let above = self.height.wrapping_sub(now) & HEIGHT_MASK;
+        if above <= ABOVE_MAX { above as f64 } else { above as f64 - (HEIGHT_MASK + 1) as f64 }
+    }
+
     /// In samples, as seen from a time in ticks.
     fn weight(self, now: u64) -> f64 {
-        let above = self.height.wrapping_sub(now) & HEIGHT_MASK;
-        let ticks = if above <= ABOVE_MAX { above as f64 } else { above as f64 - (HEIGHT_MASK + 1) as f64 };
-        (ticks / TICKS).exp2()
+        (self.above(now) / TICKS).exp2()
     }
 
     fn observe(old: Option<Self>, value: f32, now: u64) -> Self {
         let (mean, before) = old.map_or((0.0, 0.0), |old| (f64::from(old.value), old.weight(now)));
         let weight = before + 1.0;
         let mean = mean + (f64::from(value) - mean) / weight;
-        let above = (weight.log2() * TICKS).round() as u64;
+        let above = rounded(weight.log2() * TICKS);
         Self { value: mean as f32, height: now.wrapping_add(above) & HEIGHT_MASK }
     }
+}
+
+/// To the nearest; what is not below zero. The library's function is a call where the processor may be an old one.
+fn rounded(number: f64) -> u64 {
+    (number + 0.5) as u64
 }
 
 impl Decaying {
@@ -80,7 +89,7 @@ impl Decaying {
     }
 
     fn ticks(&self, now: Duration) -> u64 {
-        (now.as_secs_f64() * self.ticks_per_second).round() as u64 & HEIGHT_MASK
+        rounded(now.as_secs_f64() * self.ticks_per_second) & HEIGHT_MASK
     }
 
     /// Takes a sample in, `now` being the time since some epoch of the process. Negative values are
@@ -97,6 +106,13 @@ impl Decaying {
     #[must_use]
     pub fn get(&self) -> Option<f32> {
         Mean::unpack(self.mean.get()).map(|mean| mean.value)
+    }
+
+    /// The mean, as long as what it stands for weighs as much as one sample does after so many half-lives.
+    #[must_use]
+    pub fn fresh(&self, half_lives: u16, now: Duration) -> Option<f32> {
+        let mean = Mean::unpack(self.mean.get())?;
+        (mean.above(self.ticks(now)) >= -f64::from(half_lives) * TICKS).then_some(mean.value)
     }
 
     /// How many samples of right now the mean stands for.

@@ -104,8 +104,8 @@ pub type Order = SmallVec<[Ranked; INLINE]>;
 /// Orders candidates. `draw` is a random number: the same one makes the same choice among weights.
 #[must_use]
 pub fn rank(strategy: Strategy, candidates: &[Facts], draw: u64) -> Order {
-    let mut order: Order =
-        (0..candidates.len()).map(|index| Ranked { index, score: Score::default() }).collect();
+    let mut order = Order::new();
+    order.extend((0..candidates.len()).map(|index| Ranked { index, score: Score::default() }));
     match strategy {
         // A score is told also of who stands alone: none at all would read as a bad one.
         Strategy::Ordered | Strategy::Weighted if candidates.len() < 2 => {}

@@ -36,6 +36,20 @@ fn after_a_half_life_a_sample_weighs_half() {
 }
 
 #[test]
+fn it_is_fresh_as_long_as_its_weight_says() {
+    let mean = Decaying::new(HALF_LIFE);
+    assert_eq!(mean.fresh(3, ms(0)), None);
+    mean.observe(30.0, ms(5_000));
+    for (now, fresh) in [(0, true), (5_000, true), (34_990, true), (35_010, false), (86_400_000, false)] {
+        assert_eq!(mean.fresh(3, ms(now)).is_some(), fresh, "{now}");
+    }
+    assert!((mean.fresh(0, ms(5_000)).unwrap() - 30.0).abs() < 0.01);
+    // Two weigh as much as one for a half-life more.
+    mean.observe(30.0, ms(5_000));
+    assert!(mean.fresh(3, ms(44_990)).is_some() && mean.fresh(3, ms(45_010)).is_none());
+}
+
+#[test]
 fn a_rate_moves_at_any_traffic() {
     let rate = Decaying::new(HALF_LIFE);
     // A thousand a second for two minutes, then a tenth of them fail.
