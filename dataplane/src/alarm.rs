@@ -73,16 +73,20 @@ impl Alarm {
             timer.as_mut().reset(at);
         }
     }
+}
 
-    /// What becomes of `guarded`; `None` when that comes too late.
-    pub async fn before<T>(mut self, mut guarded: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        poll_fn(|cx| match guarded.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            // Whatever has used up what the scheduler grants in a turn, the time is looked at.
-            Poll::Pending => pin!(unconstrained(&mut self)).poll(cx).map(|()| None),
-        })
-        .await
-    }
+/// What becomes of `guarded`; `None` when that comes later than `at`. What is there already needs no timer.
+pub async fn before<T>(at: Instant, mut guarded: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    let mut alarm = None;
+    poll_fn(|cx| match guarded.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        // Whatever has used up what the scheduler grants in a turn, the time is looked at.
+        Poll::Pending => {
+            let alarm = alarm.get_or_insert_with(|| Alarm::at(at));
+            pin!(unconstrained(alarm)).poll(cx).map(|()| None)
+        }
+    })
+    .await
 }
 
 impl Future for Alarm {
@@ -172,9 +176,9 @@ mod tests {
     async fn what_is_done_before_is_done() {
         let at = Instant::now() + HOUR;
         let quick = std::pin::pin!(async { sleep(HOUR / 2).await });
-        assert_eq!(Alarm::at(at).before(quick).await, Some(()));
+        assert_eq!(before(at, quick).await, Some(()));
         let slow = std::pin::pin!(sleep(HOUR));
-        assert_eq!(Alarm::at(at).before(slow).await, None);
+        assert_eq!(before(at, slow).await, None);
         assert_eq!(Instant::now(), at);
     }
 

@@ -11,14 +11,14 @@ use llm_dialect::Dialect;
 
 pub use crate::stage::route::{Considered, Decision};
 use crate::{
-    Limits,
+    Limits, clock,
     error::Error,
     snapshot::{Snapshot, callers::Identity, router::Asking},
     stage::{
         authenticate::authenticate,
         decode::{Call, decode},
         identify::{Endpoint, dialect, identify},
-        route::{Plan, route},
+        route::{Moment, Plan, route},
         wish::Wishes,
     },
     upstream::{client::Clients, health::Healths},
@@ -132,7 +132,7 @@ impl Planner {
             path: parts.uri.path(),
             caller: identity.as_deref(),
         };
-        Ok(route(snapshot, call, wishes, asking, draw)?)
+        Ok(route(snapshot, call, wishes, asking, Moment { now: clock::now(), draw })?)
     }
 }
 

@@ -44,6 +44,7 @@ mod money;
 mod budget;
 mod buffer;
 mod burst;
+mod headers;
 mod pipeline;
 mod stage;
 mod respond;

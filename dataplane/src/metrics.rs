@@ -27,7 +27,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{budget::Purses, clock, upstream::health::Healths};
+use crate::{budget::Purses, upstream::health::Healths};
 
 use budgets::Budgets;
 use callers::Callers;
@@ -102,7 +102,7 @@ impl Series {
     }
 
     /// Counts what it took.
-    pub fn usage(&self, usage: Usage, cost_nano_usd: u64) {
+    pub fn usage(&self, usage: Usage, cost_nano_usd: u64, now: Duration) {
         self.input_tokens.fetch_add(usage.input, Relaxed);
         self.output_tokens.fetch_add(usage.output, Relaxed);
         // Most calls have none of these: an addition of nothing is still a write.
@@ -118,7 +118,7 @@ impl Series {
         self.cost_nano_usd.fetch_add(cost_nano_usd, Relaxed);
         if usage.output > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a mean, not a bill")]
-            self.output_of_a_call.0.observe(usage.output.min(LONGEST_OUTPUT) as f32, clock::now());
+            self.output_of_a_call.0.observe(usage.output.min(LONGEST_OUTPUT) as f32, now);
         }
     }
 

@@ -1,13 +1,17 @@
 //! The whole path of a call, on one screen.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, header, request::Parts};
 use hyper::{Request, Response, body::Incoming};
 use llm_dialect::{Dialect, ollama};
+use tokio::time::Instant;
 
 use crate::{
+    clock,
     error::Error,
-    models, respond,
+    headers, models, respond,
     shared::Shared,
     snapshot::{Snapshot, budgets::Spender, router::Asking},
     stage::{
@@ -18,7 +22,7 @@ use crate::{
         relay::{ReplyBody, Terms, relay},
         report::{Explanation, Trace},
         reserve::reserve,
-        route::route,
+        route::{Moment, route},
         settle::{Settlement, Taken},
         wish::Wishes,
     },
@@ -26,7 +30,7 @@ use crate::{
 
 /// Answers a request; `worker` is the index of the worker that runs this.
 pub async fn answer(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     worker: usize,
     caller: Caller,
     request: Request<Incoming>,
@@ -34,10 +38,17 @@ pub async fn answer(
     let mut settlement = Settlement::begin(shared, caller.address);
     let (parts, body) = request.into_parts();
     let dialect = dialect(&parts);
-    match walk(shared, worker, &caller, dialect, &parts, body, &mut settlement).await {
+    let answered = walk(shared, worker, &caller, dialect, &parts, body, &mut settlement).await;
+    headers::give_back(parts.headers);
+    match answered {
         Ok(response) => response,
         Err(error) => {
-            let report = settlement.finish(respond::status(&error, dialect), Taken::Nothing, Some(&error));
+            let report = settlement.finish(
+                Instant::now(),
+                respond::status(&error, dialect),
+                Taken::Nothing,
+                Some(&error),
+            );
             respond::failure(&error, dialect, report)
         }
     }
@@ -62,18 +73,21 @@ async fn walk(
     let (api, model) = match endpoint {
         Endpoint::Call { api, model } => (api, model),
         other => {
-            let told = Box::pin(tell(shared, &snapshot, dialect, other, body)).await?;
+            let since = settlement.started();
+            let told = Box::pin(tell(shared, &snapshot, dialect, other, body, since)).await?;
             let response = respond::json(told);
-            let _nothing_to_tell = settlement.hand_over().finish(response.status(), Taken::Nothing, None);
+            let (now, status) = (Instant::now(), response.status());
+            let _nothing_to_tell = settlement.hand_over().finish(now, status, Taken::Nothing, None);
             return Ok(response);
         }
     };
-    let body = read(body, &shared.limits, &shared.buffers).await?;
+    let body = read(body, &shared.limits, &shared.buffers, settlement.started()).await?;
     let mut call = decode(api, model, body, &mut wishes)?;
     settlement.asks(&call, &wishes);
     let asking =
         Asking { headers: &parts.headers, dialect, path: parts.uri.path(), caller: identity.as_deref() };
-    let mut planned = route(&snapshot, &call, &wishes, asking, fastrand::u64(..));
+    let moment = Moment { now: clock::now(), draw: fastrand::u64(..) };
+    let mut planned = route(&snapshot, &call, &wishes, asking, moment);
     if wishes.explained() {
         let decision = planned.as_mut().map_or_else(|none| none.decision.take(), |plan| plan.decision.take());
         settlement.explain(Explanation { decision, trace: Trace::of(&parts.headers) });
@@ -111,12 +125,13 @@ async fn tell(
     dialect: Dialect,
     endpoint: Endpoint,
     body: Incoming,
+    since: Instant,
 ) -> Result<Bytes, Error> {
     match endpoint {
         Endpoint::Model(name) => models::one(snapshot, dialect, &name),
         Endpoint::OllamaVersion => Ok(ollama::version()),
         Endpoint::OllamaShow => {
-            let body = read(body, &shared.limits, &shared.buffers).await?;
+            let body = read(body, &shared.limits, &shared.buffers, since).await?;
             models::show(snapshot, &body.bytes)
         }
         Endpoint::Models | Endpoint::Call { .. } => Ok(models::list(snapshot, dialect)),

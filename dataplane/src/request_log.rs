@@ -16,6 +16,7 @@ use std::{
 use clap::ValueEnum;
 use llm_dialect::reply::Usage;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{metrics::Metrics, money::Usd, snapshot::callers::Identity, stage::report::hex};
 
@@ -41,12 +42,12 @@ pub enum Format {
 pub struct Record {
     /// `x-llm-request-id` of the reply.
     pub id: u64,
-    pub at: SystemTime,
+    pub began: Instant,
     pub caller: IpAddr,
     pub identity: Option<Arc<Identity>>,
     pub route: Option<Arc<str>>,
     /// The model by the name that was asked for.
-    pub model: Option<Box<str>>,
+    pub model: Option<Arc<str>>,
     pub labels: Labels,
     pub provider: Option<Arc<str>>,
     pub status: u16,
@@ -65,9 +66,9 @@ pub struct Record {
 /// Who called and what for, as the request said.
 #[derive(Debug, Default)]
 pub struct Labels {
-    pub user: Option<Box<str>>,
-    pub project: Option<Box<str>>,
-    pub feature: Option<Box<str>>,
+    pub user: Option<Arc<str>>,
+    pub project: Option<Arc<str>>,
+    pub feature: Option<Arc<str>>,
 }
 
 /// Where workers hand over.
@@ -129,16 +130,17 @@ fn write(records: &Receiver<Option<Record>>, format: Format) -> io::Result<()> {
         out.write_all(header().as_bytes())?;
         out.flush()?;
     }
-    let (mut line, mut stamp) = (Vec::new(), Stamp::default());
+    let (mut line, mut stamp, mut wall) = (Vec::new(), Stamp::default(), Wall::now());
     while let Ok(Some(first)) = records.recv() {
         std::thread::sleep(GATHER);
         let mut next = Some(first);
         // Lines that wait together are written together.
         while let Some(record) = next {
             line.clear();
+            let at = wall.at(record.began);
             match format {
-                Format::Json => json(&record, &mut stamp, &mut line),
-                Format::Text | Format::Off => text(&record, &mut line),
+                Format::Json => json(&record, at, &mut stamp, &mut line),
+                Format::Text | Format::Off => text(&record, at, &mut line),
             }
             line.push(b'\n');
             out.write_all(&line)?;
@@ -151,6 +153,32 @@ fn write(records: &Receiver<Option<Record>>, format: Format) -> io::Result<()> {
         out.flush()?;
     }
     Ok(())
+}
+
+/// A moment by both clocks. Workers look at one only, for each of their calls.
+#[derive(Clone, Copy)]
+struct Wall {
+    wall: SystemTime,
+    moment: Instant,
+}
+
+impl Wall {
+    /// So much later the one clock may have been set.
+    const GOOD_FOR: Duration = Duration::from_secs(1);
+
+    fn now() -> Self {
+        Self { wall: SystemTime::now(), moment: Instant::now() }
+    }
+
+    /// The time of day of another moment.
+    fn at(&mut self, moment: Instant) -> SystemTime {
+        if moment.saturating_duration_since(self.moment) > Self::GOOD_FOR {
+            *self = Self::now();
+        }
+        let later = moment.saturating_duration_since(self.moment);
+        let earlier = self.moment.saturating_duration_since(moment);
+        (self.wall + later).checked_sub(earlier).unwrap_or(self.wall)
+    }
 }
 
 /// Writes an object, field by field: to have serde do it for a struct costs a call as much as to route it.
@@ -201,8 +229,8 @@ impl Stamp {
     }
 }
 
-fn json(record: &Record, stamp: &mut Stamp, line: &mut Vec<u8>) {
-    stamp.begin(record.at, line);
+fn json(record: &Record, at: SystemTime, stamp: &mut Stamp, line: &mut Vec<u8>) {
+    stamp.begin(at, line);
     let Record { identity, labels, usage, .. } = record;
     let identity = identity.as_deref();
     let mut object = Object(line);
@@ -243,8 +271,8 @@ fn header() -> String {
     )
 }
 
-fn text(record: &Record, line: &mut Vec<u8>) {
-    let time = jiff::Timestamp::try_from(record.at).unwrap_or_default().strftime("%H:%M:%S");
+fn text(record: &Record, at: SystemTime, line: &mut Vec<u8>) {
+    let time = jiff::Timestamp::try_from(at).unwrap_or_default().strftime("%H:%M:%S");
     let first = record.first_byte.map_or_else(|| "-".to_owned(), |first| format!("{:.1}", millis(first)));
     let mark = if record.estimated { "~" } else { "" };
     let cost = format!(
@@ -278,4 +306,22 @@ fn text(record: &Record, line: &mut Vec<u8>) {
 
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_has_its_time_of_day() {
+        let mut wall = Wall::now();
+        let Wall { wall: at, moment } = wall;
+        let (hour, instant) = (Duration::from_secs(3600), Duration::from_millis(10));
+        assert_eq!(wall.at(moment), at);
+        assert_eq!(Some(wall.at(moment - hour)), at.checked_sub(hour));
+        assert_eq!(wall.at(moment + instant), at + instant);
+        // The clocks are looked at again: the one may have been set.
+        let later = wall.at(moment + hour);
+        assert!(wall.moment >= moment && later >= at + hour - Duration::from_secs(60), "{later:?}");
+    }
 }

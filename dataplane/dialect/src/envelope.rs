@@ -5,7 +5,7 @@ mod capped;
 pub(crate) mod fields;
 mod taken;
 
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -70,7 +70,7 @@ pub enum Needs {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// Empty where the body does not name it.
-    pub model: Box<str>,
+    pub model: Arc<str>,
     pub stream: bool,
     /// Where the body names it at the top.
     model_at: Option<Range<usize>>,
@@ -104,7 +104,7 @@ impl Envelope {
             Some(fields) => fields,
             None => Fields { asked: Asked::unknown(), ..Fields::parse(shape, body)? },
         };
-        let model: Box<str> = match (shape.model, fields.model) {
+        let model: Arc<str> = match (shape.model, fields.model) {
             (ModelPlace::Field, None) => return Err(Invalid::missing("model")),
             (_, None) => "".into(),
             (_, Some(raw)) => text(raw)?.into(),

@@ -1,7 +1,10 @@
 //! The capped body to a call: the outside of it now, the inside when a provider of another dialect
 //! wants it.
 
-use std::{pin::pin, sync::OnceLock};
+use std::{
+    pin::pin,
+    sync::{Arc, OnceLock},
+};
 
 use hyper::body::Incoming;
 use llm_dialect::{
@@ -12,7 +15,7 @@ use llm_dialect::{
 use tokio::time::Instant;
 
 use crate::{
-    alarm::Alarm,
+    alarm,
     buffer::{Buffers, Held, Unheld},
     error::Error,
     shared::Limits,
@@ -24,7 +27,7 @@ use crate::{
 pub struct Call {
     pub api: Api,
     /// The model by the name that was asked for.
-    pub model: Box<str>,
+    pub model: Arc<str>,
     pub stream: bool,
     pub body: Held,
     pub envelope: Envelope,
@@ -50,17 +53,17 @@ impl Meaning {
     }
 }
 
-/// Reads a body whole.
-pub async fn read(body: Incoming, limits: &Limits, buffers: &Buffers) -> Result<Held, Error> {
+/// Reads the body of a call that arrived at `since`.
+pub async fn read(body: Incoming, limits: &Limits, buffers: &Buffers, since: Instant) -> Result<Held, Error> {
     let (after, limit) = (limits.body_timeout, limits.max_body_bytes);
     let collected = pin!(buffers.collect(body, limit));
-    Alarm::at(Instant::now() + after).before(collected).await.ok_or(Error::BodyTimeout { after })?.map_err(
-        |unheld| match unheld {
+    alarm::before(since + after, collected).await.ok_or(Error::BodyTimeout { after })?.map_err(|unheld| {
+        match unheld {
             Unheld::TooLarge => Error::BodyTooLarge { limit },
             Unheld::Full => Error::Busy,
             Unheld::Broken => Error::BodyBroken,
-        },
-    )
+        }
+    })
 }
 
 /// Decodes a body; `model` where the path names it. What of the body is for the gateway is added to
@@ -77,7 +80,7 @@ pub fn decode(api: Api, model: Option<Box<str>>, body: Held, wishes: &mut Wishes
         body = body.with(rest);
     }
     let stream = api.streams().unwrap_or(envelope.stream);
-    let model = model.unwrap_or_else(|| envelope.model.clone());
+    let model = model.map_or_else(|| envelope.model.clone(), Arc::from);
     let foreign_seals = api.dialect().keeps_foreign_seals(&body.bytes);
     Ok(Call { api, model, stream, body, envelope, foreign_seals, cap: None, meaning: OnceLock::new() })
 }

@@ -18,7 +18,7 @@ use llm_dialect::{Context, FaultKind, Garbled, reply::Usage, surface::CallerSide
 use tokio::time::Instant;
 
 use crate::{
-    alarm::Alarm,
+    alarm,
     buffer::{Buffers, Held},
     error::Error,
     snapshot::{Target, Upstream},
@@ -42,6 +42,8 @@ pub struct Reply {
     pub body: ReplyStart,
     /// It is an error of the provider.
     pub refused: Option<Refused>,
+    /// When it had come so far.
+    pub came: Instant,
 }
 
 /// What a provider's error means.
@@ -61,12 +63,17 @@ pub enum ReplyStart {
         body: Held,
         usage: Option<Usage>,
     },
-    /// The first bytes have come: from here on there is no going back to another provider.
-    Stream {
-        first: Bytes,
-        rest: Source,
-        through: Through,
-    },
+    /// The first bytes have come: from here on there is no going back to another provider. Aside, since most replies
+    /// need not carry its room.
+    Stream(Box<Begun>),
+}
+
+/// A stream that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    pub first: Bytes,
+    pub rest: Source,
+    pub through: Through,
 }
 
 /// Where a stream comes from.
@@ -126,13 +133,18 @@ async fn last_resort(mut walk: Walk<'_, '_>) -> Result<(Reply, Option<Trial>), E
 
 /// One attempt, within its time: the first byte of a stream has a time of its own, and so may a reply
 /// that comes whole.
-async fn within(plan: &Plan<'_>, target: &Target, sending: Sending<'_>, sent: Sent) -> Result<Reply, Error> {
+async fn within(
+    plan: &Plan<'_>,
+    target: &Target,
+    sending: Sending<'_>,
+    (sent, now): (Sent, Instant),
+) -> Result<Reply, Error> {
     let timeouts = plan.rule.timeouts;
     let own = if sending.call.stream { Some(timeouts.first_token()) } else { timeouts.attempt() };
-    let own = own.filter(|own| Instant::now() + *own < sending.deadline);
-    let until = own.map_or(sending.deadline, |own| Instant::now() + own);
+    let own = own.filter(|own| now + *own < sending.deadline);
+    let until = own.map_or(sending.deadline, |own| now + own);
     let reply = pin!(attempt(target, sending, &sent));
-    Alarm::at(until).before(reply).await.unwrap_or_else(|| {
+    alarm::before(until, reply).await.unwrap_or_else(|| {
         let provider = target.provider.name.to_string();
         match own {
             None => Err(Error::Timeout { provider, after: sending.allowed }),
@@ -172,7 +184,7 @@ async fn count_here(call: &Call, target: &Target) -> Result<Reply, Error> {
         (exchange::TOKENS_HEADER, http::HeaderValue::from_static("estimated")),
     ]);
     let body = ReplyStart::Whole { body: body.into(), usage: Some(Usage::default()) };
-    Ok(Reply { status: StatusCode::OK, headers, body, refused: None })
+    Ok(Reply { status: StatusCode::OK, headers, body, refused: None, came: Instant::now() })
 }
 
 /// What a translated reply needs and no provider gives.

@@ -159,11 +159,13 @@ fn content_length(headers: &HeaderMap, limit: usize) -> Result<(), Error> {
     Ok(())
 }
 
+/// Letters of what is repeated, at most.
+const LONGEST: usize = 128;
+
 /// What a caller sent, fit to repeat to them, to a log and to a terminal: short, and without the
 /// characters that move a cursor or begin a line.
 pub fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 128;
-    if text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if is_fit(text) {
         return text.to_owned();
     }
     let (shown, more) = match text.char_indices().nth(LONGEST) {
@@ -175,6 +177,15 @@ pub fn excerpt(text: &str) -> String {
     } else {
         [shown, more].concat()
     }
+}
+
+/// The same of a name that is kept: of most there is nothing to cut, and they need no copy.
+pub fn kept(name: &Arc<str>) -> Arc<str> {
+    if is_fit(name) { name.clone() } else { excerpt(name).into() }
+}
+
+fn is_fit(text: &str) -> bool {
+    text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 #[cfg(test)]
@@ -264,5 +275,9 @@ mod tests {
         assert_eq!(excerpt("gpt-4o"), "gpt-4o");
         assert_eq!(excerpt("a\n\u{1b}[2Jb"), "a\u{fffd}\u{fffd}[2Jb");
         assert_eq!(excerpt(&"ü".repeat(1 << 20)), "ü".repeat(128) + "…");
+        for name in ["gpt-4o", "a\n\u{1b}[2Jb", &"ü".repeat(200)] {
+            let name = name.into();
+            assert_eq!(*kept(&name), excerpt(&name));
+        }
     }
 }

@@ -31,10 +31,11 @@ use tokio::time::Instant;
 use crate::{
     alarm::Alarm,
     buffer::Held,
+    clock,
     error::Error,
     stage::{
         decode::Call,
-        dispatch::{Reply, ReplyStart, Source},
+        dispatch::{Begun, Reply, ReplyStart, Source},
         report::TRAILERS,
         settle::{Settlement, Taken},
     },
@@ -77,16 +78,16 @@ pub fn relay(
     terms: Terms,
     mut settlement: Settlement,
 ) -> Response<ReplyBody> {
-    let Reply { status, mut headers, body, refused: _ } = reply;
+    let Reply { status, mut headers, body, refused: _, came } = reply;
     let body = match body {
         ReplyStart::Whole { body, usage } => {
-            settlement.first_byte();
+            settlement.first_byte(came);
             let taken = match usage {
                 Some(usage) => Taken::Reported(usage),
                 None if status.is_success() => Taken::Seen { usage: None, events: 0 },
                 None => Taken::Nothing,
             };
-            match settlement.finish(status, taken, None) {
+            match settlement.finish(came, status, taken, None) {
                 Some(report) => {
                     report.head(&mut headers);
                     let told = report.in_body(body.bytes.clone());
@@ -95,7 +96,8 @@ pub fn relay(
                 None => ReplyBody::whole(body),
             }
         }
-        ReplyStart::Stream { first, rest, mut through } => {
+        ReplyStart::Stream(begun) => {
+            let Begun { first, rest, mut through } = *begun;
             let excess = settlement.longest().map(|most| Excess::watch(most, &mut through, call));
             let Terms { timeouts, deadline, trailers: takes_trailers } = terms;
             let idle = timeouts.idle();
@@ -115,11 +117,11 @@ pub fn relay(
                 came_this_turn: false,
                 source_ended: false,
                 is_cut: false,
-                last_frame: Instant::now(),
+                last_frame: came,
                 idle,
                 deadline,
                 allowed: timeouts.request(),
-                timer: Alarm::at(deadline.min(Instant::now() + idle)),
+                timer: Alarm::at(deadline.min(came + idle)),
                 provider: settlement.provider(),
                 trial,
                 takes_trailers,
@@ -297,9 +299,9 @@ impl Relay {
         if let (Some(error), CallerSide::Chat(api)) = (error, self.caller) {
             self.through.fail(api, &error.fault(), &mut self.out);
         }
-        let taken = self.taken();
+        let (taken, now) = (self.taken(), Instant::now());
         match (self.trial.take(), error) {
-            (Some(trial), None) => trial.answered(taken.usage()),
+            (Some(trial), None) => trial.answered(taken.usage(), clock::at(now)),
             (Some(trial), Some(error)) if error.is_providers() => {
                 trial.failed(error.code(), error.to_string());
             }
@@ -307,9 +309,9 @@ impl Relay {
             _ => {}
         }
         if let Some(mut settlement) = self.settlement.take() {
-            settlement.first_byte();
+            settlement.first_byte(now);
             let status = error.map_or(StatusCode::OK, Error::status);
-            if let Some(report) = settlement.finish(status, taken, error) {
+            if let Some(report) = settlement.finish(now, status, taken, error) {
                 self.trailers = self.takes_trailers.then(|| report.trailers());
                 if self.is_of_events()
                     && let Some(comment) = report.comment()
@@ -356,7 +358,7 @@ impl Body for Relay {
                 this.close(error.as_ref());
             } else if !this.out.is_empty() {
                 if let Some(settlement) = &mut this.settlement {
-                    settlement.first_byte();
+                    settlement.first_byte(this.last_frame);
                 }
                 break;
             }

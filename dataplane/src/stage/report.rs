@@ -70,7 +70,7 @@ impl Report {
     /// Adds what the head of a reply says.
     pub fn head(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, digits(&hex(self.request_id)));
-        headers.insert(LATENCY, millis(self.took).into());
+        headers.insert(LATENCY, digits(itoa::Buffer::new().format(millis(self.took)).as_bytes()));
         if let Some(budget) = &self.downgraded_by {
             headers.insert(DOWNGRADED_BY, text(budget.name.to_string()));
         }

@@ -1,10 +1,10 @@
-//! A call and the snapshot to a plan. Pure: chance is passed in.
+//! A call and the snapshot to a plan. Pure: time and chance are passed in.
 
 mod decision;
 mod fitness;
 mod weigh;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use llm_dialect::surface::Task;
 use llm_routing::{
@@ -81,8 +81,15 @@ impl From<Unplanned> for Error {
     }
 }
 
-/// Plans a call; `draw` is a random number that decides among weights. Left out are targets that can't
-/// be told of all that the call asks, and those that its wishes exclude.
+/// When a call is planned, and a random number that decides among weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: Duration,
+    pub draw: u64,
+}
+
+/// Plans a call. Left out are targets that can't be told of all that the call asks, and those that its
+/// wishes exclude.
 ///
 /// # Errors
 /// When no rule takes the call, or none of its candidates is left; the error names what to change.
@@ -91,7 +98,7 @@ pub fn route<'a>(
     call: &Call,
     wishes: &Wishes,
     asking: Asking<'_>,
-    draw: u64,
+    moment: Moment,
 ) -> Result<Plan<'a>, Unplanned> {
     let served = match snapshot.router.find(&call.model, asking) {
         Found::Served(served) => served,
@@ -105,7 +112,7 @@ pub fn route<'a>(
     let fallback = wishes.fallback.unwrap_or(rule.fallback);
     let strategy = wishes.strategy.unwrap_or(rule.strategy);
     let estimate = difficulty(served, call);
-    let scales = Scales::new(call, wishes, strategy, (snapshot, served), estimate)?;
+    let scales = Scales::new((call, wishes), strategy, (snapshot, served), estimate, moment.now)?;
     let mut fit: SmallVec<[&Candidate; 16]> = SmallVec::new();
     let mut facts = SmallVec::<[_; 16]>::new();
     let mut excluded: Vec<(&Candidate, Exclusion)> = Vec::new();
@@ -128,7 +135,7 @@ pub fn route<'a>(
         return Err(Unplanned { error, decision });
     }
     let user = rule.sticky.and(wishes.user.as_deref());
-    let draw = user.map_or(draw, |user| sticky(&rule.route, user));
+    let draw = user.map_or(moment.draw, |user| sticky(&rule.route, user));
     let order = rank(ranking(strategy), &facts, draw);
     let decision = decide(&order);
     let candidates = order.iter().filter_map(|ranked| fit.get(ranked.index).copied()).collect();

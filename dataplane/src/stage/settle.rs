@@ -5,26 +5,22 @@ mod another;
 mod others;
 mod taken;
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, StatusCode};
 use llm_dialect::{reply::Usage, surface::Task};
 use tokio::time::Instant;
 
 use crate::{
+    clock,
     error::{Error, Unpaid},
-    metrics::{Metrics, Series},
     money::{Cost, cost},
-    request_log::{Labels, Record, RequestLog},
+    request_log::{Labels, Record},
     shared::Shared,
     snapshot::{Target, budgets::Budget, callers::Identity},
     stage::{
         decode::Call,
-        identify::excerpt,
+        identify::kept,
         report::{Explanation, Report},
         reserve::reserved::{Outcome, Reserved},
         wish::Wishes,
@@ -43,27 +39,25 @@ const BYTES_PER_TOKEN: u64 = 4;
 #[derive(Debug)]
 #[must_use = "a call is settled once, by `finish`"]
 pub struct Settlement {
-    open: Option<Open>,
+    /// Aside, since it goes from hand to hand.
+    open: Option<Box<Open>>,
 }
 
 #[derive(Debug)]
 struct Open {
     id: u64,
-    log: RequestLog,
-    metrics: Arc<Metrics>,
-    unrouted: Arc<Series>,
+    shared: Arc<Shared>,
     started: Instant,
-    at: SystemTime,
     caller: IpAddr,
     identity: Option<Arc<Identity>>,
-    model: Option<Box<str>>,
+    model: Option<Arc<str>>,
     labels: Labels,
     request_bytes: u64,
     /// No provider bills it.
     free: bool,
     target: Option<Arc<Target>>,
     /// Whether that has it.
-    sent: Sent,
+    sent: Option<Sent>,
     /// It has not failed.
     asks: bool,
     /// Who else is asked and has not failed.
@@ -84,14 +78,11 @@ struct Open {
 
 impl Settlement {
     /// A call has arrived.
-    pub fn begin(shared: &Shared, caller: IpAddr) -> Self {
+    pub fn begin(shared: &Arc<Shared>, caller: IpAddr) -> Self {
         let open = Open {
             id: fastrand::u64(..),
-            log: shared.log.clone(),
-            metrics: shared.metrics.clone(),
-            unrouted: shared.unrouted.clone(),
+            shared: shared.clone(),
             started: Instant::now(),
-            at: SystemTime::now(),
             caller,
             identity: None,
             model: None,
@@ -99,7 +90,7 @@ impl Settlement {
             request_bytes: 0,
             free: false,
             target: None,
-            sent: Sent::default(),
+            sent: None,
             asks: false,
             others: Vec::new(),
             attempts: 0,
@@ -111,7 +102,7 @@ impl Settlement {
             downgraded_by: None,
             unpaid: None,
         };
-        Self { open: Some(open) }
+        Self { open: Some(Box::new(open)) }
     }
 
     /// The same call, to be settled by another; what stays behind has nothing to settle.
@@ -147,8 +138,8 @@ impl Settlement {
         if let Some(open) = &mut self.open {
             open.request_bytes = call.body.bytes.len() as u64;
             open.free = call.api.task() == Task::Count;
-            if open.log.is_on() {
-                open.model = Some(excerpt(&call.model).into());
+            if open.shared.log.is_on() {
+                open.model = Some(kept(&call.model));
                 let Wishes { user, project, feature, .. } = wishes;
                 open.labels =
                     Labels { user: user.clone(), project: project.clone(), feature: feature.clone() };
@@ -190,7 +181,7 @@ impl Settlement {
         }
         if let Some(open) = &mut self.open {
             if billed {
-                open.has_read(target);
+                open.has_read(target, clock::now());
             }
             open.ended(target);
         }
@@ -216,8 +207,7 @@ impl Settlement {
     pub fn tries(&mut self, target: &Arc<Target>) -> Sent {
         let sent = Sent::default();
         if let Some(open) = &mut self.open {
-            let before = open.target.replace(target.clone()).zip(Some(open.sent.clone()));
-            open.sent = sent.clone();
+            let before = open.target.replace(target.clone()).zip(open.sent.replace(sent.clone()));
             if open.asks {
                 open.others.extend(before);
             }
@@ -241,16 +231,13 @@ impl Settlement {
         }
         // One that has answered by a failure is settled, and not among them any more.
         let (target, sent) = open.take_other(target).unwrap_or_else(|| (target.clone(), Sent::default()));
-        if let Some(before) = open.target.replace(target) {
-            let before_sent = std::mem::replace(&mut open.sent, sent);
-            open.others.push((before, before_sent));
-        }
+        open.others.extend(open.target.replace(target).zip(open.sent.replace(sent)));
     }
 
     /// The first byte goes out to the client.
-    pub fn first_byte(&mut self) {
+    pub fn first_byte(&mut self, now: Instant) {
         if let Some(open) = &mut self.open {
-            open.first_byte.get_or_insert_with(|| open.started.elapsed());
+            open.first_byte.get_or_insert_with(|| now.saturating_duration_since(open.started));
         }
     }
 
@@ -262,9 +249,15 @@ impl Settlement {
     }
 
     /// It is over. What is known of it is for its reply; `None` where it has been handed over.
-    pub fn finish(mut self, status: StatusCode, taken: Taken, error: Option<&Error>) -> Option<Report> {
+    pub fn finish(
+        mut self,
+        now: Instant,
+        status: StatusCode,
+        taken: Taken,
+        error: Option<&Error>,
+    ) -> Option<Report> {
         let (code, reason) = (error.map(Error::code), error.and_then(Error::reason));
-        self.open.take().map(|open| open.settle(status, taken, code, reason))
+        self.open.take().map(|open| open.settle(now, status, taken, code, reason))
     }
 }
 
@@ -273,7 +266,7 @@ impl Drop for Settlement {
         if let Some(open) = self.open.take() {
             let status = StatusCode::from_u16(CLIENT_CLOSED).unwrap_or(StatusCode::BAD_REQUEST);
             let seen = open.seen;
-            let _unread = open.settle(status, seen, Some("client_closed"), None);
+            let _unread = open.settle(Instant::now(), status, seen, Some("client_closed"), None);
         }
     }
 }
@@ -284,14 +277,16 @@ impl Open {
     }
 
     fn settle(
-        mut self,
+        mut self: Box<Self>,
+        now: Instant,
         status: StatusCode,
         taken: Taken,
         error: Option<&'static str>,
         reason: Option<String>,
     ) -> Report {
-        let total = self.started.elapsed();
-        let taken = self.pay_others(taken);
+        let total = now.saturating_duration_since(self.started);
+        let now = clock::at(now);
+        let taken = self.pay_others(taken, now);
         let (taken, doubted) = taken.doubted(self.target.as_deref(), self.request_bytes);
         let (usage, estimated) = match taken {
             Taken::Reported(usage) => (usage, false),
@@ -317,12 +312,12 @@ impl Open {
             reserved.settle(self.target.as_deref(), outcome);
         }
         let mut cost = self.target.as_ref().map_or_else(Cost::default, |target| cost(target.price, usage));
-        let series = self.target.as_ref().map_or(&self.unrouted, |target| &target.series);
+        let series = self.target.as_ref().map_or(&self.shared.unrouted, |target| &target.series);
         series.call(status, total);
         if let Some(code) = error {
-            self.metrics.error(code);
+            self.shared.metrics.error(code);
         }
-        series.usage(usage, cost.total);
+        series.usage(usage, cost.total, now);
         if overrun.is_some() {
             series.overran();
         }
@@ -350,13 +345,13 @@ impl Open {
             explanation: self.explanation,
             downgraded_by: self.downgraded_by,
         };
-        if !self.log.is_on() {
+        if !self.shared.log.is_on() {
             return report;
         }
         let target = report.target.as_ref();
-        self.log.write(Record {
+        self.shared.log.write(Record {
             id: self.id,
-            at: self.at,
+            began: self.started,
             caller: self.caller,
             identity: self.identity,
             route: target.map(|target| target.labels.route.clone()),

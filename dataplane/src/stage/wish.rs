@@ -3,7 +3,7 @@
 //! header goes before the body. What is misspelt is refused: a wish that is not heard is a bill that
 //! is not expected.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use llm_config::{Capability, Override, Strategy};
@@ -32,9 +32,9 @@ pub struct Wishes {
     pub max_latency: Option<Duration>,
     pub fallback: Option<bool>,
     pub cache: Option<bool>,
-    pub user: Option<Box<str>>,
-    pub project: Option<Box<str>>,
-    pub feature: Option<Box<str>>,
+    pub user: Option<Arc<str>>,
+    pub project: Option<Arc<str>>,
+    pub feature: Option<Arc<str>>,
     /// The reply shall say how it came about.
     pub explain: Option<bool>,
     /// What was said, with the name by which it was.
@@ -352,7 +352,7 @@ impl Said<'_> {
         })
     }
 
-    fn label(&self) -> Result<Box<str>, String> {
+    fn label(&self) -> Result<Arc<str>, String> {
         let text = match self {
             Self::Text(text) => text.as_ref(),
             Self::List(_) | Self::Switch(_) => return Err("it must be text".to_owned()),

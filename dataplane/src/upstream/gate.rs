@@ -62,22 +62,27 @@ pub struct Inside {
 
 impl Inside {
     /// It has taken so many tokens, whatever was expected.
-    pub fn took(&self, tokens: u64) {
+    pub fn took(&self, tokens: u64, now: Duration) {
         let (Some(per_minute), bucket) = (self.limits.tokens_per_minute, &self.seat.gate.tokens) else {
             return;
         };
         if tokens > self.tokens {
-            bucket.charge(tokens - self.tokens, per_minute, clock::now());
+            bucket.charge(tokens - self.tokens, per_minute, now);
         } else {
             bucket.give_back(self.tokens - tokens, per_minute);
         }
     }
-}
 
-impl Inside {
+    /// It has taken none.
+    pub fn took_nothing(&self) {
+        if let Some(per_minute) = self.limits.tokens_per_minute {
+            self.seat.gate.tokens.give_back(self.tokens, per_minute);
+        }
+    }
+
     /// It was never sent: the minute has room for another.
     pub fn unused(self) {
-        self.took(0);
+        self.took_nothing();
         if let Some(per_minute) = self.limits.requests_per_minute {
             self.seat.gate.requests.give_back(1, per_minute);
         }
@@ -153,14 +158,14 @@ impl Gate {
     ///
     /// # Errors
     /// When there is none now.
-    pub fn enter(self: &Arc<Self>, tokens: u64) -> Result<Inside, Full> {
+    pub fn enter(self: &Arc<Self>, tokens: u64, now: Duration) -> Result<Inside, Full> {
         let limits = self.limits();
         // Who waits is not overtaken.
         if limits.concurrent.is_some() && self.waiting.load(SeqCst) > 0 {
             return Err(Full { room_in: None });
         }
         let seat = self.seat(&limits).ok_or(Full { room_in: None })?;
-        self.pay(seat, tokens, limits)
+        self.pay(seat, tokens, limits, now)
     }
 
     /// The same, but waits for it; at most until `until`.
@@ -178,7 +183,7 @@ impl Gate {
             let seat = self.sit(priority, until).await?;
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            let full = match self.pay(seat, tokens, self.limits()) {
+            let full = match self.pay(seat, tokens, self.limits(), clock::now()) {
                 Ok(inside) => return Ok(inside),
                 Err(full) => full,
             };
@@ -225,7 +230,7 @@ impl Gate {
     }
 
     /// What the minute allows; the seat is given up where it does not.
-    fn pay(self: &Arc<Self>, seat: Seat, tokens: u64, limits: Limits) -> Result<Inside, Full> {
+    fn pay(self: &Arc<Self>, seat: Seat, tokens: u64, limits: Limits, now: Duration) -> Result<Inside, Full> {
         let Limits { requests_per_minute, tokens_per_minute, .. } = limits;
         if requests_per_minute.or(tokens_per_minute).is_none() {
             return Ok(Inside { seat, limits, tokens });
@@ -234,7 +239,6 @@ impl Gate {
         if requests_per_minute == Some(0) || tokens_per_minute == Some(0) {
             return Err(Full { room_in: None });
         }
-        let now = clock::now();
         if let Some(per_minute) = requests_per_minute {
             self.requests.take(1, per_minute, now).map_err(|room_in| Full { room_in: Some(room_in) })?;
         }

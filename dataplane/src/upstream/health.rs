@@ -23,7 +23,7 @@ use llm_routing::{
 use tokio::sync::Notify;
 
 use super::gate::Gate;
-use crate::snapshot::Target;
+use crate::{clock, snapshot::Target};
 
 pub use trial::{REFUSES_KEY, Trial};
 
@@ -35,9 +35,8 @@ const BEGINS_HALF_LIFE: Duration = Duration::from_secs(300);
 /// An answer that is later than so many of all is late.
 const USUAL: f32 = 0.95;
 
-/// With less weight than this, in calls, a time is not known any more: an eighth of one call, which is
-/// three minutes after it.
-const KNOWN: f32 = 0.125;
+/// So many half-lives after a call its time is not known any more, if it was the only one.
+const KNOWN_FOR: u16 = 3;
 
 /// How an attempt ended, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +113,8 @@ pub struct Health {
     per_token_ms: Decaying,
     /// From the start of an attempt until its answer begins, streamed ones and others apart.
     begins: [Quantiles; 2],
+    /// What is usual of them, as it was lately.
+    usual: [Lately; 2],
     /// Until when it asked to be left alone, in milliseconds.
     not_before: AtomicU64,
     /// Since when nothing is said in the log of its refusing the gateway's credentials, in milliseconds; zero: said
@@ -138,6 +139,7 @@ impl Health {
             first_token_ms: Decaying::new(HALF_LIFE),
             per_token_ms: Decaying::new(HALF_LIFE),
             begins: [Quantiles::new(BEGINS_HALF_LIFE), Quantiles::new(BEGINS_HALF_LIFE)],
+            usual: Default::default(),
             not_before: AtomicU64::default(),
             denial_told: AtomicU64::default(),
             changed,
@@ -152,8 +154,13 @@ impl Health {
     /// The share of calls that are expected to go well, from 0 to 1. What was seen long ago counts for little:
     /// who failed then and was not asked since shall be asked again.
     pub fn share_well(&self, now: Duration) -> f32 {
-        let weight = self.failures.weight(now);
-        1.0 - self.failures.get().unwrap_or(0.0) * weight / (weight + 1.0)
+        match self.failures.get() {
+            None | Some(0.0) => 1.0,
+            Some(failed) => {
+                let weight = self.failures.weight(now);
+                1.0 - failed * weight / (weight + 1.0)
+            }
+        }
     }
 
     /// From the start of an attempt to the first byte of its stream.
@@ -168,32 +175,34 @@ impl Health {
 
     /// How long a reply of so many tokens takes; `None` where none was seen lately.
     pub fn expected_ms(&self, tokens: f32, now: Duration) -> Option<f32> {
-        let per_token = self.per_token_ms.get().filter(|_| self.per_token_ms.weight(now) >= KNOWN)?;
+        let per_token = self.per_token_ms.fresh(KNOWN_FOR, now)?;
         Some(self.first_token_ms.get().unwrap_or(0.0) + per_token * tokens)
     }
 
     /// The time within which 95 of 100 answers began lately; `None` before there were some.
     pub fn usually_within(&self, streamed: bool, now: Duration) -> Option<Duration> {
-        let millis = self.begins[usize::from(streamed)].quantile(USUAL, now)?;
+        let kind = usize::from(streamed);
+        let millis = self.usual[kind].or_else(now, || self.begins[kind].quantile(USUAL, now))?;
         Some(Duration::from_secs_f32(millis / 1e3))
     }
 
     /// As if a call had taken so long for so many tokens.
     #[cfg(test)]
     pub fn saw(&self, took: Duration, tokens: u16) {
-        self.per_token_ms.observe(millis(took) / f32::from(tokens), crate::clock::now());
+        self.per_token_ms.observe(millis(took) / f32::from(tokens), clock::now());
     }
 
     /// A check of the provider went well, or why it did not: as a call that did nothing else.
     pub fn checked(target: &Arc<Target>, found: &Result<(), String>) {
-        let Ok(mut trial) = Trial::start(target, crate::clock::now()) else { return };
+        let now = clock::now();
+        let Ok(mut trial) = Trial::start(target, now) else { return };
         trial.is_counted = false;
         let is_denied = target.health.last_error.load().as_ref().is_some_and(|last| last.is_denial);
         match found {
             // A list of models may be had without a key, and without credit: only a call tells that they are mended.
             Ok(()) if is_denied => {}
             // That a server is there does not undo what its models fail.
-            Ok(()) if trial.permit.is_probe() => trial.answered(None),
+            Ok(()) if trial.permit.is_probe() => trial.answered(None, now),
             Ok(()) => {}
             Err(problem) => trial.failed("check_failed", problem.clone()),
         }
@@ -208,6 +217,30 @@ impl Health {
     pub fn rest(&self, how_long: Duration, now: Duration) {
         let until = u64::try_from((now + how_long).as_millis()).unwrap_or(u64::MAX);
         self.not_before.fetch_max(until, Relaxed);
+    }
+}
+
+/// A figure that many counters make: calls of one moment need it once.
+#[derive(Debug, Default)]
+struct Lately {
+    /// The moment above the bits of the figure.
+    known: AtomicU64,
+}
+
+impl Lately {
+    /// Moments of so many milliseconds, as a power of two.
+    const MOMENT_BITS: u32 = 4;
+
+    /// The figure of this moment, or what `make` makes of it. That there is none yet is not kept.
+    fn or_else(&self, now: Duration, make: impl FnOnce() -> Option<f32>) -> Option<f32> {
+        let moment = (now.as_millis() as u64 >> Self::MOMENT_BITS) + 1;
+        let known = self.known.load(Relaxed);
+        if known >> 32 == moment & u64::from(u32::MAX) {
+            return Some(f32::from_bits(known as u32));
+        }
+        let made = make()?;
+        self.known.store(moment << 32 | u64::from(made.to_bits()), Relaxed);
+        Some(made)
     }
 }
 
@@ -271,4 +304,22 @@ impl Healths {
 
 fn millis(duration: Duration) -> f32 {
     duration.as_secs_f32() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_made_once_for_a_moment_and_anew_for_the_next() {
+        let (lately, ms) = (Lately::default(), Duration::from_millis);
+        assert_eq!(lately.or_else(ms(0), || None), None);
+        // That there was none is no answer for who asks next.
+        assert_eq!(lately.or_else(ms(0), || Some(1.5)), Some(1.5));
+        assert_eq!(lately.or_else(ms(15), || Some(2.0)), Some(1.5));
+        assert_eq!(lately.or_else(ms(16), || Some(2.0)), Some(2.0));
+        // A worker whose clock was read before.
+        assert_eq!(lately.or_else(ms(15), || Some(3.0)), Some(3.0));
+        assert_eq!(lately.or_else(Duration::MAX, || None), None);
+    }
 }

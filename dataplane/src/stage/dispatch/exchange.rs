@@ -1,6 +1,6 @@
 //! One attempt at one provider: what is sent, and what of the reply can be used.
 
-use super::{Refused, Reply, ReplyStart, Sending, Source, context, garbled};
+use super::{Begun, Refused, Reply, ReplyStart, Sending, Source, context, garbled};
 use crate::{
     buffer::{Held, Unheld},
     error::Error,
@@ -90,7 +90,7 @@ impl Exchange<'_> {
             self.whole(body)?
         };
         self.finish_headers(&mut headers);
-        Ok(Reply { status: parts.status, headers, body, refused: None })
+        Ok(Reply { status: parts.status, headers, body, refused: None, came: Instant::now() })
     }
 
     /// Asks the simulated provider.
@@ -111,7 +111,7 @@ impl Exchange<'_> {
             }
         };
         self.finish_headers(&mut headers);
-        Ok(Reply { status: StatusCode::OK, headers, body, refused: None })
+        Ok(Reply { status: StatusCode::OK, headers, body, refused: None, came: Instant::now() })
     }
 
     fn provider(&self) -> String {
@@ -151,7 +151,13 @@ impl Exchange<'_> {
             headers.entry(header::RETRY_AFTER).or_insert(seconds.into());
         }
         let body = ReplyStart::Whole { body: body.into(), usage: None };
-        Reply { status, headers, body, refused: Some(Refused { status: answered, kind, too_long }) }
+        Reply {
+            status,
+            headers,
+            body,
+            refused: Some(Refused { status: answered, kind, too_long }),
+            came: Instant::now(),
+        }
     }
 
     fn whole(&self, body: Held) -> Result<ReplyStart, Error> {
@@ -217,7 +223,7 @@ impl Exchange<'_> {
     fn begun(&self, first: Bytes, rest: Source) -> Result<ReplyStart, Error> {
         let through = self.wire.through(|| context(self.wire.call));
         let through = through.ok_or_else(|| self.garbage("its streams can't be translated"))?;
-        Ok(ReplyStart::Stream { first, rest, through })
+        Ok(ReplyStart::Stream(Box::new(Begun { first, rest, through })))
     }
 
     fn finish_headers(&self, headers: &mut HeaderMap) {

@@ -13,6 +13,7 @@ use denied::denied;
 
 use super::{Refused, Reply, ReplyStart};
 use crate::{
+    clock,
     error::{Denial, Error},
     upstream::health::Trial,
 };
@@ -46,14 +47,15 @@ pub fn judge(outcome: Result<Reply, Error>, trial: Trial, fair: bool) -> Judgeme
 }
 
 fn judge_reply(reply: Reply, mut trial: Trial) -> Judgement {
+    let now = clock::at(reply.came);
     let Some(Refused { status, kind, too_long }) = reply.refused else {
         return match &reply.body {
             ReplyStart::Whole { usage, .. } => {
-                trial.answered(*usage);
+                trial.answered(*usage, now);
                 Judgement::Final(Ok((reply, None)))
             }
-            ReplyStart::Stream { .. } => {
-                trial.first_token();
+            ReplyStart::Stream(_) => {
+                trial.first_token(now);
                 Judgement::Final(Ok((reply, Some(trial))))
             }
         };
@@ -81,7 +83,7 @@ fn judge_reply(reply: Reply, mut trial: Trial) -> Judgement {
             Failure::Passing { retry_after: retry_after(&reply.headers) }
         }
         FaultKind::InvalidRequest | FaultKind::TooLarge => {
-            trial.answered(None);
+            trial.answered(None, now);
             return Judgement::Final(Ok((reply, None)));
         }
     };

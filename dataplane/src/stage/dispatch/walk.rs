@@ -1,18 +1,17 @@
-//! The walk of one call along its candidates: who is asked next, who is passed by, and when a second
-//! one is asked though the first may still answer. What decides is pure and elsewhere; here it is
-//! waited, sent and noted.
+//! The walk of one call along its candidates: who is asked next, and who is passed by. What decides is
+//! pure and elsewhere; here it is waited, sent and noted.
 
+mod hedge;
 mod room;
 
 use std::{
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use futures::future::{Either, select};
 use llm_routing::{
-    attempts::{Attempts, Policy, Step},
+    attempts::{Attempts, Policy},
     backoff,
     breaker::State,
 };
@@ -25,10 +24,9 @@ use super::{
     within,
 };
 use crate::{
-    alarm::Alarm,
-    clock,
+    alarm, clock,
     error::Error,
-    snapshot::{Target, served::Hedging},
+    snapshot::Target,
     stage::{decode::Call, identify::excerpt, route::Plan, settle::Settlement},
     upstream::{gate::Inside, health::Trial, origin::Sent},
 };
@@ -45,6 +43,8 @@ pub struct Walk<'c, 'p> {
     settlement: &'c mut Settlement,
     attempts: Attempts,
     began: Instant,
+    /// The time as it was when something had last been waited for.
+    now: Instant,
     /// How long until one that was passed by may be asked.
     soonest: Option<Duration>,
     /// The candidates that had no room.
@@ -92,6 +92,7 @@ impl<'c, 'p> Walk<'c, 'p> {
             settlement,
             attempts,
             began,
+            now: began,
             soonest: None,
             full: SmallVec::new(),
             waits_since: None,
@@ -104,7 +105,7 @@ impl<'c, 'p> Walk<'c, 'p> {
     /// The next attempt, after its pause; `None` where there is none within the deadline.
     pub async fn next(&mut self) -> Option<Begun<'p>> {
         loop {
-            let now = Instant::now();
+            let now = self.now;
             let step = self.attempts.next(now - self.began)?;
             let target = &self.plan.get(step.candidate)?.target;
             // A rest that is longer than a place in a queue may be is not slept out.
@@ -123,6 +124,7 @@ impl<'c, 'p> Walk<'c, 'p> {
             }
             if !step.wait.is_zero() {
                 Box::pin(sleep(step.wait)).await;
+                self.now = Instant::now();
             }
             // Before it has a place at the provider, which nobody holds who waits for something else.
             if !self.is_paid(target).await {
@@ -138,15 +140,18 @@ impl<'c, 'p> Walk<'c, 'p> {
     /// Whether budgets have money for an attempt: what was lost on the way is billed besides.
     async fn is_paid(&mut self, target: &Target) -> bool {
         // Few calls come here: the others need not carry its room. Nobody waits for money for one that is not to be asked.
-        self.settlement.covers_another(target)
-            || !may_be_asked(target)
-            || Box::pin(self.settlement.reserves_another(target, self.sending.deadline)).await
+        if self.settlement.covers_another(target) || !may_be_asked(target, clock::at(self.now)) {
+            return true;
+        }
+        let is_paid = Box::pin(self.settlement.reserves_another(target, self.sending.deadline)).await;
+        self.now = Instant::now();
+        is_paid
     }
 
     /// Whether a candidate may be asked again. What has been granted is not paid for twice, and nothing
     /// is paid for an attempt that the breaker would not let through.
     fn is_granted(&mut self, place: usize, target: &Target) -> bool {
-        let (health, now) = (&target.health, clock::now());
+        let (health, now) = (&target.health, clock::at(self.now));
         if self.granted == Some(place) {
             return true;
         }
@@ -161,29 +166,10 @@ impl<'c, 'p> Walk<'c, 'p> {
         true
     }
 
-    /// One that has not been asked, and may be at once. The first may still answer: nobody is asked for money, not even the
-    /// ledger, and a candidate for which there is none at hand stays one to be asked when the first has failed.
-    fn another(&mut self) -> Option<Begun<'p>> {
-        loop {
-            match self.attempts.next(self.began.elapsed()) {
-                Some(Step { candidate, wait: Duration::ZERO, again: false }) => {
-                    let target = &self.plan.get(candidate)?.target;
-                    if !self.settlement.has_another_at_hand(target) {
-                        return None;
-                    }
-                    if let Some(begun) = self.enter(candidate) {
-                        return Some(begun);
-                    }
-                }
-                _ => return None,
-            }
-        }
-    }
-
     /// Past the limits and the breaker of a candidate, or past it.
     fn enter(&mut self, place: usize) -> Option<Begun<'p>> {
         let target = &self.plan.get(place)?.target;
-        let now = Instant::now();
+        let now = self.now;
         // Since the call was planned, another may have been told to come back later.
         let rests = target.health.rests_for(clock::at(now));
         if !rests.is_zero() {
@@ -194,8 +180,8 @@ impl<'c, 'p> Walk<'c, 'p> {
         if !target.health.breaker.admits(clock::at(now), &target.breaker) {
             return self.refused(place, target);
         }
-        match target.provider.gate.enter(self.tokens(target)) {
-            Ok(inside) => self.begin(place, inside, now),
+        match target.provider.gate.enter(self.tokens(target), clock::at(now)) {
+            Ok(inside) => self.begin(place, inside),
             Err(full) => {
                 self.attempts.leave_out(place);
                 self.is_full(place, target);
@@ -205,8 +191,8 @@ impl<'c, 'p> Walk<'c, 'p> {
         }
     }
 
-    fn begin(&mut self, place: usize, inside: Inside, now: Instant) -> Option<Begun<'p>> {
-        let target = &self.plan.get(place)?.target;
+    fn begin(&mut self, place: usize, inside: Inside) -> Option<Begun<'p>> {
+        let (target, now) = (&self.plan.get(place)?.target, self.now);
         // It may be asked since a moment ago only, before which nobody has looked for its money.
         if !self.settlement.covers_another(target) {
             inside.unused();
@@ -229,7 +215,7 @@ impl<'c, 'p> Walk<'c, 'p> {
 
     /// The breaker lets none through.
     fn refused(&mut self, place: usize, target: &Target) -> Option<Begun<'p>> {
-        let now = clock::now();
+        let now = clock::at(self.now);
         self.attempts.leave_out(place);
         self.passed_by(match target.health.breaker.state(now, &target.breaker) {
             State::Open { until } => Some(until.saturating_sub(now)),
@@ -252,10 +238,10 @@ impl<'c, 'p> Walk<'c, 'p> {
 
     /// Sends an attempt. `Some` is the answer; else another may do better.
     pub async fn attempt(&mut self, begun: Begun<'p>) -> Option<Outcome> {
-        let mut sent = pin!(within(self.plan, begun.target, self.sending, begun.sent.clone()));
+        let mut sent = pin!(within(self.plan, begun.target, self.sending, (begun.sent.clone(), self.now)));
         let outcome = match self.patience(begun.target) {
             None => sent.await,
-            Some(patience) => match Alarm::at(Instant::now() + patience).before(sent.as_mut()).await {
+            Some(patience) => match alarm::before(self.now + patience, sent.as_mut()).await {
                 Some(outcome) => outcome,
                 // Few calls come here: the others need not carry its room.
                 None => return Box::pin(self.hedge(begun, sent)).await,
@@ -264,60 +250,10 @@ impl<'c, 'p> Walk<'c, 'p> {
         self.judge(begun, outcome)
     }
 
-    /// How long the first choice has before another is asked too.
-    fn patience(&self, target: &Target) -> Option<Duration> {
-        match self.plan.rule.hedging? {
-            Hedging::After(delay) => Some(delay),
-            Hedging::Usual => target.health.usually_within(self.sending.call.stream, clock::now()),
-        }
-    }
-
-    /// The first is late: another is asked too, and who answers first has answered.
-    async fn hedge(
-        &mut self,
-        first: Begun<'p>,
-        mut sent: Pin<&mut impl Future<Output = Result<Reply, Error>>>,
-    ) -> Option<Outcome> {
-        // Of the retries of the one that is late: when all are, few are asked twice.
-        let next = match self.attempts.next(self.began.elapsed()) {
-            Some(Step { candidate, wait: Duration::ZERO, again: false }) => self.plan.get(candidate),
-            _ => None,
-        };
-        let is_paid = next.is_some_and(|next| self.settlement.has_another_at_hand(&next.target));
-        let granted = is_paid && first.target.health.retries.withdraw(clock::now());
-        let Some(second) = granted.then(|| self.another()).flatten() else {
-            self.settlement.gives_back();
-            let outcome = sent.await;
-            return self.judge(first, outcome);
-        };
-        let also = pin!(within(self.plan, second.target, self.sending, second.sent.clone()));
-        let (begun, outcome, other) = match select(&mut sent, also).await {
-            Either::Left((outcome, also)) => (first, outcome, (second, Either::Right(also))),
-            Either::Right((outcome, _)) => (second, outcome, (first, Either::Left(sent))),
-        };
-        let winner = begun.target;
-        let (other, rest) = other;
-        match self.judge(begun, outcome) {
-            Some(answer) => {
-                // The other is cancelled here; where it has read the call, that is paid for all the same.
-                self.settlement.answers(winner);
-                // Of one that was asked later it tells nothing.
-                if matches!(rest, Either::Left(_)) {
-                    other.trial.outrun(self.sending.call.stream, tokens(&answer));
-                }
-                Some(answer)
-            }
-            None => {
-                let outcome = rest.await;
-                self.settlement.answers(other.target);
-                self.judge(other, outcome)
-            }
-        }
-    }
-
     /// The answer, or what it takes for the next one to be asked.
     fn judge(&mut self, begun: Begun<'p>, outcome: Result<Reply, Error>) -> Option<Outcome> {
         let Begun { place, target, trial, sent, fair } = begun;
+        self.now = outcome.as_ref().map_or_else(|_| Instant::now(), |reply| reply.came);
         let Call { api, stream, .. } = self.sending.call;
         if target.answers_by(*api, *stream).is_none() {
             trial.unasked();
@@ -331,7 +267,7 @@ impl<'c, 'p> Walk<'c, 'p> {
         match judge(outcome, trial, fair) {
             Judgement::Final(outcome) => Some(outcome),
             Judgement::Elsewhere { outcome, failure } => {
-                self.attempts.fail(place, failure, self.began.elapsed(), fastrand::u64(..));
+                self.attempts.fail(place, failure, self.now - self.began, fastrand::u64(..));
                 let too_long = |reply: &Reply| reply.refused.is_some_and(|refused| refused.too_long);
                 if outcome.as_ref().is_ok_and(too_long) {
                     self.leave_out_smaller(target);
@@ -366,7 +302,7 @@ impl<'c, 'p> Walk<'c, 'p> {
         let full = self.full.first().copied();
         // Nobody was passed by for a reason of its own: the call came with no time left.
         let passed_by = full.or(self.limited).is_some() || self.soonest.is_some_and(|left| !left.is_zero());
-        if !passed_by && Instant::now() >= self.sending.deadline {
+        if !passed_by && self.now >= self.sending.deadline {
             return Err(Error::TooLate { after: self.sending.allowed });
         }
         let model = excerpt(&self.sending.call.model);
@@ -380,14 +316,6 @@ impl<'c, 'p> Walk<'c, 'p> {
     }
 }
 
-/// Of an answer that is whole.
-fn tokens(answer: &Outcome) -> Option<u64> {
-    match &answer.as_ref().ok()?.0.body {
-        ReplyStart::Whole { usage, .. } => usage.map(|usage| usage.output),
-        ReplyStart::Stream { .. } => None,
-    }
-}
-
 /// When to come to a candidate that rests: all who wait were told the same, and the first of them may
 /// learn that it still has too much to do.
 fn spread(rests: Duration) -> Duration {
@@ -395,7 +323,6 @@ fn spread(rests: Duration) -> Duration {
 }
 
 /// Whether neither itself nor its breaker keeps calls from it.
-fn may_be_asked(target: &Target) -> bool {
-    let (health, now) = (&target.health, clock::now());
-    health.rests_for(now).is_zero() && health.breaker.admits(now, &target.breaker)
+fn may_be_asked(target: &Target, now: Duration) -> bool {
+    target.health.rests_for(now).is_zero() && target.health.breaker.admits(now, &target.breaker)
 }

@@ -16,7 +16,7 @@ use crate::{
 /// the last.
 pub struct Fitness<'c> {
     call: &'c Call,
-    by_kind: [OnceCell<Result<(), Error>>; Kind::ALL.len() + 1],
+    by_kind: [OnceCell<Result<(), Box<Error>>>; Kind::ALL.len() + 1],
 }
 
 impl<'c> Fitness<'c> {
@@ -25,18 +25,19 @@ impl<'c> Fitness<'c> {
     }
 
     pub fn fits(&self, target: &Target) -> bool {
-        self.does(target) && self.expresses(target).is_ok()
+        self.does(target) && self.expresses(target)
     }
 
     fn does(&self, target: &Target) -> bool {
         if self.call.api.task() == Task::Embed { target.embeddings } else { target.chat }
     }
 
-    fn expresses(&self, target: &Target) -> Result<(), &Error> {
+    fn expresses(&self, target: &Target) -> bool {
         // Servers of one kind differ only in whether they have the Responses API.
         let place = if target.provider.responses { Kind::ALL.len() } else { target.kind() as usize };
-        let found = self.by_kind[place].get_or_init(|| wire::way(self.call, target).map(drop));
-        found.as_ref().copied()
+        let found =
+            self.by_kind[place].get_or_init(|| wire::way(self.call, target).map(drop).map_err(Box::new));
+        found.is_ok()
     }
 
     /// Why none of the targets fits.
@@ -47,7 +48,7 @@ impl<'c> Fitness<'c> {
             return Error::WrongOperation { model: excerpt(&self.call.model), wanted };
         }
         let refused = self.by_kind.into_iter().filter_map(OnceCell::into_inner).find_map(Result::err);
-        refused.unwrap_or_else(|| Error::NoProvider {
+        refused.map(|refused| *refused).unwrap_or_else(|| Error::NoProvider {
             model: excerpt(&self.call.model),
             route: served.rule.route.to_string(),
         })

@@ -12,11 +12,17 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    clock,
     snapshot::Target,
     stage::decode::decode,
     upstream::{client::Clients, health::Healths},
     wire,
 };
+
+/// Now, with that number among weights.
+fn drawn(draw: u64) -> Moment {
+    Moment { now: clock::now(), draw }
+}
 
 /// A snapshot of one rule for the model `m`: each backend is a pool of providers, with a weight.
 fn snapshot(backends: &[(u32, &[Value])]) -> Snapshot {
@@ -61,7 +67,7 @@ fn call(api: Api, body: &Value) -> Call {
 fn planned<'a>(snapshot: &'a Snapshot, call: &Call, draw: u64) -> Result<Plan<'a>, Error> {
     let headers = HeaderMap::new();
     let asking = Asking { headers: &headers, dialect: call.api.dialect(), path: "/", caller: None };
-    Ok(route(snapshot, call, &Wishes::default(), asking, draw)?)
+    Ok(route(snapshot, call, &Wishes::default(), asking, drawn(draw))?)
 }
 
 fn first<'a>(snapshot: &'a Snapshot, call: &Call) -> &'a Target {

@@ -12,7 +12,6 @@ use llm_routing::{
 
 use super::Fitness;
 use crate::{
-    clock,
     error::Error,
     money,
     snapshot::{
@@ -63,17 +62,17 @@ impl<'c> Scales<'c> {
     /// When the caller prefers what there is not, or names a provider that exists nowhere: of a name that is
     /// misspelt, the call would go to who was to be left out.
     pub fn new(
-        call: &'c Call,
-        wishes: &'c Wishes,
+        (call, wishes): (&'c Call, &'c Wishes),
         strategy: Strategy,
         (snapshot, served): (&Snapshot, &Served),
         estimate: Option<Estimate>,
+        now: Duration,
     ) -> Result<Self, Error> {
         let scored = !matches!(strategy, Strategy::Weighted | Strategy::Ordered);
         let bounded = wishes.max_cost.is_some() || wishes.max_latency.is_some();
         let tier = estimate.and_then(|estimate| tier(served, estimate));
         let fitness = Fitness::new(call);
-        let live = (scored || bounded || wishes.explained()).then(clock::now);
+        let live = (scored || bounded || wishes.explained()).then_some(now);
         let scales = Self { call, wishes, fitness, tier, live };
         for (wish, names) in [("preferProviders", &wishes.prefer), ("excludeProviders", &wishes.exclude)] {
             let answers =

@@ -1,6 +1,6 @@
 //! Who is asked besides the target of a call, and what is paid to those who do not answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use llm_dialect::reply::Usage;
 
@@ -13,13 +13,13 @@ use crate::{
 
 impl Open {
     /// A target has the call and its answer is not waited for, or never came: that it has read it is billed.
-    pub fn has_read(&mut self, target: &Target) {
+    pub fn has_read(&mut self, target: &Target, now: Duration) {
         if self.free {
             return;
         }
         let usage = Usage { input: self.request_bytes / BYTES_PER_TOKEN, ..Usage::default() };
         let Cost { total, .. } = cost(target.price, usage);
-        target.series.usage(usage, total);
+        target.series.usage(usage, total, now);
         self.elsewhere = self.elsewhere.saturating_add(total);
     }
 
@@ -29,7 +29,7 @@ impl Open {
             return;
         }
         if let Some((other, sent)) = self.others.pop() {
-            (self.target, self.sent) = (Some(other), sent);
+            (self.target, self.sent) = (Some(other), Some(sent));
         } else {
             self.asks = false;
             self.seen = Taken::Nothing;
@@ -42,17 +42,17 @@ impl Open {
     }
 
     /// Nobody bills a target that has not got the call yet: who else was asked is paid, and what was taken is left.
-    pub fn pay_others(&mut self, taken: Taken) -> Taken {
+    pub fn pay_others(&mut self, taken: Taken, now: Duration) -> Taken {
         let mut unasked = Vec::new();
         for (other, sent) in std::mem::take(&mut self.others) {
             if sent.is_sent() {
-                self.has_read(&other);
+                self.has_read(&other, now);
             } else {
                 unasked.push(other);
             }
         }
         let nothing = matches!(taken, Taken::Seen { usage: None, events: 0 });
-        let is_out = !nothing || !self.asks || self.sent.is_sent();
+        let is_out = !nothing || !self.asks || self.sent.as_ref().is_some_and(Sent::is_sent);
         unasked.extend(self.target.clone().filter(|_| !is_out));
         if let Some(reserved) = &mut self.reserved {
             unasked.iter().for_each(|target| reserved.costs_nothing(target));

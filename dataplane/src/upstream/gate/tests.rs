@@ -26,7 +26,7 @@ fn inside(gate: &Gate) -> (u32, u32) {
 #[tokio::test(start_paused = true)]
 async fn the_highest_priority_is_next_and_then_who_came_first() {
     let gate = gate(limits(1, 10));
-    let first = gate.enter(0).unwrap();
+    let first = gate.enter(0, clock::now()).unwrap();
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut waiting = Vec::new();
     for (name, priority) in [
@@ -44,7 +44,11 @@ async fn the_highest_priority_is_next_and_then_who_came_first() {
         tokio::task::yield_now().await;
     }
     assert_eq!(inside(&gate), (1, 4));
-    assert_eq!(gate.enter(0).unwrap_err(), Full { room_in: None }, "who waits is not overtaken");
+    assert_eq!(
+        gate.enter(0, clock::now()).unwrap_err(),
+        Full { room_in: None },
+        "who waits is not overtaken"
+    );
     drop(first);
     for task in waiting {
         task.await.unwrap();
@@ -56,7 +60,7 @@ async fn the_highest_priority_is_next_and_then_who_came_first() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_too_long_or_gives_up_leaves_no_trace() {
     let gate = gate(limits(1, 2));
-    let first = gate.enter(0).unwrap();
+    let first = gate.enter(0, clock::now()).unwrap();
     let wait = || gate.wait(0, QueuePriority::Normal, soon());
     let given_up = tokio::time::timeout(Duration::from_millis(1), wait()).await;
     assert!(given_up.is_err());
@@ -73,8 +77,8 @@ async fn who_waits_too_long_or_gives_up_leaves_no_trace() {
 #[tokio::test(start_paused = true)]
 async fn the_minute_lets_through_what_it_allows_and_tells_when_there_is_more() {
     let gate = gate(Limits { requests_per_minute: Some(10), tokens_per_minute: Some(1_000), ..limits(9, 9) });
-    drop(gate.enter(10).unwrap());
-    let full = gate.enter(10).unwrap_err();
+    drop(gate.enter(10, clock::now()).unwrap());
+    let full = gate.enter(10, clock::now()).unwrap_err();
     assert!(full.room_in.is_some_and(|room_in| room_in < Duration::from_secs(10)), "{full:?}");
     let until = Instant::now() + Duration::from_secs(60);
     let began = Instant::now();
@@ -90,12 +94,12 @@ async fn the_minute_lets_through_what_it_allows_and_tells_when_there_is_more() {
 #[tokio::test(start_paused = true)]
 async fn tokens_that_were_not_taken_are_given_back_and_more_are_charged() {
     let gate = gate(Limits { tokens_per_minute: Some(1_000), ..Limits::default() });
-    let inside = gate.enter(100).unwrap();
-    assert!(gate.enter(50).is_err());
-    inside.took(10);
-    let second = gate.enter(50).unwrap();
-    second.took(600);
-    let wait = gate.enter(1).unwrap_err().room_in.unwrap();
+    let inside = gate.enter(100, clock::now()).unwrap();
+    assert!(gate.enter(50, clock::now()).is_err());
+    inside.took(10, clock::now());
+    let second = gate.enter(50, clock::now()).unwrap();
+    second.took(600, clock::now());
+    let wait = gate.enter(1, clock::now()).unwrap_err().room_in.unwrap();
     assert!(wait > Duration::from_secs(20), "{wait:?}");
 }
 
@@ -120,15 +124,15 @@ async fn no_seat_is_lost_however_they_come_and_go() {
     }
     assert_eq!(inside(&gate), (0, 0));
     assert!(gate.queue.lock().unwrap().waiting.is_empty());
-    let all: Vec<Inside> = (0..3).map(|_| gate.enter(0).unwrap()).collect();
-    assert!(gate.enter(0).is_err());
+    let all: Vec<Inside> = (0..3).map(|_| gate.enter(0, clock::now()).unwrap()).collect();
+    assert!(gate.enter(0, clock::now()).is_err());
     drop(all);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_changes_holds_for_those_who_wait_and_counts_those_inside() {
     let gate = gate(limits(2, 10));
-    let (one, two) = (gate.enter(0).unwrap(), gate.enter(0).unwrap());
+    let (one, two) = (gate.enter(0, clock::now()).unwrap(), gate.enter(0, clock::now()).unwrap());
     let wait = || {
         let gate = gate.clone();
         tokio::spawn(async move { gate.wait(0, QueuePriority::Normal, soon()).await.unwrap() })
@@ -143,7 +147,7 @@ async fn a_limit_that_changes_holds_for_those_who_wait_and_counts_those_inside()
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
     assert_eq!(inside(&gate), (3, 0));
     gate.limit(Limits::default());
-    let fourth = gate.enter(0).unwrap();
+    let fourth = gate.enter(0, clock::now()).unwrap();
     drop((two, first, second, fourth));
     assert_eq!(inside(&gate), (0, 0));
 }
@@ -158,7 +162,7 @@ async fn who_waits_for_a_part_of_nothing_goes_in_when_there_is_one_and_else_is_t
     };
     for nothing in [none(Some(0), None), none(None, Some(0)), none(Some(0), Some(0))] {
         let gate = gate(nothing);
-        assert_eq!(gate.enter(1).unwrap_err(), Full { room_in: None });
+        assert_eq!(gate.enter(1, clock::now()).unwrap_err(), Full { room_in: None });
         assert!(gate.wait(1, QueuePriority::Normal, soon()).await.is_err());
         let waits = tokio::spawn({
             let gate = gate.clone();
@@ -176,16 +180,16 @@ async fn who_waits_for_a_part_of_nothing_goes_in_when_there_is_one_and_else_is_t
 async fn what_a_minute_has_taken_counts_on_under_another_limit() {
     let of_tokens = |most| Limits { tokens_per_minute: Some(most), ..limits(9, 9) };
     let gate = gate(of_tokens(1_000));
-    gate.enter(1_000).unwrap().took(1_000);
+    gate.enter(1_000, clock::now()).unwrap().took(1_000, clock::now());
     gate.limit(of_tokens(500));
-    let wait = gate.enter(100).unwrap_err().room_in.unwrap();
+    let wait = gate.enter(100, clock::now()).unwrap_err().room_in.unwrap();
     assert!(wait > Duration::from_secs(30), "{wait:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_larger_than_a_minute_takes_all_of_it_and_gives_back_what_it_did_not_use() {
     let gate = gate(Limits { tokens_per_minute: Some(1_000), ..Limits::default() });
-    let large = gate.enter(50_000).unwrap();
-    large.took(990);
-    assert!(gate.enter(100).is_err(), "ten are left");
+    let large = gate.enter(50_000, clock::now()).unwrap();
+    large.took(990, clock::now());
+    assert!(gate.enter(100, clock::now()).is_err(), "ten are left");
 }

@@ -75,8 +75,7 @@ impl Trial {
 
     /// The first byte of a stream is here. A probe has succeeded by that: the end of the stream may be
     /// minutes away.
-    pub fn first_token(&mut self) {
-        let now = clock::now();
+    pub fn first_token(&mut self, now: Duration) {
         self.first_token = Some(now);
         let health = &self.target.health;
         let took = millis(now.saturating_sub(self.began));
@@ -91,16 +90,16 @@ impl Trial {
     }
 
     /// The provider did its part, and counted so much, if it is known.
-    pub fn answered(mut self, usage: Option<Usage>) {
+    pub fn answered(mut self, usage: Option<Usage>, now: Duration) {
         self.outcome = Outcome::Answered;
-        let (health, now) = (&self.target.health, clock::now());
+        let health = &self.target.health;
         health.failures.observe(0.0, now);
         // What counts tokens writes nothing, and is no measure of what does.
         if self.first_token.is_none() && usage.is_some_and(|usage| usage.input > 0 || usage.output > 0) {
             health.begins[0].observe(millis(now.saturating_sub(self.began)), now);
         }
         if let (Some(usage), Some(inside)) = (usage, &self.inside) {
-            inside.took(usage.input.saturating_add(usage.output));
+            inside.took(usage.input.saturating_add(usage.output), now);
         }
         if let Some(tokens) = usage.map(|usage| usage.output).filter(|tokens| *tokens > 0) {
             let took = match self.first_token {
@@ -224,7 +223,7 @@ impl Drop for Trial {
         if matches!(self.outcome, Outcome::Failed | Outcome::RateLimited | Outcome::Refused)
             && let Some(inside) = &self.inside
         {
-            inside.took(0);
+            inside.took_nothing();
         }
         if !matches!(self.outcome, Outcome::Answered | Outcome::Failed) {
             health.breaker.abandon(self.permit);

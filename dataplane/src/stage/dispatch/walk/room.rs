@@ -29,9 +29,11 @@ impl<'p> Walk<'_, 'p> {
         }
         let since = *self.waits_since.get_or_insert_with(Instant::now);
         loop {
-            let (place, inside) = self.room(since).await?;
+            let room = self.room(since).await;
+            self.now = Instant::now();
+            let (place, inside) = room?;
             self.full.retain(|full| *full != place);
-            if let Some(begun) = self.begin(place, inside, Instant::now()) {
+            if let Some(begun) = self.begin(place, inside) {
                 return Some(begun);
             }
         }
@@ -70,7 +72,7 @@ impl<'p> Walk<'_, 'p> {
         since: Instant,
     ) -> Option<impl Future<Output = (usize, Result<Inside, Option<Duration>>)> + use<'p>> {
         let target = &self.plan.get(place)?.target;
-        if !may_be_asked(target) {
+        if !may_be_asked(target, clock::at(self.now)) {
             return None;
         }
         let priority = self.plan.rule.queue_priority;
@@ -79,7 +81,7 @@ impl<'p> Walk<'_, 'p> {
         let tokens = self.tokens(target);
         Some(async move {
             match target.provider.gate.wait(tokens, priority, until).await {
-                Ok(inside) if may_be_asked(target) => (place, Ok(inside)),
+                Ok(inside) if may_be_asked(target, clock::now()) => (place, Ok(inside)),
                 // While it waited, the provider has asked to be left alone, or failed too often.
                 Ok(inside) => {
                     inside.unused();

@@ -33,7 +33,7 @@ fn answers(snapshot: &Snapshot, model: &str, headers: &[(&str, &str)], api: Api,
     let call =
         decode(api, None, bytes::Bytes::from(body.to_string()).into(), &mut Wishes::default()).unwrap();
     let asking = Asking { headers: &map, dialect: api.dialect(), path, caller: None };
-    match route(snapshot, &call, &Wishes::default(), asking, 1) {
+    match route(snapshot, &call, &Wishes::default(), asking, drawn(1)) {
         Ok(plan) => plan.get(0).unwrap().target.upstream_model.to_string(),
         Err(unplanned) => unplanned.error.code().to_owned(),
     }
@@ -114,7 +114,7 @@ fn a_rule_for_certain_callers_goes_before_one_with_headers_and_takes_no_others()
         let call = call(Api::ChatCompletions, &asked(&json!({})));
         let asking =
             Asking { headers: &headers, dialect: Dialect::OpenAI, path: "/", caller: caller.as_deref() };
-        let plan = route(&snapshot, &call, &Wishes::default(), asking, 1).unwrap();
+        let plan = route(&snapshot, &call, &Wishes::default(), asking, drawn(1)).unwrap();
         plan.get(0).unwrap().target.upstream_model.to_string()
     };
     assert_eq!(answered("shop", "web", &json!({})), "web");
@@ -178,7 +178,7 @@ fn who_is_sticky_keeps_a_choice_and_others_are_shared() {
         let asking = Asking { headers: &headers, dialect: Dialect::OpenAI, path: "/", caller: None };
         let mut wishes = Wishes::default();
         wishes.user = Some(format!("user-{user}").into());
-        let plan = route(&snapshot, &call, &wishes, asking, draw).unwrap();
+        let plan = route(&snapshot, &call, &wishes, asking, drawn(draw)).unwrap();
         let name = plan.get(0).unwrap().target.provider.name.clone();
         assert_eq!(first_of.entry(user).or_insert(name.clone()), &name, "user {user}");
     }

@@ -63,7 +63,7 @@ fn order(snapshot: &Snapshot, model: &str, headers: &[(&'static str, &str)]) -> 
     .unwrap();
     let asking = Asking { headers: &map, dialect: Dialect::OpenAI, path: "/", caller: None };
     let plan = by_headers(headers).and_then(|wishes| {
-        let plan = route(snapshot, &call, &wishes, asking, 3)?;
+        let plan = route(snapshot, &call, &wishes, asking, drawn(3))?;
         Ok(plan.candidates().map(|c| c.target.provider.name.replace("ai/pool/", "")).collect())
     });
     plan.unwrap_or_else(|error| {
@@ -144,8 +144,9 @@ fn who_is_to_be_left_out_and_exists_nowhere_is_named_with_those_that_there_are()
     let (open, map) = (market(&all()), HeaderMap::new());
     let asking = Asking { headers: &map, dialect: Dialect::OpenAI, path: "/", caller: None };
     let wishes = by_headers(&[("x-llm-exclude-providers", "goood")]).unwrap();
-    let refused =
-        route(&open, &call(Api::ChatCompletions, &asked(&json!({}))), &wishes, asking, 1).unwrap_err().error;
+    let refused = route(&open, &call(Api::ChatCompletions, &asked(&json!({}))), &wishes, asking, drawn(1))
+        .unwrap_err()
+        .error;
     assert!(
         refused
             .to_string()
@@ -196,7 +197,7 @@ fn a_decision_tells_order_scores_and_reasons() {
         ("x-llm-require-capabilities", "Vision"),
     ])
     .unwrap();
-    let decision = route(&open, &call, &wishes, asking, 1).unwrap().decision.unwrap();
+    let decision = route(&open, &call, &wishes, asking, drawn(1)).unwrap().decision.unwrap();
     let told = serde_json::to_value(&decision).unwrap();
     assert_eq!((&told["strategy"], &told["route"]), (&json!("Balanced"), &json!("ai/chat")));
     assert_eq!(told["candidates"][0]["provider"], "ai/pool/good");
@@ -215,7 +216,8 @@ fn a_refusal_tells_who_was_left_out_and_why_where_that_is_asked() {
     let call = call(Api::ChatCompletions, &asked(&json!({})));
     let wishes =
         [("x-llm-max-cost-usd", "0.001"), ("x-llm-exclude-providers", "cheap"), ("x-llm-explain", "true")];
-    let refused = |wishes: &[_]| route(&open, &call, &by_headers(wishes).unwrap(), asking, 1).unwrap_err();
+    let refused =
+        |wishes: &[_]| route(&open, &call, &by_headers(wishes).unwrap(), asking, drawn(1)).unwrap_err();
     let told = serde_json::to_value(refused(&wishes).decision).unwrap();
     let excluded = |place: usize| {
         let candidate = &told["candidates"][place];
@@ -240,8 +242,8 @@ fn a_provider_that_counts_absurdly_does_no_harm() {
     let usage = llm_dialect::reply::Usage { output: u64::MAX, ..Default::default() };
     for target in targets(&open) {
         target.health.saw(Duration::from_secs(3600), 1);
-        target.series.usage(usage, 0);
-        target.series.usage(usage, 0);
+        target.series.usage(usage, 0, clock::now());
+        target.series.usage(usage, 0, clock::now());
     }
     let wishes = [("x-llm-strategy", "Balanced"), ("x-llm-explain", "true"), ("x-llm-max-latency-ms", "1")];
     assert_eq!(order(&open, "m", &wishes), ["400", "wish_unmet", "x-llm-max-latency-ms"]);
