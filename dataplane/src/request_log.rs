@@ -20,8 +20,9 @@ use tokio::time::Instant;
 
 use crate::{metrics::Metrics, money::Usd, snapshot::callers::Identity, stage::report::hex};
 
-/// Records that may wait to be written.
-const WAITING: usize = 8192;
+/// Records that may wait to be written, for each worker: twice what one makes while they gather. They stand in a ring, and a
+/// longer one would have left the processor's cache each time that it comes round.
+const WAITING: usize = 1024;
 /// How long the writer lets records gather behind the first. A worker that finds it asleep pays for
 /// waking it; at thousands of calls a second that cost more than all else about the log.
 const GATHER: Duration = Duration::from_millis(10);
@@ -84,11 +85,11 @@ pub struct Writer(Option<(SyncSender<Option<Record>>, JoinHandle<()>)>);
 
 impl RequestLog {
     /// Starts the writer.
-    pub fn start(format: Format, metrics: Arc<Metrics>) -> (Self, Writer) {
+    pub fn start(format: Format, metrics: Arc<Metrics>, workers: usize) -> (Self, Writer) {
         if format == Format::Off {
             return (Self { sender: None, metrics }, Writer(None));
         }
-        let (sender, receiver) = sync_channel(WAITING);
+        let (sender, receiver) = sync_channel(WAITING * workers.max(1));
         let thread = std::thread::Builder::new().name("request-log".to_owned()).spawn(move || {
             // Standard output is gone: there is nobody left to tell.
             let _closed = write(&receiver, format);
