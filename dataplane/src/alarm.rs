@@ -183,6 +183,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_there_needs_no_timer_and_is_not_late() {
+        let _kept = keep();
+        let kept = || KEPT.with_borrow(|kept| kept.as_ref().map(Vec::len));
+        let past = Instant::now();
+        advance(HOUR).await;
+        for at in [past, past + 2 * HOUR] {
+            assert_eq!(before(at, std::pin::pin!(async { 1 })).await, Some(1));
+        }
+        assert_eq!(kept(), Some(0));
+        assert_eq!(before(past, std::pin::pin!(std::future::pending::<()>())).await, None);
+        assert_eq!(kept(), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn timers_are_kept_only_while_a_worker_runs() {
         drop(Alarm::at(Instant::now() + HOUR));
         assert!(KEPT.with_borrow(Option::is_none));

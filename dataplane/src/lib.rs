@@ -31,7 +31,7 @@
 //! Each worker is a thread with a runtime of its own and its own connections to the providers:
 //! nothing on the path of a request is shared but atomics, and the map of a budget's values. What the
 //! calls of one of its turns write goes out together (`burst`), and a deadline that has passed unneeded
-//! leaves its timer to the next (`alarm`).
+//! leaves its timer to the next (`alarm`), as a call does the map of its headers (`header_maps`).
 
 pub mod args;
 pub mod serve;
@@ -44,7 +44,7 @@ mod money;
 mod budget;
 mod buffer;
 mod burst;
-mod headers;
+mod header_maps;
 mod pipeline;
 mod stage;
 mod respond;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     clock,
     error::Error,
-    headers, models, respond,
+    header_maps, models, respond,
     shared::Shared,
     snapshot::{Snapshot, budgets::Spender, router::Asking},
     stage::{
@@ -39,7 +39,7 @@ pub async fn answer(
     let (parts, body) = request.into_parts();
     let dialect = dialect(&parts);
     let answered = walk(shared, worker, &caller, dialect, &parts, body, &mut settlement).await;
-    headers::give_back(parts.headers);
+    header_maps::give_back(parts.headers);
     match answered {
         Ok(response) => response,
         Err(error) => {

@@ -7,7 +7,8 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::{Receiver, Sender, channel},
     },
     thread::JoinHandle,
     time::{Duration, SystemTime},
@@ -20,9 +21,11 @@ use tokio::time::Instant;
 
 use crate::{metrics::Metrics, money::Usd, snapshot::callers::Identity, stage::report::hex};
 
-/// Records that may wait to be written, for each worker: twice what one makes while they gather. They stand in a ring, and a
-/// longer one would have left the processor's cache each time that it comes round.
-const WAITING: usize = 1024;
+/// Records that may wait to be written. They are counted beside a channel without a bound: the ring of one with this bound
+/// would have left the processor's cache each time that it comes round.
+const WAITING: usize = 8192;
+/// Of records that are written, so many are told at once.
+const TOLD: usize = 64;
 /// How long the writer lets records gather behind the first. A worker that finds it asleep pays for
 /// waking it; at thousands of calls a second that cost more than all else about the log.
 const GATHER: Duration = Duration::from_millis(10);
@@ -75,27 +78,30 @@ pub struct Labels {
 /// Where workers hand over.
 #[derive(Clone, Debug)]
 pub struct RequestLog {
-    sender: Option<SyncSender<Option<Record>>>,
+    sender: Option<Sender<Option<Record>>>,
+    waiting: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
 }
 
 /// The thread that writes.
 #[derive(Debug)]
-pub struct Writer(Option<(SyncSender<Option<Record>>, JoinHandle<()>)>);
+pub struct Writer(Option<(Sender<Option<Record>>, JoinHandle<()>)>);
 
 impl RequestLog {
     /// Starts the writer.
-    pub fn start(format: Format, metrics: Arc<Metrics>, workers: usize) -> (Self, Writer) {
+    pub fn start(format: Format, metrics: Arc<Metrics>) -> (Self, Writer) {
+        let waiting = Arc::new(AtomicUsize::new(0));
         if format == Format::Off {
-            return (Self { sender: None, metrics }, Writer(None));
+            return (Self { sender: None, waiting, metrics }, Writer(None));
         }
-        let (sender, receiver) = sync_channel(WAITING * workers.max(1));
+        let (sender, receiver) = channel();
+        let records = Records { receiver, waiting: waiting.clone(), written: 0 };
         let thread = std::thread::Builder::new().name("request-log".to_owned()).spawn(move || {
             // Standard output is gone: there is nobody left to tell.
-            let _closed = write(&receiver, format);
+            let _closed = write(records, format);
         });
         let writer = Writer(thread.ok().map(|thread| (sender.clone(), thread)));
-        (Self { sender: Some(sender), metrics }, writer)
+        (Self { sender: Some(sender), waiting, metrics }, writer)
     }
 
     /// Whether a record would be written.
@@ -105,9 +111,12 @@ impl RequestLog {
 
     /// Hands over a record, or drops it when too many wait.
     pub fn write(&self, record: Record) {
-        if let Some(sender) = &self.sender
-            && sender.try_send(Some(record)).is_err()
-        {
+        let Some(sender) = &self.sender else { return };
+        let is_room = self.waiting.fetch_add(1, Relaxed) < WAITING;
+        if !is_room {
+            self.waiting.fetch_sub(1, Relaxed);
+        }
+        if !is_room || sender.send(Some(record)).is_err() {
             self.metrics.log_dropped.inc();
         }
     }
@@ -125,14 +134,28 @@ impl Writer {
     }
 }
 
-fn write(records: &Receiver<Option<Record>>, format: Format) -> io::Result<()> {
+/// What the writer is handed.
+struct Records {
+    receiver: Receiver<Option<Record>>,
+    waiting: Arc<AtomicUsize>,
+    /// Records that do not wait any more, and are still counted.
+    written: usize,
+}
+
+impl Records {
+    fn tell(&mut self) {
+        self.waiting.fetch_sub(std::mem::take(&mut self.written), Relaxed);
+    }
+}
+
+fn write(mut records: Records, format: Format) -> io::Result<()> {
     let mut out = io::BufWriter::with_capacity(64 * 1024, io::stdout());
     if format == Format::Text {
         out.write_all(header().as_bytes())?;
         out.flush()?;
     }
     let (mut line, mut stamp, mut wall) = (Vec::new(), Stamp::default(), Wall::now());
-    while let Ok(Some(first)) = records.recv() {
+    while let Ok(Some(first)) = records.receiver.recv() {
         std::thread::sleep(GATHER);
         let mut next = Some(first);
         // Lines that wait together are written together.
@@ -145,18 +168,24 @@ fn write(records: &Receiver<Option<Record>>, format: Format) -> io::Result<()> {
             }
             line.push(b'\n');
             out.write_all(&line)?;
-            next = match records.try_recv() {
+            records.written += 1;
+            if records.written == TOLD {
+                records.tell();
+            }
+            next = match records.receiver.try_recv() {
                 Ok(Some(record)) => Some(record),
                 Ok(None) => return out.flush(),
                 Err(_) => None,
             };
         }
+        records.tell();
         out.flush()?;
     }
     Ok(())
 }
 
-/// A moment by both clocks. Workers look at one only, for each of their calls.
+/// A moment by both clocks. Workers look at one only, for each of their calls; where the other is set while a call lasts,
+/// the call began at what that says now.
 #[derive(Clone, Copy)]
 struct Wall {
     wall: SystemTime,
@@ -312,6 +341,47 @@ fn millis(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn record() -> Record {
+        Record {
+            id: 1,
+            began: Instant::now(),
+            caller: std::net::Ipv4Addr::LOCALHOST.into(),
+            identity: None,
+            route: None,
+            model: None,
+            labels: Labels::default(),
+            provider: None,
+            status: 200,
+            usage: Usage::default(),
+            estimated: false,
+            cost_nano_usd: 0,
+            first_byte: None,
+            total: Duration::ZERO,
+            attempts: 1,
+            error: None,
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn what_nobody_takes_is_dropped_from_a_bound_on_and_counted() {
+        let (sender, receiver) = channel();
+        let (waiting, metrics) = (Arc::new(AtomicUsize::new(0)), Arc::new(Metrics::default()));
+        let log = RequestLog { sender: Some(sender), waiting: waiting.clone(), metrics: metrics.clone() };
+        (0..WAITING + 5).for_each(|_| log.write(record()));
+        assert_eq!(metrics.log_dropped.get(), 5);
+        let taken = receiver.try_iter().count();
+        assert_eq!(taken, WAITING);
+        // There is room again as soon as that is told.
+        let mut records = Records { receiver, waiting, written: 10 };
+        records.tell();
+        (0..12).for_each(|_| log.write(record()));
+        assert_eq!(metrics.log_dropped.get(), 5 + 2);
+        drop(records);
+        log.write(record());
+        assert_eq!(metrics.log_dropped.get(), 5 + 2 + 1, "nobody is left to take it");
+    }
 
     #[test]
     fn a_moment_has_its_time_of_day() {

@@ -74,7 +74,7 @@ impl Shared {
         let healths = Arc::new(Healths::default());
         let purses = Arc::new(Purses::new(state));
         let metrics = Arc::new(Metrics::new(healths.clone(), purses.clone()));
-        let (log, writer) = RequestLog::start(request_log, metrics.clone(), workers);
+        let (log, writer) = RequestLog::start(request_log, metrics.clone());
         let shared = Self {
             snapshot: ArcSwapOption::empty(),
             unrouted: metrics.series(&Labels::default()),

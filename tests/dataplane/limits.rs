@@ -175,6 +175,24 @@ async fn who_has_waited_for_one_that_fails_waits_for_the_others() {
 }
 
 #[tokio::test]
+async fn who_was_refused_and_then_waits_in_vain_is_told_how_long_it_took() {
+    let full = held("full").await;
+    let failure = answer(500, &json!({"error": {"message": "down", "type": "server_error"}}));
+    let failing = RawUpstream::start([vec![Step::Send(failure)]]).await;
+    let limits = json!({"concurrent": 1, "queue": {"size": 1, "timeoutMs": 300}});
+    let providers = [limited(full.url(), &limits), provider("failing", failing.url(), 1, 1)];
+    let proxy = Proxy::start(&with_providers(&providers), &[]).await;
+    let first = post(&proxy);
+    full.await_requests(1, SOON).await;
+    let refused = post_json(&proxy.chat_url(), &call()).await;
+    assert_eq!(refused.status, 500, "{refused:?}");
+    let took: u64 = refused.header("x-llm-latency-ms").unwrap().parse().unwrap();
+    assert!(took >= 300, "{took} ms, of which 300 in the queue");
+    full.release();
+    assert_eq!(text(&first.await.unwrap()), "full");
+}
+
+#[tokio::test]
 async fn who_waits_and_hangs_up_leaves_its_place_to_the_next() {
     let upstream = held("held").await;
     let limits = one_and_one_waits();

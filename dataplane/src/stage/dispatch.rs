@@ -42,7 +42,7 @@ pub struct Reply {
     pub body: ReplyStart,
     /// It is an error of the provider.
     pub refused: Option<Refused>,
-    /// When it had come so far.
+    /// When it had come so far; of a failed one that is given for want of a better, when that was known.
     pub came: Instant,
 }
 
@@ -65,12 +65,12 @@ pub enum ReplyStart {
     },
     /// The first bytes have come: from here on there is no going back to another provider. Aside, since most replies
     /// need not carry its room.
-    Stream(Box<Begun>),
+    Stream(Box<BegunStream>),
 }
 
 /// A stream that has begun.
 #[derive(Debug)]
-pub struct Begun {
+pub struct BegunStream {
     pub first: Bytes,
     pub rest: Source,
     pub through: Through,

@@ -35,7 +35,7 @@ use crate::{
     error::Error,
     stage::{
         decode::Call,
-        dispatch::{Begun, Reply, ReplyStart, Source},
+        dispatch::{BegunStream, Reply, ReplyStart, Source},
         report::TRAILERS,
         settle::{Settlement, Taken},
     },
@@ -97,7 +97,7 @@ pub fn relay(
             }
         }
         ReplyStart::Stream(begun) => {
-            let Begun { first, rest, mut through } = *begun;
+            let BegunStream { first, rest, mut through } = *begun;
             let excess = settlement.longest().map(|most| Excess::watch(most, &mut through, call));
             let Terms { timeouts, deadline, trailers: takes_trailers } = terms;
             let idle = timeouts.idle();

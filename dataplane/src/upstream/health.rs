@@ -182,7 +182,7 @@ impl Health {
     /// The time within which 95 of 100 answers began lately; `None` before there were some.
     pub fn usually_within(&self, streamed: bool, now: Duration) -> Option<Duration> {
         let kind = usize::from(streamed);
-        let millis = self.usual[kind].or_else(now, || self.begins[kind].quantile(USUAL, now))?;
+        let millis = self.usual[kind].at(now, || self.begins[kind].quantile(USUAL, now))?;
         Some(Duration::from_secs_f32(millis / 1e3))
     }
 
@@ -232,10 +232,10 @@ impl Lately {
     const MOMENT_BITS: u32 = 4;
 
     /// The figure of this moment, or what `make` makes of it. That there is none yet is not kept.
-    fn or_else(&self, now: Duration, make: impl FnOnce() -> Option<f32>) -> Option<f32> {
+    fn at(&self, now: Duration, make: impl FnOnce() -> Option<f32>) -> Option<f32> {
         let moment = (now.as_millis() as u64 >> Self::MOMENT_BITS) + 1;
         let known = self.known.load(Relaxed);
-        if known >> 32 == moment & u64::from(u32::MAX) {
+        if known != 0 && known >> 32 == moment & u64::from(u32::MAX) {
             return Some(f32::from_bits(known as u32));
         }
         let made = make()?;
@@ -313,13 +313,13 @@ mod tests {
     #[test]
     fn a_figure_is_made_once_for_a_moment_and_anew_for_the_next() {
         let (lately, ms) = (Lately::default(), Duration::from_millis);
-        assert_eq!(lately.or_else(ms(0), || None), None);
+        assert_eq!(lately.at(ms(0), || None), None);
         // That there was none is no answer for who asks next.
-        assert_eq!(lately.or_else(ms(0), || Some(1.5)), Some(1.5));
-        assert_eq!(lately.or_else(ms(15), || Some(2.0)), Some(1.5));
-        assert_eq!(lately.or_else(ms(16), || Some(2.0)), Some(2.0));
+        assert_eq!(lately.at(ms(0), || Some(1.5)), Some(1.5));
+        assert_eq!(lately.at(ms(15), || Some(2.0)), Some(1.5));
+        assert_eq!(lately.at(ms(16), || Some(2.0)), Some(2.0));
         // A worker whose clock was read before.
-        assert_eq!(lately.or_else(ms(15), || Some(3.0)), Some(3.0));
-        assert_eq!(lately.or_else(Duration::MAX, || None), None);
+        assert_eq!(lately.at(ms(15), || Some(3.0)), Some(3.0));
+        assert_eq!(lately.at(Duration::MAX, || None), None);
     }
 }

@@ -9,7 +9,7 @@ use llm_dialect::{
 use smallvec::SmallVec;
 
 use super::{client::Trust, origin::Place};
-use crate::headers;
+use crate::header_maps;
 
 /// The version of Anthropic's API that is spoken where the caller names none.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -112,7 +112,7 @@ const ANTHROPIC: [HeaderName; 2] =
 /// The headers of one call: the provider's own, and what the caller may add.
 pub fn request_headers(own: &HeaderMap, from_caller: &HeaderMap, same: Option<Dialect>) -> HeaderMap {
     // The map goes round: hyper makes the reply's head in it, and that becomes the caller's.
-    let mut headers = headers::map(own.len().max(REPLY_HEADERS) + 4);
+    let mut headers = header_maps::take(own.len().max(REPLY_HEADERS) + 4);
     let vendors = if same == Some(Dialect::Anthropic) { &ANTHROPIC[..] } else { &[] };
     // What a translated call accepts is not what its caller accepts.
     let common = if same.is_some() { &PASSED[..] } else { &PASSED[1..] };

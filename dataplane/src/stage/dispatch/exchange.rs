@@ -1,6 +1,6 @@
 //! One attempt at one provider: what is sent, and what of the reply can be used.
 
-use super::{Begun, Refused, Reply, ReplyStart, Sending, Source, context, garbled};
+use super::{BegunStream, Refused, Reply, ReplyStart, Sending, Source, context, garbled};
 use crate::{
     buffer::{Held, Unheld},
     error::Error,
@@ -223,7 +223,7 @@ impl Exchange<'_> {
     fn begun(&self, first: Bytes, rest: Source) -> Result<ReplyStart, Error> {
         let through = self.wire.through(|| context(self.wire.call));
         let through = through.ok_or_else(|| self.garbage("its streams can't be translated"))?;
-        Ok(ReplyStart::Stream(Box::new(Begun { first, rest, through })))
+        Ok(ReplyStart::Stream(Box::new(BegunStream { first, rest, through })))
     }
 
     fn finish_headers(&self, headers: &mut HeaderMap) {

@@ -296,7 +296,7 @@ impl<'c, 'p> Walk<'c, 'p> {
                 (Err(last), Some(unpaid)) => {
                     Err(Error::Unpaid { unpaid: unpaid.clone(), last: Box::new(last) })
                 }
-                (last, _) => last.map(|reply| (reply, None)),
+                (last, _) => last.map(|reply| (Reply { came: self.now, ..reply }, None)),
             };
         }
         let full = self.full.first().copied();
