@@ -215,7 +215,9 @@ impl Health {
 
     /// It asked to be left alone for so long.
     pub fn rest(&self, how_long: Duration, now: Duration) {
-        let until = u64::try_from((now + how_long).as_millis()).unwrap_or(u64::MAX);
+        // Rounded up: a moment too early is too early.
+        let until = (now + how_long).as_nanos().div_ceil(1_000_000);
+        let until = u64::try_from(until).unwrap_or(u64::MAX);
         self.not_before.fetch_max(until, Relaxed);
     }
 }
@@ -309,6 +311,14 @@ fn millis(duration: Duration) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asked_to_be_left_alone_is_left_alone_for_all_of_it() {
+        let (health, us) = (Health::new(Arc::default()), Duration::from_micros);
+        health.rest(Duration::from_secs(1), us(5_000_900));
+        assert!(health.rests_for(us(6_000_899)) > Duration::ZERO);
+        assert_eq!(health.rests_for(us(6_001_000)), Duration::ZERO);
+    }
 
     #[test]
     fn a_figure_is_made_once_for_a_moment_and_anew_for_the_next() {
