@@ -15,7 +15,7 @@ use llm_dialect::{
 use tokio::time::Instant;
 
 use crate::{
-    alarm,
+    alarm::{self, Alarm},
     buffer::{Buffers, Held, Unheld},
     error::Error,
     shared::Limits,
@@ -57,13 +57,13 @@ impl Meaning {
 pub async fn read(body: Incoming, limits: &Limits, buffers: &Buffers, since: Instant) -> Result<Held, Error> {
     let (after, limit) = (limits.body_timeout, limits.max_body_bytes);
     let collected = pin!(buffers.collect(body, limit));
-    alarm::before(since + after, collected).await.ok_or(Error::BodyTimeout { after })?.map_err(|unheld| {
-        match unheld {
+    alarm::before(|| Alarm::at(since + after), collected).await.ok_or(Error::BodyTimeout { after })?.map_err(
+        |unheld| match unheld {
             Unheld::TooLarge => Error::BodyTooLarge { limit },
             Unheld::Full => Error::Busy,
             Unheld::Broken => Error::BodyBroken,
-        }
-    })
+        },
+    )
 }
 
 /// Decodes a body; `model` where the path names it. What of the body is for the gateway is added to

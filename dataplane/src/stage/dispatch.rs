@@ -18,7 +18,7 @@ use llm_dialect::{Context, FaultKind, Garbled, reply::Usage, surface::CallerSide
 use tokio::time::Instant;
 
 use crate::{
-    alarm,
+    alarm::{self, Alarm},
     buffer::{Buffers, Held},
     error::Error,
     snapshot::{Target, Upstream},
@@ -144,7 +144,7 @@ async fn within(
     let own = own.filter(|own| now + *own < sending.deadline);
     let until = own.map_or(sending.deadline, |own| now + own);
     let reply = pin!(attempt(target, sending, &sent));
-    alarm::before(until, reply).await.unwrap_or_else(|| {
+    alarm::before(|| Alarm::at(until), reply).await.unwrap_or_else(|| {
         let provider = target.provider.name.to_string();
         match own {
             None => Err(Error::Timeout { provider, after: sending.allowed }),

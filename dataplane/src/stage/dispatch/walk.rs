@@ -24,7 +24,8 @@ use super::{
     within,
 };
 use crate::{
-    alarm, clock,
+    alarm::{self, Alarm},
+    clock,
     error::Error,
     snapshot::Target,
     stage::{decode::Call, identify::excerpt, route::Plan, settle::Settlement},
@@ -238,10 +239,11 @@ impl<'c, 'p> Walk<'c, 'p> {
 
     /// Sends an attempt. `Some` is the answer; else another may do better.
     pub async fn attempt(&mut self, begun: Begun<'p>) -> Option<Outcome> {
-        let mut sent = pin!(within(self.plan, begun.target, self.sending, (begun.sent.clone(), self.now)));
+        let now = self.now;
+        let mut sent = pin!(within(self.plan, begun.target, self.sending, (begun.sent.clone(), now)));
         let outcome = match self.patience(begun.target) {
             None => sent.await,
-            Some(patience) => match alarm::before(self.now + patience, sent.as_mut()).await {
+            Some(patience) => match alarm::before(|| Alarm::soon(now + patience), sent.as_mut()).await {
                 Some(outcome) => outcome,
                 // Few calls come here: the others need not carry its room.
                 None => return Box::pin(self.hedge(begun, sent)).await,
