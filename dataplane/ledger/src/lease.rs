@@ -48,6 +48,8 @@ pub struct Lease {
     need: Amount,
     /// All calls that wait do for so much together.
     crowd: Amount,
+    /// What is asked for at least, since calls have found too little: the pace is not known yet.
+    surge: Amount,
     recalled: bool,
     /// Somebody decides by what the ledger says.
     asked_about: bool,
@@ -81,6 +83,7 @@ impl Lease {
             used_at: now,
             need: 0,
             crowd: 0,
+            surge: 0,
             recalled: false,
             asked_about: false,
             restate: false,
@@ -228,6 +231,10 @@ impl Lease {
                 self.not_before = if in_vain { now + RETRY } else { now };
                 if amount < self.wanted {
                     self.scarce_until = now + REPORT;
+                    self.surge = 0;
+                } else if self.crowd > 0 {
+                    // Where calls had to wait, twice as much the next time: few of many that come after a rest shall.
+                    self.surge = self.surge.max(self.crowd).saturating_mul(2);
                 }
                 self.failures = 0;
             }
@@ -271,12 +278,13 @@ impl Lease {
         self.pace += (rate - self.pace) * weight;
         self.largest = (self.largest - self.largest / 8).max(self.purse.take_largest());
         self.measured = (spent, now);
+        self.surge /= 2;
     }
 
     /// What it should have at hand: what its pace says, and one call at least.
     fn slice(&self) -> Amount {
         let slice = (self.pace * SLICE as f64 / 1_000.0) as Amount + self.largest.max(self.purse.largest());
-        slice.max(self.crowd)
+        slice.max(self.crowd).max(self.surge)
     }
 }
 

@@ -59,6 +59,58 @@ fn what_was_spent_is_told_once_a_second_and_a_slice_follows_the_pace() {
     assert!((50..=500).contains(&available), "{available}");
 }
 
+/// One call after the other, each waiting where there is nothing at hand; how often, in so many milliseconds.
+fn waits(lease: &mut Lease, from: Millis, until: Millis, grants: impl Fn(&Statement) -> Amount) -> u32 {
+    let mut waits = 0;
+    for now in from..until {
+        let call = loop {
+            if let Some(call) = lease.purse().reserve(10) {
+                break call;
+            }
+            waits += 1;
+            lease.needs(10, 10);
+            let Some(statement) = lease.due(now) else { return waits };
+            let amount = grants(&statement);
+            lease.answered(
+                &Answer::Granted { seq: statement.seq, amount, recall: false, left: Left::default() },
+                now,
+            );
+            lease.wait_no_more();
+        };
+        call.settle(10);
+    }
+    waits
+}
+
+#[test]
+fn few_calls_wait_when_many_come_after_a_rest() {
+    let mut lease = lease(10);
+    let all = |statement: &Statement| statement.want.max(statement.need);
+    let first = waits(&mut lease, 10_000, 10_250, all);
+    assert!(first <= 10, "{first} of 250 calls wait");
+    let later = waits(&mut lease, 10_250, 13_000, all);
+    assert!(later <= 8, "{later} wait later");
+    assert!(lease.purse().available() <= 40_000, "{}", lease.purse().available());
+    let held = (13_000..18_000).step_by(50).filter_map(|now| {
+        let statement = lease.due(now)?;
+        let left = Left::default();
+        lease.answered(&Answer::Granted { seq: statement.seq, amount: 0, recall: false, left }, now);
+        Some(lease.purse().available())
+    });
+    assert_eq!(held.last(), Some(0), "what came of it goes back too");
+}
+
+#[test]
+fn where_there_is_little_nobody_asks_for_more_because_calls_wait() {
+    let mut lease = lease(10);
+    let most = std::cell::Cell::new(0);
+    waits(&mut lease, 10_000, 10_250, |statement| {
+        most.set(most.get().max(statement.want));
+        statement.need
+    });
+    assert!(most.get() <= 40, "{}", most.get());
+}
+
 #[test]
 fn idle_money_goes_back() {
     let mut lease = lease(100);
