@@ -52,7 +52,11 @@ pub struct Cost {
 pub fn cost(price: Price, usage: Usage) -> Cost {
     let fresh = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
     let part = |tokens: u64, per_million: u64| u128::from(tokens) * u128::from(per_million);
-    let nano = |millionths: u128| u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    // Nearly all fit one word, which is divided by a multiplication.
+    let nano = |millionths: u128| match u64::try_from(millionths) {
+        Ok(millionths) => millionths.div_ceil(1_000_000),
+        Err(_) => u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX),
+    };
     let input = part(fresh, price.input)
         + part(usage.cached_input, price.cached_input)
         + part(usage.cache_write, price.cache_write);

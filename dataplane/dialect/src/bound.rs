@@ -120,7 +120,10 @@ pub fn input<'e>(api: Api, envelope: &'e Envelope, body: &[u8], kind: Kind, mode
     };
     Input {
         text: body.len() as u64 + asked.rendered + preamble,
-        media: asked.images.saturating_mul(pictures::most(kind, model)),
+        media: match asked.images {
+            0 => 0,
+            images => images.saturating_mul(pictures::most(kind, model)),
+        },
         beyond: asked.beyond.as_deref(),
         unbounded: asked.loops.as_deref(),
         // Each text that is embedded has a window of its own.

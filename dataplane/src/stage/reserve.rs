@@ -22,8 +22,8 @@ use crate::{
 
 use most::Most;
 use refusal::Refusal;
-use reserved::{Held, Reserved};
-use taking::Want;
+use reserved::Reserved;
+use taking::{Taken, Want, Wants};
 
 /// A call waits no longer than this for money that is in the hands of others: whoever is refused is told to come again
 /// in a second at the earliest.
@@ -51,13 +51,11 @@ pub async fn reserve(
     }
     let strict = budgets.iter().any(|budget| budget.enforcement == Enforcement::Strict);
     let mut most = Most::of(call, plan, strict);
-    let until = Instant::now() + RETURNS;
-    let held = loop {
-        match take(&budgets, &most, spender, until).await {
-            Ok(held) => break held,
-            Err(refusal) if refusal.is_of_output() && most.halves() => {}
-            Err(refusal) => return Err(refusal.error()),
-        }
+    let at_hand = wants(&budgets, &most, spender).map_err(Refusal::error)?.at_hand();
+    let held = match at_hand {
+        Some(held) => held,
+        // Few calls come here: the others need not carry its room.
+        None => Box::pin(wait(&budgets, &mut most, spender)).await.map_err(Refusal::error)?,
     };
     let (cap, longest) = (most.cap(), most.longest());
     if let Some(tokens) = cap {
@@ -66,22 +64,36 @@ pub async fn reserve(
     Ok(Some(Box::new(Reserved::new(held, longest))))
 }
 
-/// From each limit, or from none. Budgets and their limits stand in the same order for all calls.
-async fn take(
+/// From each limit, or from none; where there is too little, for a shorter answer.
+async fn wait(
     budgets: &[&Arc<Budget>],
+    most: &mut Most<'_, '_>,
+    spender: Spender<'_>,
+) -> Result<Taken, Refusal> {
+    let until = Instant::now() + RETURNS;
+    loop {
+        match wants(budgets, most, spender)?.take(until).await {
+            Err(refusal) if refusal.is_of_output() && most.halves() => {}
+            taken => return taken,
+        }
+    }
+}
+
+/// Budgets and their limits stand in the same order for all calls.
+fn wants<'b>(
+    budgets: &[&'b Arc<Budget>],
     most: &Most<'_, '_>,
     spender: Spender<'_>,
-    until: Instant,
-) -> Result<SmallVec<[Held; 2]>, Refusal> {
+) -> Result<Wants<'b>, Refusal> {
     let now = unix_now();
-    let mut wants: SmallVec<[Want<'_>; 2]> = SmallVec::new();
+    let mut wants = Wants::default();
     for budget in budgets {
         let value = budget.value(spender);
         for slot in &budget.limits {
             let line = slot.line(value.as_deref(), now);
             let each = most.of_limit(budget, slot.limit.unit)?;
-            wants.push(Want { budget, slot, line, each, own: 0 });
+            wants.0.push(Want { budget, slot, line, each, own: 0 });
         }
     }
-    taking::take(&wants, until).await
+    Ok(wants)
 }

@@ -1,5 +1,7 @@
 //! How much one attempt of a call may take: the most where a budget is strict, else what is expected.
 
+use std::{cell::Cell, ptr};
+
 use llm_config::budget::Enforcement;
 use llm_dialect::bound::{self, Unbounded};
 use llm_ledger::{Amount, place::Unit};
@@ -22,12 +24,15 @@ pub struct Most<'c, 'p> {
     plan: &'c Plan<'p>,
     /// The most tokens of its answer, where the gateway says it.
     cap: Option<u64>,
+    /// What was last asked: several limits ask the same.
+    last: Cell<Option<(&'p Target, (u64, u64))>>,
+    longest: Cell<Option<u64>>,
 }
 
 impl<'c, 'p> Most<'c, 'p> {
     /// `strict`: the answer must have a most.
     pub fn of(call: &'c Call, plan: &'c Plan<'p>, strict: bool) -> Self {
-        let mut most = Self { call, plan, cap: None };
+        let mut most = Self { call, plan, cap: None, last: Cell::new(None), longest: Cell::new(None) };
         if strict {
             let targets = plan.candidates().map(|candidate| &candidate.target);
             most.cap = targets.filter(|target| !most.is_named(target)).map(|target| most.usual(target)).min();
@@ -67,17 +72,18 @@ impl<'c, 'p> Most<'c, 'p> {
         self.cap
     }
 
-    /// The most output that is reserved, whoever of the plan answers; `None` where there is none that is known.
+    /// The most output that strict limits have been asked for, whoever of the plan answers; `None` where there is none that
+    /// is known.
     pub fn longest(&self) -> Option<u64> {
-        let most =
-            |target: &Target| self.output(target)?.most(self.cap.or(target.max_output_tokens)).ok().flatten();
-        self.plan.candidates().filter_map(|candidate| most(&candidate.target)).max()
+        self.longest.get()
     }
 
     /// Halves the answer, where it is the gateway's to say and is still an answer then; whether it did.
     pub fn halves(&mut self) -> bool {
         let half = self.cap.map(|cap| cap / 2).filter(|half| *half >= FEWEST_TOKENS);
         self.cap = half.or(self.cap);
+        self.last.take();
+        self.longest.take();
         half.is_some()
     }
 
@@ -108,9 +114,21 @@ impl<'c, 'p> Most<'c, 'p> {
         Ok(most)
     }
 
-    fn most(&self, target: &Target) -> Result<(u64, u64), Unbounded> {
+    fn most(&self, target: &'p Target) -> Result<(u64, u64), Unbounded> {
+        match self.last.get() {
+            Some((of, most)) if ptr::eq(of, target) => Ok(most),
+            _ => {
+                let most = self.most_of(target)?;
+                self.last.set(Some((target, most)));
+                Ok(most)
+            }
+        }
+    }
+
+    fn most_of(&self, target: &Target) -> Result<(u64, u64), Unbounded> {
         let Some(output) = self.output(target) else { return Ok((0, 0)) };
         let output = output.most(self.cap.or(target.max_output_tokens))?;
+        self.longest.set(self.longest.get().max(output));
         Ok((self.input(target)?, output.unwrap_or(OUTPUT_TOKENS)))
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     RETURNS,
     refusal::Refusal,
-    taking::{self, Want},
+    taking::{Taken, Want, Wants},
 };
 use crate::{
     budget::{
@@ -27,7 +27,7 @@ use crate::{
 /// What a call has reserved, of all limits that it counts for.
 #[derive(Debug)]
 pub struct Reserved {
-    held: SmallVec<[Held; 2]>,
+    held: Taken,
     /// The most tokens of its answer.
     longest: Option<u64>,
     /// How long one more attempt waits for what others hold, whichever target it would go to.
@@ -177,7 +177,7 @@ impl Held {
 }
 
 impl Reserved {
-    pub fn new(held: SmallVec<[Held; 2]>, longest: Option<u64>) -> Self {
+    pub fn new(held: Taken, longest: Option<u64>) -> Self {
         Self { held, longest, returns_by: None }
     }
 
@@ -212,7 +212,7 @@ impl Reserved {
     /// Takes what one more attempt needs where all of it is at hand; whether it was.
     pub fn another_at_hand(&mut self, target: &Target) -> bool {
         let (places, wants) = self.wants(target);
-        let Some(taken) = taking::at_hand(&wants) else { return false };
+        let Some(taken) = wants.at_hand() else { return false };
         drop(wants);
         self.add(&places, taken);
         true
@@ -225,7 +225,7 @@ impl Reserved {
     pub async fn another(&mut self, target: &Target, deadline: Instant) -> Result<(), Refusal> {
         let returns_by = *self.returns_by.get_or_insert_with(|| Instant::now() + RETURNS);
         let (places, wants) = self.wants(target);
-        let taken = taking::take(&wants, returns_by.min(deadline)).await?;
+        let taken = wants.take(returns_by.min(deadline)).await?;
         drop(wants);
         self.add(&places, taken);
         Ok(())
@@ -243,11 +243,12 @@ impl Reserved {
         Some(Refusal::short(budget, slot, line, *each, Shortage::Unavailable))
     }
 
-    fn wants(&self, target: &Target) -> (SmallVec<[usize; 2]>, SmallVec<[Want<'_>; 2]>) {
-        self.short(target).map(|(place, held)| (place, held.another())).unzip()
+    fn wants(&self, target: &Target) -> (SmallVec<[usize; 4]>, Wants<'_>) {
+        let (places, wants) = self.short(target).map(|(place, held)| (place, held.another())).unzip();
+        (places, Wants(wants))
     }
 
-    fn add(&mut self, places: &[usize], taken: SmallVec<[Held; 2]>) {
+    fn add(&mut self, places: &[usize], taken: Taken) {
         for (place, another) in places.iter().zip(taken) {
             self.held[*place].add(another);
         }

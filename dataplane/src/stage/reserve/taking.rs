@@ -38,9 +38,19 @@ pub struct Want<'a> {
     pub own: u64,
 }
 
-/// What has been taken for a call, by the places of its wants. It is given back where the call is not sent after all.
+/// Limits of a call that take no allocation.
+const USUAL: usize = 4;
+
+/// What a call may take of all limits that it counts for.
+#[derive(Clone, Default)]
+pub struct Wants<'a>(pub SmallVec<[Want<'a>; USUAL]>);
+
+/// What it has taken of each.
+pub type Taken = SmallVec<[Held; USUAL]>;
+
+/// What has been taken so far, by the places of the wants. It is given back where the call is not sent after all.
 #[derive(Default)]
-struct Taking(SmallVec<[Option<Held>; 2]>);
+struct Taking(SmallVec<[Option<Held>; USUAL]>);
 
 impl Drop for Taking {
     fn drop(&mut self) {
@@ -48,47 +58,61 @@ impl Drop for Taking {
     }
 }
 
-/// From each limit without a wait, or from none.
-pub fn at_hand(wants: &[Want<'_>]) -> Option<SmallVec<[Held; 2]>> {
-    let mut taking = Taking::default();
-    for want in wants {
-        taking.0.push(Some(want.at_hand()?));
+impl Wants<'_> {
+    /// From each limit without a wait, or from none. Nearly all calls find it so.
+    pub fn at_hand(&self) -> Option<Taken> {
+        let mut taken = Taken::new();
+        for want in &self.0 {
+            match want.at_hand() {
+                Some(held) => taken.push(held),
+                None => {
+                    taken.into_iter().for_each(Held::release);
+                    return None;
+                }
+            }
+        }
+        count_passing(&taken);
+        Some(taken)
     }
-    Some(taking.all())
+
+    /// From each limit, or from none.
+    ///
+    /// # Errors
+    /// The first that has too little.
+    pub async fn take(&self, until: Instant) -> Result<Taken, Refusal> {
+        let Self(wants) = self;
+        let mut taking = Taking::default();
+        // All that are short are asked for before any is waited for.
+        let mut short: SmallVec<[(usize, Asked); 1]> = SmallVec::new();
+        for (place, want) in wants.iter().enumerate() {
+            taking.0.push(want.at_hand());
+            if taking.0[place].is_none() {
+                short.push((place, want.ask()));
+            }
+        }
+        let mut short = short.into_iter();
+        while let Some((place, asked)) = short.next() {
+            let had = wants[place].had(&asked, Instant::now()).await;
+            if matches!(&had, Err(refusal) if refusal.is_of_held()) {
+                drop(short);
+                taking.in_order(wants, place, asked, until).await?;
+                break;
+            }
+            taking.0[place] = Some(had?);
+        }
+        Ok(taking.all())
+    }
 }
 
-/// From each limit, or from none.
-///
-/// # Errors
-/// The first that has too little.
-pub async fn take(wants: &[Want<'_>], until: Instant) -> Result<SmallVec<[Held; 2]>, Refusal> {
-    let mut taking = Taking::default();
-    // All that are short are asked for before any is waited for.
-    let mut short: SmallVec<[(usize, Asked); 1]> = SmallVec::new();
-    for (place, want) in wants.iter().enumerate() {
-        taking.0.push(want.at_hand());
-        if taking.0[place].is_none() {
-            short.push((place, want.ask()));
-        }
-    }
-    let mut short = short.into_iter();
-    while let Some((place, asked)) = short.next() {
-        let had = wants[place].had(&asked, Instant::now()).await;
-        if matches!(&had, Err(refusal) if refusal.is_of_held()) {
-            drop(short);
-            taking.in_order(wants, place, asked, until).await?;
-            break;
-        }
-        taking.0[place] = Some(had?);
-    }
-    Ok(taking.all())
+fn count_passing(taken: &Taken) {
+    taken.iter().filter(|held| !held.is_covered()).for_each(Held::passes);
 }
 
 impl Taking {
-    fn all(mut self) -> SmallVec<[Held; 2]> {
-        let all: SmallVec<[Held; 2]> = std::mem::take(&mut self.0).into_iter().flatten().collect();
-        all.iter().filter(|held| !held.is_covered()).for_each(Held::passes);
-        all
+    fn all(mut self) -> Taken {
+        let taken = std::mem::take(&mut self.0).into_iter().flatten().collect();
+        count_passing(&taken);
+        taken
     }
 
     /// Waits for what others hold, from this place on, for which the ledger has answered already.

@@ -54,9 +54,10 @@ fn says(line: &Line, amount: u64) {
     line.answered(&Answer::Granted { seq: statement.seq, amount, recall: false, left });
 }
 
-fn wants(budgets: &[Arc<Budget>]) -> Vec<Want<'_>> {
+fn wants(budgets: &[Arc<Budget>]) -> Wants<'_> {
     let lines = lines(budgets).into_iter().zip(budgets);
-    lines.map(|(line, budget)| Want { budget, slot: &budget.limits[0], line, each: 1, own: 0 }).collect()
+    let want = |(line, budget)| Want { budget, slot: &budget.limits[0], line, each: 1, own: 0 };
+    Wants(lines.map(want).collect())
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,9 +65,9 @@ async fn of_two_calls_that_hold_what_the_other_waits_for_one_is_sent() {
     let (_purses, budgets) = two().await;
     let (wants, until) = (wants(&budgets), Instant::now() + Duration::from_millis(500));
     let answer = || lines(&budgets).iter().for_each(|line| says(line, 0));
-    let other = wants[1].at_hand().unwrap();
-    let mut first = pin!(take(&wants, until));
-    let mut second = pin!(take(&wants, until));
+    let other = wants.0[1].at_hand().unwrap();
+    let mut first = pin!(wants.take(until));
+    let mut second = pin!(wants.take(until));
     // The first has the one and waits for the other; the second comes when that is given back, and finds it before.
     assert!(poll!(&mut first).is_pending());
     answer();
@@ -89,22 +90,22 @@ async fn a_call_that_waits_in_vain_gives_back_what_it_has() {
     let (_purses, budgets) = two().await;
     let wants = wants(&budgets);
     for held in 0..2 {
-        let other = wants[held].at_hand().unwrap();
+        let other = wants.0[held].at_hand().unwrap();
         let until = Instant::now() + Duration::from_millis(500);
         let keeper = async {
             loop {
                 // That what is idle goes back is no matter of this.
-                says(&wants[held].line, 0);
+                says(&wants.0[held].line, 0);
                 tokio::time::sleep(Duration::from_millis(25)).await;
             }
         };
         let refused = tokio::select! {
-            taken = take(&wants, until) => taken,
+            taken = wants.take(until) => taken,
             () = keeper => unreachable!("it looks for ever"),
         };
         assert!(refused.unwrap_err().is_of_held());
         assert!(Instant::now() >= until);
-        let free = &wants[1 - held].line;
+        let free = &wants.0[1 - held].line;
         assert_eq!((free.purse().available(), free.lease().drawn()), (1, 1), "{held}");
         other.release();
     }

@@ -1,0 +1,136 @@
+//! Latency of one connection. The targets take turns of a few milliseconds: whatever else the machine does changes more from
+//! one second to the next than what is told apart here, and meets all of them alike so.
+
+use std::{
+    array,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use memchr::memmem;
+
+use crate::{
+    Outcome,
+    measure::{Plan, Target, median},
+    request::{self, TIMEOUT},
+};
+
+/// Calls of a turn. One before them is not counted: it finds what the target before it has left in the caches.
+pub const CALLS: usize = 50;
+/// Parts of the time that are told apart, to judge how far the whole can be trusted.
+const PARTS: usize = 4;
+
+/// Medians, in microseconds.
+pub struct Latency {
+    pub medians: [f64; 3],
+    parts: [[f64; 3]; PARTS],
+}
+
+impl Latency {
+    /// The lowest and highest of a figure over the parts of the time.
+    pub fn spread(&self, figure: impl Fn(&[f64; 3]) -> f64) -> (f64, f64) {
+        let figures = self.parts.iter().map(figure);
+        figures.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
+    }
+}
+
+/// Asks each target the same, one call after the other, for as long as the rounds of a plan last.
+pub fn latency(targets: &[Target<'_>; 3], plan: Plan) -> Outcome<Latency> {
+    let mut callers = Vec::new();
+    for target in targets {
+        callers.push(Caller::connect(target.address).map_err(|error| format!("{}: {error}", target.name))?);
+    }
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    take_turns(&mut callers, seconds(plan.warm_up))?;
+    let parts = (0..PARTS)
+        .map(|_| take_turns(&mut callers, seconds(plan.rounds * plan.seconds) / PARTS as u32))
+        .collect::<Outcome<Vec<_>>>()?;
+    let all = array::from_fn(|i| median(parts.iter().flat_map(|part| part[i].iter().copied()).collect()));
+    let parts = array::from_fn(|part| parts[part].each_ref().map(|figures| median(figures.clone())));
+    for (target, median) in targets.iter().zip(all) {
+        eprintln!("latency, {:6}: p50 {median:6.1} us", target.name);
+    }
+    Ok(Latency { medians: all, parts })
+}
+
+/// Microseconds of each call of each target.
+fn take_turns(callers: &mut [Caller], time: Duration) -> Outcome<[Vec<f64>; 3]> {
+    let mut took: [Vec<f64>; 3] = array::from_fn(|_| Vec::new());
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        // None always follows the same one.
+        for order in [[0, 1, 2], [2, 1, 0]] {
+            for i in order {
+                callers[i].call()?;
+                for _ in 0..CALLS {
+                    let pause = std::env::var("PAUSE").map_or(0, |p| p.parse().unwrap_or(0));
+                    if pause >= 1000 {
+                        std::thread::sleep(Duration::from_micros(pause - 1000));
+                    } else {
+                        let end = Instant::now() + Duration::from_micros(pause);
+                        while Instant::now() < end {
+                            std::hint::spin_loop();
+                        }
+                    }
+                    let start = Instant::now();
+                    callers[i].call()?;
+                    took[i].push(start.elapsed().as_secs_f64() * 1e6);
+                }
+            }
+        }
+    }
+    Ok(took)
+}
+
+/// A connection that is kept.
+struct Caller {
+    connection: TcpStream,
+    request: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+impl Caller {
+    fn connect(target: SocketAddr) -> Outcome<Self> {
+        let connection = TcpStream::connect_timeout(&target, TIMEOUT)?;
+        connection.set_nodelay(true)?;
+        connection.set_read_timeout(Some(TIMEOUT))?;
+        let body = request::chat(false).to_string();
+        let head = format!(
+            "POST {} HTTP/1.1\r\nHost: {target}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            request::CHAT,
+            body.len()
+        );
+        Ok(Self { connection, request: (head + &body).into(), reply: vec![0; 64 * 1024] })
+    }
+
+    /// Sends the request and reads its answer to the end.
+    fn call(&mut self) -> Outcome<()> {
+        self.connection.write_all(&self.request)?;
+        let mut there = 0;
+        loop {
+            match self.connection.read(&mut self.reply[there..])? {
+                0 => return Err("the connection ended".into()),
+                more => there += more,
+            }
+            match whole(&self.reply[..there])? {
+                Some(length) if there == length => return Ok(()),
+                Some(length) if there > length => return Err("more than an answer".into()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The length of an answer, once its head is there.
+fn whole(reply: &[u8]) -> Outcome<Option<usize>> {
+    const LENGTH: &[u8] = b"\r\ncontent-length: ";
+    let Some(end) = memmem::find(reply, b"\r\n\r\n") else { return Ok(None) };
+    let head = &reply[..end];
+    if !head.starts_with(b"HTTP/1.1 200 ") {
+        return Err(String::from_utf8_lossy(reply).into());
+    }
+    let at = memmem::find(head, LENGTH).ok_or("an answer without a length")? + LENGTH.len();
+    let digits = head[at..].split(|byte| *byte == b'\r').next().unwrap_or_default();
+    Ok(Some(end + 4 + std::str::from_utf8(digits)?.parse::<usize>()?))
+}
