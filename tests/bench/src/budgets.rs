@@ -22,9 +22,10 @@ use crate::{
     Args, MANY, Outcome, READY_WITHIN, config, free_address,
     measure::{Measured, Plan, Target, measure},
     process::{Cores, Running, pinned},
-    report::{self, CPU, MICROSECONDS, NONE, PER_SECOND},
+    report::{self, CPU, LATENCY, NONE, PER_SECOND},
     request, start_ours,
     table::{Bar, Table, Unit},
+    turns::{Latency, PAUSE, latency},
     wrk::Load,
 };
 
@@ -46,7 +47,12 @@ pub fn bench(args: &Args, programs: &Path, target: &Path) -> Outcome<String> {
     let bars = scene.compare(programs, plan)?;
     let asked = scene.ask(plan.seconds.max(1) * plan.rounds)?;
     let conditions = report::machine(cores, plan, &load_before);
-    Ok(format!("{conditions}\n\n{}\n- {}\n", table(&bars, &asked).render(), asked.told()))
+    let by_part = [("", &bars.latency), (" without a pause", &bars.pressed)].map(|(how, latency)| {
+        let (least, most) = latency.spread(|[_, none, three]| three - none);
+        format!("latency that is added{how}, by quarter of the time: {least:.1} to {}", LATENCY.show(most))
+    });
+    let notes = by_part.join("\n- ");
+    Ok(format!("{conditions}\n\n{}\n- {notes}\n- {}\n", table(&bars, &asked).render(), asked.told()))
 }
 
 /// Redis, the upstream, and what both kinds of proxies run on.
@@ -66,7 +72,9 @@ struct Scene {
 /// What is compared.
 struct Compared {
     throughput: Measured,
-    latency: Measured,
+    latency: Latency,
+    /// With no pause between two calls.
+    pressed: Latency,
 }
 
 /// What eight proxies ask of Redis.
@@ -118,17 +126,18 @@ impl Scene {
         for target in &targets {
             request::check(target.address).map_err(|error| format!("{}: {error}", target.name))?;
         }
-        let load = |connections| Load {
+        let load = Load {
             core: self.cores.wrk,
-            connections,
+            connections: MANY,
             path: request::CHAT,
             body: &self.chat,
             headers: &[],
         };
         let before = operations(self.ledger)?;
         let compared = Compared {
-            throughput: measure("requests", load(MANY), &targets, plan)?,
-            latency: measure("latency", load(1), &targets, plan)?,
+            throughput: measure("requests", load, &targets, plan)?,
+            latency: latency(&targets, plan, PAUSE)?,
+            pressed: latency(&targets, plan, Duration::ZERO)?,
         };
         // A budget that counts nothing costs nothing.
         if operations(self.ledger)? == before {
@@ -180,7 +189,7 @@ impl Asked {
     }
 }
 
-fn table(Compared { throughput, latency }: &Compared, asked: &Asked) -> Table {
+fn table(Compared { throughput, latency, pressed }: &Compared, asked: &Asked) -> Table {
     let mut table = Table::of(["bare", "no budget", "three budgets"], "three to the other");
     let rates = throughput.medians(|s| s.per_second);
     let [bare, none, three] = rates;
@@ -193,15 +202,13 @@ fn table(Compared { throughput, latency }: &Compared, asked: &Asked) -> Table {
     );
     table.compare("the same, against none", PER_SECOND, rates, (Unit::RATIO, three / none), Bar::None);
     let added = |unit: Unit| Unit { name: "us added", ..unit };
-    let medians = latency.medians(|s| s.latency);
-    let [_, none, three] = medians;
-    table.compare(
-        "median latency, 1 connection",
-        MICROSECONDS,
-        medians,
-        (added(MICROSECONDS), three - none),
-        Bar::AtMost(5.0),
-    );
+    for (name, latency, bar) in [
+        ("median latency, 1 connection", latency, Bar::AtMost(5.0)),
+        ("the same, calls without a pause", pressed, Bar::None),
+    ] {
+        let [_, none, three] = latency.medians;
+        table.compare(name, LATENCY, latency.medians, (added(LATENCY), three - none), bar);
+    }
     let cpu = throughput.medians(|s| s.cpu);
     let [_, none, three] = cpu;
     table.compare("CPU a request", CPU, cpu, (added(CPU), three - none), Bar::None);

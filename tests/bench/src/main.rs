@@ -6,6 +6,7 @@
 //! - [`request`]: the two requests, and the check of their answers.
 //! - [`config`]: what the proxy under test runs on.
 //! - [`wrk`], [`measure`]: one run of wrk; rounds of them.
+//! - [`turns`]: the latency of one connection.
 //! - [`report`], [`table`]: what is said at the end.
 //! - [`budgets`]: `llm-bench budgets`, what budgets cost.
 
@@ -14,6 +15,7 @@ mod request;
 mod config;
 mod wrk;
 mod measure;
+mod turns;
 mod table;
 mod report;
 mod budgets;
@@ -31,6 +33,7 @@ use llm_bench::Outcome;
 
 use measure::{Measured, Plan, Sample, Target, measure, measure_one, median};
 use process::{Cores, Running, pinned};
+use turns::{Latency, PAUSE, latency};
 use wrk::Load;
 
 const MANY: u32 = 32;
@@ -87,7 +90,7 @@ struct Results {
     throughput: Measured,
     /// With all of routing on.
     routed: Measured,
-    latency: Measured,
+    latency: Latency,
     streams: Measured,
     /// By the caller's dialect: streams that are translated.
     translated: Vec<(&'static str, Sample)>,
@@ -174,7 +177,7 @@ fn bench(args: &Args, programs: &Path, proxy: &Path, scratch: &Path) -> Outcome<
         &[*direct, *bare_too, all_on],
         plan,
     )?;
-    let latency = measure("latency", load(1, &chat), &targets, plan)?;
+    let latency = latency(&targets, plan, PAUSE)?;
     let streams = measure("streams", load(MANY, &stream), &targets, plan)?;
     let translated = request::translated()
         .iter()

@@ -7,10 +7,11 @@ use crate::{
     measure::{Measured, Plan, Sample},
     process::Cores,
     table::{Bar, Table, Unit},
+    turns::{CALLS, Latency, PAUSE},
 };
 
 pub const PER_SECOND: Unit = Unit { name: "/s", decimals: 0 };
-pub const MICROSECONDS: Unit = Unit { name: "us", decimals: 0 };
+pub const LATENCY: Unit = Unit { name: "us", decimals: 1 };
 pub const CPU: Unit = Unit { name: "us", decimals: 1 };
 const MEBIBYTES: Unit = Unit { name: "MiB", decimals: 1 };
 const MILLISECONDS: Unit = Unit { name: "ms", decimals: 1 };
@@ -37,17 +38,11 @@ fn table(results: &Results) -> Table {
     table.compare("requests, 32 connections", PER_SECOND, rates, ratio(rates), Bar::AtLeast(0.8));
     let rates = routed.medians(|s| s.per_second);
     table.compare("the same, all of routing on", PER_SECOND, rates, ratio(rates), Bar::AtLeast(0.8));
-    let medians = latency.medians(|s| s.latency);
+    let medians = latency.medians;
     let [direct, bare, ours] = medians;
-    let added = Unit { name: "us added", ..MICROSECONDS };
-    table.compare(
-        "median latency, 1 connection",
-        MICROSECONDS,
-        medians,
-        (added, ours - bare),
-        Bar::AtMost(100.0),
-    );
-    table.compare("the same, against direct", MICROSECONDS, medians, (added, ours - direct), Bar::None);
+    let added = Unit { name: "us added", ..LATENCY };
+    table.compare("median latency, 1 connection", LATENCY, medians, (added, ours - bare), Bar::AtMost(100.0));
+    table.compare("the same, against direct", LATENCY, medians, (added, ours - direct), Bar::None);
     let rates = streams.medians(|s| s.per_second);
     table.compare("streams of 64 chunks", PER_SECOND, rates, ratio(rates), Bar::AtLeast(1.0));
     let memory = |[bare, ours]: [f64; 2]| [NONE, bare / 1024.0, ours / 1024.0];
@@ -82,7 +77,7 @@ pub fn machine(cores: Cores, plan: Plan, load_before: &str) -> String {
     let (processor, system, _) = llm_bench::machine();
     format!(
         "{processor}, Linux {system}. Proxies on core {}, upstream on core {}, wrk on core {}. Medians of {} rounds of {} s \
-         after {} s of load, the targets in turn. Load of the machine before: {} (figures are of use near 0 only).",
+         after {} s of load, the targets in turn, and at one connection in turns of {CALLS} calls with {PAUSE:?} between them. Load of the machine before: {} (figures are of use near 0 only).",
         cores.proxy,
         cores.upstream,
         cores.wrk,
@@ -98,7 +93,7 @@ fn notes(results: &Results) -> Vec<String> {
     let mut notes = vec![
         spread("requests", throughput, PER_SECOND, |s| s.per_second),
         spread("requests with all of routing on", routed, PER_SECOND, |s| s.per_second),
-        spread("latency", latency, MICROSECONDS, |s| s.latency),
+        by_part(latency),
         spread("streams", streams, PER_SECOND, |s| s.per_second),
     ];
     if cores.upstream == cores.wrk {
@@ -119,6 +114,16 @@ fn notes(results: &Results) -> Vec<String> {
         }
     }
     notes
+}
+
+fn by_part(latency: &Latency) -> String {
+    let show = |figure: fn(&[f64; 3]) -> f64| {
+        let (low, high) = latency.spread(figure);
+        format!("{low:.0} to {high:.0} us")
+    };
+    let (direct, bare, ours) = (show(|m| m[0]), show(|m| m[1]), show(|m| m[2]));
+    let added = show(|[_, bare, ours]| ours - bare);
+    format!("latency by quarter of the time: direct {direct}, bare {bare}, ours {ours}, which adds {added}")
 }
 
 /// The rounds apart from each other, to judge how far a median can be trusted.

@@ -13,7 +13,7 @@ use crate::{Outcome, config::MODEL};
 
 pub const CHAT: &str = "/v1/chat/completions";
 const CHUNKS: usize = 64;
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A chat request of about 1 KB.
 pub fn chat(stream: bool) -> Value {

@@ -18,6 +18,9 @@ use crate::{
 
 /// Calls of a turn. One before them is not counted: it finds what the target before it has left in the caches.
 pub const CALLS: usize = 50;
+/// A caller does at least this long something else between two calls. One that asked again at once would wait for what the
+/// proxy still does for the call before: settles it, and writes its line. That is its throughput.
+pub const PAUSE: Duration = Duration::from_micros(100);
 /// Parts of the time that are told apart, to judge how far the whole can be trusted.
 const PARTS: usize = 4;
 
@@ -35,27 +38,27 @@ impl Latency {
     }
 }
 
-/// Asks each target the same, one call after the other, for as long as the rounds of a plan last.
-pub fn latency(targets: &[Target<'_>; 3], plan: Plan) -> Outcome<Latency> {
+/// Asks each target the same, one call after the other with a pause between them, for as long as the rounds of a plan last.
+pub fn latency(targets: &[Target<'_>; 3], plan: Plan, pause: Duration) -> Outcome<Latency> {
     let mut callers = Vec::new();
     for target in targets {
         callers.push(Caller::connect(target.address).map_err(|error| format!("{}: {error}", target.name))?);
     }
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-    take_turns(&mut callers, seconds(plan.warm_up))?;
+    take_turns(&mut callers, pause, seconds(plan.warm_up))?;
     let parts = (0..PARTS)
-        .map(|_| take_turns(&mut callers, seconds(plan.rounds * plan.seconds) / PARTS as u32))
+        .map(|_| take_turns(&mut callers, pause, seconds(plan.rounds * plan.seconds) / PARTS as u32))
         .collect::<Outcome<Vec<_>>>()?;
     let all = array::from_fn(|i| median(parts.iter().flat_map(|part| part[i].iter().copied()).collect()));
     let parts = array::from_fn(|part| parts[part].each_ref().map(|figures| median(figures.clone())));
     for (target, median) in targets.iter().zip(all) {
-        eprintln!("latency, {:6}: p50 {median:6.1} us", target.name);
+        eprintln!("latency with {pause:?} between calls, {:6}: p50 {median:6.1} us", target.name);
     }
     Ok(Latency { medians: all, parts })
 }
 
 /// Microseconds of each call of each target.
-fn take_turns(callers: &mut [Caller], time: Duration) -> Outcome<[Vec<f64>; 3]> {
+fn take_turns(callers: &mut [Caller], pause: Duration, time: Duration) -> Outcome<[Vec<f64>; 3]> {
     let mut took: [Vec<f64>; 3] = array::from_fn(|_| Vec::new());
     let begin = Instant::now();
     while begin.elapsed() < time {
@@ -64,15 +67,7 @@ fn take_turns(callers: &mut [Caller], time: Duration) -> Outcome<[Vec<f64>; 3]> 
             for i in order {
                 callers[i].call()?;
                 for _ in 0..CALLS {
-                    let pause = std::env::var("PAUSE").map_or(0, |p| p.parse().unwrap_or(0));
-                    if pause >= 1000 {
-                        std::thread::sleep(Duration::from_micros(pause - 1000));
-                    } else {
-                        let end = Instant::now() + Duration::from_micros(pause);
-                        while Instant::now() < end {
-                            std::hint::spin_loop();
-                        }
-                    }
+                    spin(pause);
                     let start = Instant::now();
                     callers[i].call()?;
                     took[i].push(start.elapsed().as_secs_f64() * 1e6);
@@ -81,6 +76,14 @@ fn take_turns(callers: &mut [Caller], time: Duration) -> Outcome<[Vec<f64>; 3]> 
         }
     }
     Ok(took)
+}
+
+/// Sleep would be longer, and the processor would sleep too.
+fn spin(time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
 }
 
 /// A connection that is kept.
