@@ -48,8 +48,10 @@ pub struct Lease {
     need: Amount,
     /// All calls that wait do for so much together.
     crowd: Amount,
-    /// What is asked for at least, since calls have found too little: the pace is not known yet.
+    /// What it may have at hand besides, since calls had to wait: the pace is not known yet.
     surge: Amount,
+    /// What calls waited for when the last statement was made.
+    hunger: Amount,
     recalled: bool,
     /// Somebody decides by what the ledger says.
     asked_about: bool,
@@ -84,6 +86,7 @@ impl Lease {
             need: 0,
             crowd: 0,
             surge: 0,
+            hunger: 0,
             recalled: false,
             asked_about: false,
             restate: false,
@@ -184,9 +187,15 @@ impl Lease {
         if over {
             self.wait_no_more();
         }
-        let idle = over || (self.crowd == 0 && now >= self.used_at + IDLE);
-        // Twice the slice is too much, so that what swings around it is not sent to and fro.
-        let (keep, too_much) = if idle || self.recalled { (0, 0) } else { (slice, slice * 2) };
+        let is_used = self.crowd > 0 || self.purse.largest() > 0;
+        let idle = over || (!is_used && now >= self.used_at + IDLE);
+        if idle || self.recalled {
+            self.surge = 0;
+        }
+        let at_hand = slice.max(self.surge);
+        // Twice as much is too much, so that what swings around it is not sent to and fro.
+        let (keep, too_much) =
+            if idle || self.recalled { (0, 0) } else { (at_hand, at_hand.saturating_mul(2)) };
         let surplus = if available > too_much { available - keep } else { 0 };
         // Idle money is no use to a call that waits for more; a part of what it needs is.
         let give_back = surplus > 0 && (self.recalled || self.need == 0);
@@ -204,7 +213,11 @@ impl Lease {
         self.asked = Some((self.seq, now));
         self.told = spent;
         self.told_at = now;
-        self.wanted = if give_back || idle { 0 } else { slice.saturating_sub(available) };
+        self.wanted = match if waits { at_hand } else { slice } {
+            _ if give_back || idle => 0,
+            enough => enough.saturating_sub(available),
+        };
+        self.hunger = if waits { self.crowd } else { 0 };
         Some(Statement {
             holder: self.holder,
             epoch: self.epoch,
@@ -232,9 +245,9 @@ impl Lease {
                 if amount < self.wanted {
                     self.scarce_until = now + REPORT;
                     self.surge = 0;
-                } else if self.crowd > 0 {
-                    // Where calls had to wait, twice as much the next time: few of many that come after a rest shall.
-                    self.surge = self.surge.max(self.crowd).saturating_mul(2);
+                } else if self.wanted > 0 && self.hunger > 0 {
+                    // Twice as much the next time that calls wait: few of many that come after a rest shall.
+                    self.surge = self.surge.max(self.hunger).saturating_mul(2);
                 }
                 self.failures = 0;
             }
@@ -268,15 +281,16 @@ impl Lease {
         if elapsed < REPORT / 4 {
             return;
         }
-        let spent = self.purse.spent();
-        if spent > before {
+        let (spent, reserved) = (self.purse.spent(), self.purse.take_largest());
+        // Money is of use to a call from when it is reserved, and that may last.
+        if spent > before || reserved > 0 {
             self.used_at = now;
         }
         // Half of it is what the last second was like.
         let weight = 1.0 - 0.5f64.powf(elapsed as f64 / 1_000.0);
         let rate = (spent - before) as f64 * 1_000.0 / elapsed as f64;
         self.pace += (rate - self.pace) * weight;
-        self.largest = (self.largest - self.largest / 8).max(self.purse.take_largest());
+        self.largest = (self.largest - self.largest / 8).max(reserved);
         self.measured = (spent, now);
         self.surge /= 2;
     }
@@ -284,7 +298,7 @@ impl Lease {
     /// What it should have at hand: what its pace says, and one call at least.
     fn slice(&self) -> Amount {
         let slice = (self.pace * SLICE as f64 / 1_000.0) as Amount + self.largest.max(self.purse.largest());
-        slice.max(self.crowd).max(self.surge)
+        slice.max(self.crowd)
     }
 }
 

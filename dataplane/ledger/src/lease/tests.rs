@@ -59,56 +59,137 @@ fn what_was_spent_is_told_once_a_second_and_a_slice_follows_the_pace() {
     assert!((50..=500).contains(&available), "{available}");
 }
 
-/// One call after the other, each waiting where there is nothing at hand; how often, in so many milliseconds.
-fn waits(lease: &mut Lease, from: Millis, until: Millis, grants: impl Fn(&Statement) -> Amount) -> u32 {
-    let mut waits = 0;
-    for now in from..until {
-        let call = loop {
-            if let Some(call) = lease.purse().reserve(10) {
-                break call;
-            }
-            waits += 1;
-            lease.needs(10, 10);
-            let Some(statement) = lease.due(now) else { return waits };
-            let amount = grants(&statement);
-            lease.answered(
-                &Answer::Granted { seq: statement.seq, amount, recall: false, left: Left::default() },
-                now,
-            );
-            lease.wait_no_more();
+/// What calls of 10 each meet that come at one pace.
+#[derive(Debug, Default)]
+struct Met {
+    waits: u32,
+    given_back: u32,
+    most_at_hand: Amount,
+    last_want: Amount,
+}
+
+impl Met {
+    /// A call each `pause`, which lasts so long; the keeper looks every 50 ms, and who waits has the ledger asked at once.
+    fn calls(
+        lease: &mut Lease,
+        (from, until): (Millis, Millis),
+        (pause, length): (Millis, Millis),
+        grants: impl Fn(&Statement) -> Amount,
+    ) -> Self {
+        let mut met = Self::default();
+        let mut in_flight = std::collections::VecDeque::new();
+        let says = |lease: &mut Lease, met: &mut Self, now| {
+            let drawn = lease.drawn();
+            let Some(statement) = lease.due(now) else { return false };
+            met.given_back += u32::from(statement.drawn < drawn);
+            met.last_want = statement.want;
+            let (seq, amount) = (statement.seq, grants(&statement));
+            lease.answered(&Answer::Granted { seq, amount, recall: false, left: Left::default() }, now);
+            met.most_at_hand = met.most_at_hand.max(lease.purse().available());
+            true
         };
-        call.settle(10);
+        for now in from..until {
+            while in_flight.front().is_some_and(|(ends, _)| *ends <= now) {
+                let (_, call): (_, crate::purse::Reservation) = in_flight.pop_front().unwrap();
+                call.settle(10);
+            }
+            if now % 50 == 0 {
+                says(lease, &mut met, now);
+            }
+            if now % pause == 0 {
+                let call = lease.purse().reserve(10).unwrap_or_else(|| {
+                    met.waits += 1;
+                    lease.needs(10, 10);
+                    assert!(says(lease, &mut met, now), "the ledger is not asked at {now}");
+                    lease.wait_no_more();
+                    lease.purse().reserve(10).unwrap()
+                });
+                in_flight.push_back((now + length, call));
+            }
+        }
+        in_flight.into_iter().for_each(|(_, call)| call.settle(10));
+        met
     }
-    waits
+}
+
+/// One that has given back all that it had.
+fn rested() -> Lease {
+    let mut lease = lease(10);
+    assert_eq!(granted(&mut lease, 0, 9_900).drawn, 0);
+    lease
+}
+
+/// There is plenty.
+fn all(statement: &Statement) -> Amount {
+    statement.want.max(statement.need)
 }
 
 #[test]
 fn few_calls_wait_when_many_come_after_a_rest() {
-    let mut lease = lease(10);
-    let all = |statement: &Statement| statement.want.max(statement.need);
-    let first = waits(&mut lease, 10_000, 10_250, all);
-    assert!(first <= 10, "{first} of 250 calls wait");
-    let later = waits(&mut lease, 10_250, 13_000, all);
-    assert!(later <= 8, "{later} wait later");
-    assert!(lease.purse().available() <= 40_000, "{}", lease.purse().available());
-    let held = (13_000..18_000).step_by(50).filter_map(|now| {
-        let statement = lease.due(now)?;
-        let left = Left::default();
-        lease.answered(&Answer::Granted { seq: statement.seq, amount: 0, recall: false, left }, now);
-        Some(lease.purse().available())
-    });
-    assert_eq!(held.last(), Some(0), "what came of it goes back too");
+    let mut lease = rested();
+    let met = Met::calls(&mut lease, (10_000, 10_250), (1, 0), all);
+    assert!(met.waits <= 10 && met.given_back == 0, "{met:?}");
+    let met = Met::calls(&mut lease, (10_250, 13_000), (1, 0), all);
+    assert!(met.waits <= 8 && met.most_at_hand <= 30_000, "{met:?}");
+}
+
+#[test]
+fn what_was_asked_for_in_a_hurry_fades_when_the_hurry_does() {
+    let mut lease = rested();
+    let met = Met::calls(&mut lease, (10_000, 10_240), (1, 0), all);
+    assert!(met.most_at_hand >= 1_000, "{met:?}");
+    let met = Met::calls(&mut lease, (10_250, 16_250), (250, 0), all);
+    assert!(met.given_back <= 10, "{met:?}");
+    let available = lease.purse().available();
+    assert!(available <= 600, "{available} at hand");
+}
+
+/// None of them has cost anything before it ends.
+#[test]
+fn calls_that_last_keep_what_is_at_hand() {
+    for (pause, waits) in [(10, 40), (50, 20)] {
+        let mut lease = rested();
+        let met = Met::calls(&mut lease, (10_000, 18_000), (pause, 8_000), all);
+        assert!(met.waits <= waits && met.given_back == 0 && met.most_at_hand <= 2_000, "{pause}: {met:?}");
+    }
 }
 
 #[test]
 fn where_there_is_little_nobody_asks_for_more_because_calls_wait() {
-    let mut lease = lease(10);
-    let most = std::cell::Cell::new(0);
-    waits(&mut lease, 10_000, 10_250, |statement| {
-        most.set(most.get().max(statement.want));
-        statement.need
-    });
-    assert!(most.get() <= 40, "{}", most.get());
+    let mut lease = rested();
+    // The pace is not measured in so short a time.
+    let met = Met::calls(&mut lease, (9_910, 10_010), (1, 0), all);
+    assert!(met.last_want >= 100, "{met:?}");
+    let asks = |lease: &mut Lease| {
+        while lease.purse().reserve(10).is_some() {}
+        lease.needs(10, 10);
+        let statement = (10_010..10_100).find_map(|now| lease.due(now)).unwrap();
+        let (seq, amount) = (statement.seq, statement.need);
+        lease.answered(&Answer::Granted { seq, amount, recall: false, left: Left::default() }, 10_010);
+        statement.want
+    };
+    let before = asks(&mut lease);
+    assert!(before >= 100, "{before}");
+    let wants = [(); 4].map(|()| asks(&mut lease));
+    assert!(wants.iter().all(|want| *want <= 20), "{wants:?}");
+}
+
+#[test]
+fn when_nobody_waits_any_more_or_others_do_the_hurry_is_over() {
+    let mut lease = rested();
+    lease.needs(10, 1_000);
+    assert_eq!(granted(&mut lease, 1_000, 9_910).want, 1_000);
+    lease.wait_no_more();
+    while lease.purse().reserve(10).is_some() {}
+    let statement = granted(&mut lease, 10, 9_911);
+    assert!(statement.want <= 20, "all that waited have it: {statement:?}");
+    let met = Met::calls(&mut lease, (9_912, 10_000), (1, 0), all);
+    assert!(met.last_want >= 100, "{met:?}");
+    lease.recall();
+    granted(&mut lease, 0, 10_000);
+    lease.needs(10, 10);
+    let statement = lease.due(10_000).unwrap();
+    assert!(statement.want <= 20, "others wait too: {statement:?}");
 }
 
 #[test]
