@@ -1,8 +1,8 @@
 //! Deadlines of calls. Nearly every one is taken back unused, and to set a timer and take it back costs
 //! more than much of what it guards. So a timer that is not needed any more stays set, for the next
 //! deadline of its worker: it goes off before that, and is set anew if there is still something to
-//! guard. The few that are near would go off all the time so: they are put off, which costs less than a task
-//! that is woken for nothing.
+//! guard. Those that are near would go off all the time so: they are put off, which costs less than a task
+//! that is woken for nothing, as long as calls of a worker are patient for about as long.
 
 use std::{
     cell::RefCell,
@@ -73,23 +73,21 @@ impl Alarm {
 
     fn of(kind: Kind, at: Instant) -> Self {
         let kept = KEPT.with_borrow_mut(|kept| kept.as_mut()?[kind as usize].pop());
-        let mut timer = kept.unwrap_or_else(|| Box::pin(sleep_until(at)));
-        let serves = match kind {
-            Kind::Far => timer.deadline() <= at,
-            Kind::Near => timer.deadline() == at,
-        };
-        if !serves {
-            timer.as_mut().reset(at);
-        }
-        Self { at, kind, timer: Some(timer) }
+        let timer = kept.unwrap_or_else(|| Box::pin(sleep_until(at)));
+        let mut alarm = Self { at, kind, timer: Some(timer) };
+        alarm.reset(at);
+        alarm
     }
 
     /// To another moment.
     pub fn reset(&mut self, at: Instant) {
         self.at = at;
-        if let Some(timer) = &mut self.timer
-            && timer.deadline() > at
-        {
+        let Some(timer) = &mut self.timer else { return };
+        let serves = match self.kind {
+            Kind::Far => timer.deadline() <= at,
+            Kind::Near => timer.deadline() == at,
+        };
+        if !serves {
             timer.as_mut().reset(at);
         }
     }

@@ -51,11 +51,11 @@ pub async fn reserve(
     }
     let strict = budgets.iter().any(|budget| budget.enforcement == Enforcement::Strict);
     let mut most = Most::of(call, plan, strict);
-    let at_hand = wants(&budgets, &most, spender).map_err(Refusal::error)?.at_hand();
-    let held = match at_hand {
+    let wants = wants(&budgets, &most, spender).map_err(Refusal::error)?;
+    let held = match wants.at_hand() {
         Some(held) => held,
         // Few calls come here: the others need not carry its room.
-        None => Box::pin(wait(&budgets, &mut most, spender)).await.map_err(Refusal::error)?,
+        None => Box::pin(wait(wants, &budgets, &mut most, spender)).await.map_err(Refusal::error)?,
     };
     let (cap, longest) = (most.cap(), most.longest());
     if let Some(tokens) = cap {
@@ -65,15 +65,18 @@ pub async fn reserve(
 }
 
 /// From each limit, or from none; where there is too little, for a shorter answer.
-async fn wait(
-    budgets: &[&Arc<Budget>],
+async fn wait<'b>(
+    mut wants: Wants<'b>,
+    budgets: &[&'b Arc<Budget>],
     most: &mut Most<'_, '_>,
     spender: Spender<'_>,
 ) -> Result<Taken, Refusal> {
     let until = Instant::now() + RETURNS;
     loop {
-        match wants(budgets, most, spender)?.take(until).await {
-            Err(refusal) if refusal.is_of_output() && most.halves() => {}
+        match wants.take(until).await {
+            Err(refusal) if refusal.is_of_output() && most.halves() => {
+                wants = self::wants(budgets, most, spender)?;
+            }
             taken => return taken,
         }
     }

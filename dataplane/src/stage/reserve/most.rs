@@ -1,10 +1,11 @@
 //! How much one attempt of a call may take: the most where a budget is strict, else what is expected.
 
-use std::{cell::Cell, ptr};
+use std::cell::Cell;
 
 use llm_config::budget::Enforcement;
 use llm_dialect::bound::{self, Unbounded};
 use llm_ledger::{Amount, place::Unit};
+use smallvec::{SmallVec, smallvec};
 
 use super::refusal::Refusal;
 use crate::{
@@ -18,21 +19,25 @@ const OUTPUT_TOKENS: u64 = 4_096;
 /// Fewer tokens are no answer: a call is not cut shorter than this for want of money.
 const FEWEST_TOKENS: u64 = 64;
 
+/// The most input and output of one candidate.
+type Known = Cell<Option<(u64, u64)>>;
+
 /// What is known of it.
 pub struct Most<'c, 'p> {
     call: &'c Call,
     plan: &'c Plan<'p>,
     /// The most tokens of its answer, where the gateway says it.
     cap: Option<u64>,
-    /// What was last asked: several limits ask the same.
-    last: Cell<Option<(&'p Target, (u64, u64))>>,
+    /// By candidate, where it was asked before: several limits ask the same.
+    known: SmallVec<[Known; 2]>,
     longest: Cell<Option<u64>>,
 }
 
 impl<'c, 'p> Most<'c, 'p> {
     /// `strict`: the answer must have a most.
     pub fn of(call: &'c Call, plan: &'c Plan<'p>, strict: bool) -> Self {
-        let mut most = Self { call, plan, cap: None, last: Cell::new(None), longest: Cell::new(None) };
+        let known = smallvec![Cell::new(None); plan.candidates().len()];
+        let mut most = Self { call, plan, cap: None, known, longest: Cell::new(None) };
         if strict {
             let targets = plan.candidates().map(|candidate| &candidate.target);
             most.cap = targets.filter(|target| !most.is_named(target)).map(|target| most.usual(target)).min();
@@ -82,8 +87,8 @@ impl<'c, 'p> Most<'c, 'p> {
     pub fn halves(&mut self) -> bool {
         let half = self.cap.map(|cap| cap / 2).filter(|half| *half >= FEWEST_TOKENS);
         self.cap = half.or(self.cap);
-        self.last.take();
-        self.longest.take();
+        self.known.iter().for_each(|known| known.set(None));
+        self.longest.set(None);
         half.is_some()
     }
 
@@ -96,13 +101,13 @@ impl<'c, 'p> Most<'c, 'p> {
             return Ok(1);
         }
         let mut most = 0;
-        for candidate in self.plan.candidates() {
+        for (candidate, known) in self.plan.candidates().zip(&self.known) {
             let target = &candidate.target;
             if !budget.counts_target(target) {
                 continue;
             }
             let (input, output) = if budget.enforcement == Enforcement::Strict {
-                self.most(target).map_err(|unbounded| Refusal::unbounded(budget, unbounded, target))?
+                self.most(target, known).map_err(|unbounded| Refusal::unbounded(budget, unbounded, target))?
             } else {
                 self.expected(target)
             };
@@ -114,22 +119,16 @@ impl<'c, 'p> Most<'c, 'p> {
         Ok(most)
     }
 
-    fn most(&self, target: &'p Target) -> Result<(u64, u64), Unbounded> {
-        match self.last.get() {
-            Some((of, most)) if ptr::eq(of, target) => Ok(most),
-            _ => {
-                let most = self.most_of(target)?;
-                self.last.set(Some((target, most)));
-                Ok(most)
-            }
+    fn most(&self, target: &Target, known: &Known) -> Result<(u64, u64), Unbounded> {
+        if let Some(most) = known.get() {
+            return Ok(most);
         }
-    }
-
-    fn most_of(&self, target: &Target) -> Result<(u64, u64), Unbounded> {
         let Some(output) = self.output(target) else { return Ok((0, 0)) };
         let output = output.most(self.cap.or(target.max_output_tokens))?;
+        let most = (self.input(target)?, output.unwrap_or(OUTPUT_TOKENS));
         self.longest.set(self.longest.get().max(output));
-        Ok((self.input(target)?, output.unwrap_or(OUTPUT_TOKENS)))
+        known.set(Some(most));
+        Ok(most)
     }
 
     fn expected(&self, target: &Target) -> (u64, u64) {

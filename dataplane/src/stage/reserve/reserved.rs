@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     RETURNS,
     refusal::Refusal,
-    taking::{Taken, Want, Wants},
+    taking::{Taken, USUAL, Want, Wants},
 };
 use crate::{
     budget::{
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Reserved {
     held: Taken,
-    /// The most tokens of its answer.
+    /// The most tokens of its answer that strict limits were asked for.
     longest: Option<u64>,
     /// How long one more attempt waits for what others hold, whichever target it would go to.
     returns_by: Option<Instant>,
@@ -243,7 +243,7 @@ impl Reserved {
         Some(Refusal::short(budget, slot, line, *each, Shortage::Unavailable))
     }
 
-    fn wants(&self, target: &Target) -> (SmallVec<[usize; 4]>, Wants<'_>) {
+    fn wants(&self, target: &Target) -> (SmallVec<[usize; USUAL]>, Wants<'_>) {
         let (places, wants) = self.short(target).map(|(place, held)| (place, held.another())).unzip();
         (places, Wants(wants))
     }

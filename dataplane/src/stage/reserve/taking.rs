@@ -27,7 +27,6 @@ use crate::{
 };
 
 /// What a call may take of one limit.
-#[derive(Clone)]
 pub struct Want<'a> {
     pub budget: &'a Arc<Budget>,
     pub slot: &'a Arc<Slot>,
@@ -39,10 +38,10 @@ pub struct Want<'a> {
 }
 
 /// Limits of a call that take no allocation.
-const USUAL: usize = 4;
+pub const USUAL: usize = 4;
 
 /// What a call may take of all limits that it counts for.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Wants<'a>(pub SmallVec<[Want<'a>; USUAL]>);
 
 /// What it has taken of each.
