@@ -48,7 +48,7 @@ struct Args {
     #[command(subcommand)]
     what: Option<What>,
     /// Seconds of each run of wrk.
-    #[arg(long, global = true, default_value_t = 4)]
+    #[arg(long, global = true, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     /// Seconds of load before each run, not measured.
     #[arg(long, global = true, default_value_t = 1)]

@@ -77,7 +77,8 @@ pub fn machine(cores: Cores, plan: Plan, load_before: &str) -> String {
     let (processor, system, _) = llm_bench::machine();
     format!(
         "{processor}, Linux {system}. Proxies on core {}, upstream on core {}, wrk on core {}. Medians of {} rounds of {} s \
-         after {} s of load, the targets in turn, and at one connection in turns of {CALLS} calls with {PAUSE:?} between them. Load of the machine before: {} (figures are of use near 0 only).",
+         after {} s of load, the targets in turn. At one connection the driver itself calls, so long in all, in turns of {CALLS} \
+         calls of a target, with {PAUSE:?} between two where nothing else is said. Load of the machine before: {} (figures are of use near 0 only).",
         cores.proxy,
         cores.upstream,
         cores.wrk,

@@ -18,6 +18,8 @@ use crate::{
 
 /// Calls of a turn. One before them is not counted: it finds what the target before it has left in the caches.
 pub const CALLS: usize = 50;
+/// None follows itself, and each follows each of the others as often.
+const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2], [0, 2, 1]];
 /// A caller does at least this long something else between two calls. One that asked again at once would wait for what the
 /// proxy still does for the call before: settles it, and writes its line. That is its throughput.
 pub const PAUSE: Duration = Duration::from_micros(100);
@@ -38,7 +40,8 @@ impl Latency {
     }
 }
 
-/// Asks each target the same, one call after the other with a pause between them, for as long as the rounds of a plan last.
+/// Asks all targets the same in turn, one call after the other with a pause between them, for as long in all as the rounds of
+/// one last.
 pub fn latency(targets: &[Target<'_>; 3], plan: Plan, pause: Duration) -> Outcome<Latency> {
     let mut callers = Vec::new();
     for target in targets {
@@ -62,8 +65,7 @@ fn take_turns(callers: &mut [Caller], pause: Duration, time: Duration) -> Outcom
     let mut took: [Vec<f64>; 3] = array::from_fn(|_| Vec::new());
     let begin = Instant::now();
     while begin.elapsed() < time {
-        // None always follows the same one.
-        for order in [[0, 1, 2], [2, 1, 0]] {
+        for order in ORDERS {
             for i in order {
                 callers[i].call()?;
                 for _ in 0..CALLS {
