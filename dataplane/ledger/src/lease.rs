@@ -34,6 +34,8 @@ pub struct Lease {
     drawn: Amount,
     /// The statement that is not answered yet, and since when it is under way.
     asked: Option<(u64, Millis)>,
+    /// When the first was made since the ledger has answered.
+    unanswered_since: Option<Millis>,
     /// What was told last, and when.
     told: Amount,
     told_at: Millis,
@@ -76,6 +78,7 @@ impl Lease {
             seq: 0,
             drawn: 0,
             asked: None,
+            unanswered_since: None,
             told: 0,
             told_at: now,
             wanted: 0,
@@ -109,10 +112,17 @@ impl Lease {
         Self { over_at: Some(over_at), ..self }
     }
 
-    /// Whether calls have waited long enough for the answer to what was said last.
+    /// Since when the ledger owes an answer, where it does.
     #[must_use]
-    pub fn is_unanswered(&self, now: Millis) -> bool {
-        self.failures > 0 || self.asked.is_some_and(|(_, since)| now >= since + self.timeout)
+    pub fn unanswered_since(&self) -> Option<Millis> {
+        self.unanswered_since
+    }
+
+    /// Whether no call need wait for an answer: two in a row have not come. One may be late for any reason.
+    #[must_use]
+    pub fn is_silent(&self, now: Millis) -> bool {
+        let overdue = self.asked.is_some_and(|(_, since)| now >= since + self.timeout);
+        self.failures + u32::from(overdue) > 1
     }
 
     /// Where calls reserve.
@@ -152,12 +162,6 @@ impl Lease {
     /// knows who goes first.
     pub fn recall(&mut self) {
         self.recalled |= self.need == 0;
-    }
-
-    /// Whether the ledger has left statements unanswered.
-    #[must_use]
-    pub fn is_cut_off(&self) -> bool {
-        self.failures > 0
     }
 
     /// Whether the ledger knows of all that was spent, and nothing is held besides.
@@ -211,6 +215,7 @@ impl Lease {
         (self.recalled, self.asked_about) = (false, false);
         self.seq += 1;
         self.asked = Some((self.seq, now));
+        self.unanswered_since.get_or_insert(now);
         self.told = spent;
         self.told_at = now;
         self.wanted = match if waits { at_hand } else { slice } {
@@ -261,17 +266,22 @@ impl Lease {
                 self.restate = true;
                 self.not_before = now;
             }
-            Answer::Closed => self.failed(now),
+            Answer::Closed => {
+                self.asked = None;
+                self.failed(now);
+                return;
+            }
             // Another lease serves its calls. There may be room when a window, or an epoch, has passed.
             Answer::Full => self.not_before = now + LONGEST_PAUSE,
         }
-        self.asked = None;
+        (self.asked, self.unanswered_since) = (None, None);
     }
 
+    /// Once it is asked again at once, for calls that have just come may wait for an answer too; then ever less often.
     fn failed(&mut self, now: Millis) {
+        let pause = RETRY * ((1 << self.failures.min(8)) / 2);
         self.failures = self.failures.saturating_add(1);
         self.restate = true;
-        let pause = TIMEOUT << self.failures.min(6);
         self.not_before = now + pause.min(LONGEST_PAUSE);
     }
 

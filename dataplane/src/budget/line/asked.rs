@@ -101,24 +101,38 @@ impl Asked {
             if self.is_spent() {
                 return Err(Shortage::Spent);
             }
-            let (this, is_silent) = (Instant::now(), line.lease().is_unanswered(now()));
-            let mut again = this + AGAIN;
-            if line.has_answered_since(*at) {
-                // What others hold comes back by the ledger, and from nobody else; what calls of this process do, at once.
-                if is_silent && (this >= until || !self.is_held_here()) {
-                    return Err(Shortage::Unavailable);
-                }
-                if this >= until {
-                    return Err(Shortage::Held);
-                }
-                again = again.min(until);
-            } else if is_silent || now() >= at + line.timeout() + RETRY {
+            let (this, now, has_answered) = (Instant::now(), now(), line.has_answered_since(*at));
+            let gives_up_at = self.gives_up_at(now, has_answered);
+            let is_silent = gives_up_at.is_some_and(|at| now >= at);
+            // What others hold comes back by the ledger, and from nobody else; what calls of this process do, at once.
+            if is_silent && !(has_answered && this < until && self.is_held_here()) {
                 return Err(Shortage::Unavailable);
+            }
+            if has_answered && this >= until {
+                return Err(Shortage::Held);
+            }
+            let mut again = this + AGAIN;
+            if has_answered {
+                again = again.min(until);
+            }
+            if let Some(at) = gives_up_at.filter(|_| !is_silent) {
+                again = again.min(this + Duration::from_millis(at - now));
             }
             line.bell.ring(line);
             // That there is no answer is not told by one.
             let _either = timeout_at(again, heard).await;
         }
+    }
+
+    /// When it has waited for an answer for as long as it may, where it waits for one; a ledger that is silent gets none
+    /// of its time.
+    fn gives_up_at(&self, now: Millis, has_answered: bool) -> Option<Millis> {
+        let lease = self.line.lease();
+        if lease.is_silent(now) {
+            return Some(now);
+        }
+        let since = if has_answered { lease.unanswered_since()?.max(self.at) } else { self.at };
+        Some(since + self.line.timeout())
     }
 
     /// Whether other calls of this process have so much between them.
@@ -136,3 +150,6 @@ impl Asked {
             && line.purse.available() < *amount
     }
 }
+
+#[cfg(test)]
+mod tests;
