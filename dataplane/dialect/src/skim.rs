@@ -13,7 +13,7 @@ use std::{borrow::Cow, ops::Range};
 
 use serde::de::DeserializeOwned;
 
-use many::{first_special, plain};
+use many::{are_ascii, first_special, plain};
 
 /// As many as serde_json takes.
 const MAX_LEVELS: u32 = 127;
@@ -25,12 +25,11 @@ pub struct Skim<'a> {
     at: usize,
     /// How many objects and arrays it is in.
     levels: u32,
-    pub is_ascii: bool,
 }
 
 /// Reads a text whole; `None` where it can't be vouched for.
 pub fn whole<'a, T>(text: &'a [u8], read: impl FnOnce(&mut Skim<'a>) -> Option<T>) -> Option<T> {
-    let mut skim = Skim { text, at: 0, levels: 0, is_ascii: text.is_ascii() };
+    let mut skim = Skim { text, at: 0, levels: 0 };
     let value = read(&mut skim)?;
     skim.blanks();
     (skim.at == text.len()).then_some(value)
@@ -38,7 +37,7 @@ pub fn whole<'a, T>(text: &'a [u8], read: impl FnOnce(&mut Skim<'a>) -> Option<T
 
 /// The value behind a name and its colon, whatever stands behind it.
 pub fn value_behind(text: &[u8]) -> Option<&[u8]> {
-    let mut skim = Skim { text, at: 0, levels: 0, is_ascii: true };
+    let mut skim = Skim { text, at: 0, levels: 0 };
     skim.expect(b':')?;
     skim.raw()
 }
@@ -290,8 +289,9 @@ impl<'a> Skim<'a> {
     #[inline]
     fn short_name(&mut self) -> Option<&'a [u8]> {
         let (b'"', name) = self.rest().split_first()? else { return None };
-        let len = first_special(*name.first_chunk()?)?;
-        let ([b'"', b':'], true) = (name.get(len..len + 2)?, self.is_ascii) else { return None };
+        let block = *name.first_chunk()?;
+        let len = first_special(block)?;
+        let ([b'"', b':'], true) = (name.get(len..len + 2)?, are_ascii(block, len)) else { return None };
         self.at += len + 3;
         name.get(..len)
     }
@@ -299,7 +299,7 @@ impl<'a> Skim<'a> {
     fn any_name(&mut self) -> Option<Cow<'a, [u8]>> {
         let name = self.unescaped()?;
         self.expect(b':')?;
-        (self.is_ascii || std::str::from_utf8(&name).is_ok()).then_some(name)
+        std::str::from_utf8(&name).is_ok().then_some(name)
     }
 
     /// Passes a string, at whose opening quote it is; says whether it has escapes.

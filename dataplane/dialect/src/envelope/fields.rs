@@ -80,10 +80,10 @@ impl<'a> Fields<'a> {
     pub fn skim(shape: &Shape, body: &'a [u8]) -> Option<Self> {
         let mut fields = Fields::default();
         let mut seen = [false; 5];
+        if !body.is_ascii() {
+            std::str::from_utf8(body).ok()?;
+        }
         skim::whole(body, |skim| {
-            if !skim.is_ascii {
-                std::str::from_utf8(body).ok()?;
-            }
             skim.object(|name, skim| {
                 let Some(known) = Known::of(shape, &name) else {
                     return bound::pass((shape.adds)(&name), &name, skim, &mut fields.asked);

@@ -72,10 +72,7 @@ impl Found {
 fn task(text: &[u8]) -> (&[u8], &[u8]) {
     let start = &text[..text.len().min(TASK_HEAD)];
     let fence = first(start, FENCE).unwrap_or(start.len());
-    let ends =
-        |end: &[u8]| start.get(SALUTATION..).and_then(|rest| first(rest, end)).map(|at| at + SALUTATION);
-    let ends = [ends(b"\n\n"), ends(b":\n"), ends("：\n".as_bytes())];
-    let (head, rest) = text.split_at(ends.into_iter().flatten().fold(fence, usize::min));
+    let (head, rest) = text.split_at(instruction(start).map_or(fence, |end| end.min(fence)));
     // The last lines may be the question; but not all that a colon announced.
     let announced = announced(head, rest);
     let skipped = |byte: &&u8| b"\xEF\xBC\x9A:\r\n ".contains(byte);
@@ -85,6 +82,17 @@ fn task(text: &[u8]) -> (&[u8], &[u8]) {
     let behind = [behind_last(end, FENCE), behind_last(end, b"\n\n")].into_iter().flatten().max();
     let line = || if announced { None } else { behind_last(end, b"\n") };
     (head, behind.or_else(line).map_or(&[], |at| &end[at..]))
+}
+
+/// Where a line ends that announces something, or a blank one follows.
+fn instruction(start: &[u8]) -> Option<usize> {
+    const ENDS: [&[u8]; 3] = [b"\n", b":", "：".as_bytes()];
+    let lines = memchr_iter(b'\n', start).map(|at| &start[..at]);
+    let ends = |line: &[u8]| {
+        let end = ENDS.iter().find(|end| line.ends_with(end))?;
+        Some(line.len() - end.len()).filter(|at| *at >= SALUTATION)
+    };
+    lines.filter_map(ends).next()
 }
 
 /// Whether the head ends in a colon, or at one.
