@@ -7,6 +7,7 @@ use llm_config::{
     budget::{Dimension, Enforcement, OnExceeded, OnLedgerUnavailable, Scope},
 };
 use llm_routing::pattern;
+use smallvec::SmallVec;
 
 use super::{Target, callers::Identity};
 use crate::{
@@ -25,9 +26,13 @@ pub struct Budgets {
 pub struct Budget {
     /// `namespace/name`.
     pub name: Arc<str>,
-    scope: Scope,
+    /// Apart from what each call looks at.
+    scope: Box<Scope>,
+    /// Whatever is asked, and whoever asks.
+    counts_all_calls: bool,
+    counts_all_targets: bool,
     per: Vec<Dimension>,
-    pub limits: Vec<Arc<Slot>>,
+    pub limits: SmallVec<[Arc<Slot>; 1]>,
     pub enforcement: Enforcement,
     pub on_exceeded: OnExceeded,
     pub on_ledger_unavailable: OnLedgerUnavailable,
@@ -79,10 +84,15 @@ impl Budgets {
 }
 
 impl Budget {
-    fn new(name: Arc<str>, budget: &config::Budget, limits: Vec<Arc<Slot>>) -> Self {
+    fn new(name: Arc<str>, budget: &config::Budget, limits: SmallVec<[Arc<Slot>; 1]>) -> Self {
+        let Scope { within, namespaces, service_accounts, metadata, routes: _, models, providers } =
+            &budget.scope;
+        let counts_all_callers = within.is_none() && namespaces.is_empty() && service_accounts.is_empty();
         Self {
             name,
-            scope: budget.scope.clone(),
+            counts_all_calls: counts_all_callers && metadata.is_empty(),
+            counts_all_targets: models.is_empty() && providers.is_empty(),
+            scope: Box::new(budget.scope.clone()),
             per: budget.per.clone(),
             limits,
             enforcement: budget.enforcement,
@@ -92,9 +102,20 @@ impl Budget {
     }
 
     /// Whether a call counts, whoever answers it.
+    #[inline]
     pub fn counts(&self, spender: Spender<'_>) -> bool {
+        self.counts_all_calls || self.is_in_scope(spender)
+    }
+
+    /// Whether it counts when this target answers.
+    #[inline]
+    pub fn counts_target(&self, target: &Target) -> bool {
+        self.counts_all_targets || self.is_target_in_scope(target)
+    }
+
+    fn is_in_scope(&self, spender: Spender<'_>) -> bool {
         let Scope { within, namespaces, service_accounts, metadata, routes: _, models: _, providers: _ } =
-            &self.scope;
+            &*self.scope;
         let namespace = || spender.caller.and_then(|caller| caller.namespace.as_deref());
         let account = || spender.caller.and_then(|caller| caller.service_account.as_deref());
         let is_within = |within: &String| {
@@ -107,9 +128,8 @@ impl Budget {
             && metadata.iter().all(|(dimension, wanted)| spender.says(*dimension) == Some(wanted))
     }
 
-    /// Whether it counts when this target answers.
-    pub fn counts_target(&self, target: &Target) -> bool {
-        let Scope { models, providers, .. } = &self.scope;
+    fn is_target_in_scope(&self, target: &Target) -> bool {
+        let Scope { models, providers, .. } = &*self.scope;
         let fits = |patterns: &[String], name: &str| {
             patterns.is_empty() || patterns.iter().any(|wanted| pattern::fits(wanted, name))
         };
@@ -134,6 +154,9 @@ impl Budget {
 
     /// The value whose limits a call counts for; `None` where all calls share them.
     pub fn value(&self, spender: Spender<'_>) -> Option<String> {
+        if self.per.is_empty() {
+            return None;
+        }
         let mut value = String::new();
         for (i, dimension) in self.per.iter().enumerate() {
             if i > 0 {
@@ -149,7 +172,7 @@ impl Budget {
                 }
             }
         }
-        (!self.per.is_empty()).then_some(value)
+        Some(value)
     }
 }
 

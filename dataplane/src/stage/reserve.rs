@@ -23,7 +23,7 @@ use crate::{
 use most::Most;
 use refusal::Refusal;
 use reserved::Reserved;
-use taking::{Taken, Want, Wants};
+use taking::{Taken, Want, Wants, at_hand};
 
 /// A call waits no longer than this for money that is in the hands of others: whoever is refused is told to come again
 /// in a second at the earliest.
@@ -51,32 +51,29 @@ pub async fn reserve(
     }
     let strict = budgets.iter().any(|budget| budget.enforcement == Enforcement::Strict);
     let mut most = Most::of(call, plan, strict);
-    let wants = wants(&budgets, &most, spender).map_err(Refusal::error)?;
-    let held = match wants.at_hand() {
+    let held = match at_hand(wants(&budgets, &most, spender)).map_err(Refusal::error)? {
         Some(held) => held,
         // Few calls come here: the others need not carry its room.
-        None => Box::pin(wait(wants, &budgets, &mut most, spender)).await.map_err(Refusal::error)?,
+        None => Box::pin(wait(&budgets, &mut most, spender)).await.map_err(Refusal::error)?,
     };
     let (cap, longest) = (most.cap(), most.longest());
     if let Some(tokens) = cap {
         call.cap_output(tokens);
     }
-    Ok(Some(Box::new(Reserved::new(held, longest))))
+    Ok(Some(Reserved::new(held, longest)))
 }
 
 /// From each limit, or from none; where there is too little, for a shorter answer.
-async fn wait<'b>(
-    mut wants: Wants<'b>,
-    budgets: &[&'b Arc<Budget>],
+async fn wait(
+    budgets: &[&Arc<Budget>],
     most: &mut Most<'_, '_>,
     spender: Spender<'_>,
 ) -> Result<Taken, Refusal> {
     let until = Instant::now() + RETURNS;
     loop {
+        let wants = Wants(wants(budgets, most, spender).collect::<Result<_, _>>()?);
         match wants.take(until).await {
-            Err(refusal) if refusal.is_of_output() && most.halves() => {
-                wants = self::wants(budgets, most, spender)?;
-            }
+            Err(refusal) if refusal.is_of_output() && most.halves() => {}
             taken => return taken,
         }
     }
@@ -87,16 +84,13 @@ fn wants<'b>(
     budgets: &[&'b Arc<Budget>],
     most: &Most<'_, '_>,
     spender: Spender<'_>,
-) -> Result<Wants<'b>, Refusal> {
+) -> impl Iterator<Item = Result<Want<'b>, Refusal>> {
     let now = unix_now();
-    let mut wants = Wants::default();
-    for budget in budgets {
+    budgets.iter().flat_map(move |budget| {
         let value = budget.value(spender);
-        for slot in &budget.limits {
-            let line = slot.line(value.as_deref(), now);
+        budget.limits.iter().enumerate().map(move |(limit, slot)| {
             let each = most.of_limit(budget, slot.limit.unit)?;
-            wants.0.push(Want { budget, slot, line, each, own: 0 });
-        }
-    }
-    Ok(wants)
+            Ok(Want { budget, limit, line: slot.line(value.as_deref(), now), each, own: 0 })
+        })
+    })
 }

@@ -1,7 +1,7 @@
 //! What a call has reserved, and what it takes of that in the end. What nobody can say is taken for all that it may
 //! have been, where a budget is strict: a provider may bill an attempt whose answer never came.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use llm_config::budget::Enforcement;
 use llm_dialect::reply::Usage;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     RETURNS,
     refusal::Refusal,
-    taking::{Taken, USUAL, Want, Wants},
+    taking::{Taken, USUAL, Want, Wants, at_hand},
 };
 use crate::{
     budget::{
@@ -38,7 +38,9 @@ pub struct Reserved {
 #[derive(Debug)]
 pub struct Held {
     budget: Arc<Budget>,
-    slot: Arc<Slot>,
+    /// Its place among the budget's.
+    limit: usize,
+    unit: Unit,
     line: Arc<Line>,
     /// What one attempt may take.
     each: Amount,
@@ -66,14 +68,21 @@ pub enum Outcome {
 impl Held {
     pub fn new(
         budget: &Arc<Budget>,
-        slot: &Arc<Slot>,
+        limit: usize,
         line: Arc<Line>,
         each: Amount,
         reservation: Option<Reservation>,
     ) -> Self {
-        let reservations = reservation.into_iter().map(Some).collect();
-        let (budget, slot) = (budget.clone(), slot.clone());
-        Self { budget, slot, line, each, reservations, flying: 0, lost: 0 }
+        let mut reservations = SmallVec::new();
+        if reservation.is_some() {
+            reservations.push(reservation);
+        }
+        let (budget, unit) = (budget.clone(), line.place.limit.unit);
+        Self { budget, limit, unit, line, each, reservations, flying: 0, lost: 0 }
+    }
+
+    fn slot(&self) -> &Arc<Slot> {
+        &self.budget.limits[self.limit]
     }
 
     /// Whether it has taken anything.
@@ -83,17 +92,17 @@ impl Held {
 
     /// It is sent without.
     pub fn passes(&self) {
-        self.slot.counts.passed_without();
+        self.slot().counts.passed_without();
     }
 
     /// The call is not sent.
-    pub fn release(self) {
+    pub fn release(mut self) {
         self.charge(0);
     }
 
     /// Whether one more attempt needs no more than it has. A call is one, however often it is sent.
     fn covers_another(&self) -> bool {
-        let passes = self.reservations.is_empty() || self.slot.limit.unit == Unit::Requests;
+        let passes = self.reservations.is_empty() || self.unit == Unit::Requests;
         passes || self.reservations.len() > self.begun()
     }
 
@@ -104,11 +113,11 @@ impl Held {
 
     /// What one more attempt takes, of the line that is there by then.
     fn another(&self) -> Want<'_> {
-        let Self { budget, slot, each, .. } = self;
-        let line = slot.line(self.line.place.value.as_deref(), unix_now());
+        let Self { budget, limit, each, .. } = self;
+        let line = self.slot().line(self.line.place.value.as_deref(), unix_now());
         let is_own = |reservation: &&Reservation| reservation.is_of(line.purse());
         let own = self.reservations.iter().flatten().filter(is_own).map(Reservation::amount).sum();
-        Want { budget, slot, line, each: *each, own }
+        Want { budget, limit: *limit, line, each: *each, own }
     }
 
     /// What was taken for one more attempt is its own.
@@ -126,16 +135,18 @@ impl Held {
         }
     }
 
-    fn charge(self, used: Amount) {
-        if !self.is_covered() && used > 0 {
-            self.line.purse().charge(used);
-        }
+    /// For good: nothing is reserved any more.
+    fn charge(&mut self, used: Amount) {
         // Each takes a part from where it was reserved: two may be of different lines.
-        let (mut rest, last) = (used, self.reservations.iter().flatten().count().saturating_sub(1));
-        for (i, reservation) in self.reservations.into_iter().flatten().enumerate() {
-            let part = if i == last { rest } else { rest.min(reservation.amount()) };
+        let (mut rest, last) = (used, self.reservations.iter().rposition(Option::is_some));
+        for (i, reservation) in self.reservations.iter_mut().enumerate() {
+            let Some(reservation) = reservation.take() else { continue };
+            let part = if last == Some(i) { rest } else { rest.min(reservation.amount()) };
             rest -= part;
             reservation.settle(part);
+        }
+        if rest > 0 {
+            self.line.purse().charge(rest);
         }
         self.line.freed();
     }
@@ -161,14 +172,14 @@ impl Held {
                 used = used.max(self.each);
             }
         }
-        if self.slot.limit.unit == Unit::Requests {
+        if self.unit == Unit::Requests {
             return used.max(Amount::from(unknown > 0));
         }
         used.saturating_add(self.each.saturating_mul(Amount::from(unknown)))
     }
 
     fn amount(&self, target: &Target, usage: Usage) -> Amount {
-        match self.slot.limit.unit {
+        match self.unit {
             Unit::Usd => cost(target.price, usage).total,
             Unit::Tokens => usage.input.saturating_add(usage.output),
             Unit::Requests => 1,
@@ -177,16 +188,16 @@ impl Held {
 }
 
 impl Reserved {
-    pub fn new(held: Taken, longest: Option<u64>) -> Self {
-        Self { held, longest, returns_by: None }
+    pub fn new(held: Taken, longest: Option<u64>) -> Box<Self> {
+        Box::new(Self { held, longest, returns_by: None })
     }
 
     /// The most output that a strict budget has reserved of a target's tokens; `None` where none has.
     pub fn longest(&self, target: &Target) -> Option<u64> {
         let is_held = |held: &Held| {
-            let Held { budget, slot, reservations, .. } = held;
+            let Held { budget, unit, reservations, .. } = held;
             budget.enforcement == Enforcement::Strict
-                && slot.limit.unit != Unit::Requests
+                && *unit != Unit::Requests
                 && !reservations.is_empty()
                 && budget.counts_target(target)
         };
@@ -211,9 +222,9 @@ impl Reserved {
 
     /// Takes what one more attempt needs where all of it is at hand; whether it was.
     pub fn another_at_hand(&mut self, target: &Target) -> bool {
-        let (places, wants) = self.wants(target);
-        let Some(taken) = wants.at_hand() else { return false };
-        drop(wants);
+        let (places, Wants(wants)) = self.wants(target);
+        let taken = at_hand(wants.into_iter().map(Ok::<_, Infallible>));
+        let Ok(Some(taken)) = taken else { return false };
         self.add(&places, taken);
         true
     }
@@ -239,8 +250,8 @@ impl Reserved {
     /// The call has no more time in which its ledgers could answer: the first limit that is asked for more.
     pub fn unanswered(&self, target: &Target) -> Option<Refusal> {
         let (_, held) = self.short(target).next()?;
-        let Held { budget, slot, line, each, .. } = held;
-        Some(Refusal::short(budget, slot, line, *each, Shortage::Unavailable))
+        let Held { budget, line, each, .. } = held;
+        Some(Refusal::short(budget, held.slot(), line, *each, Shortage::Unavailable))
     }
 
     fn wants(&self, target: &Target) -> (SmallVec<[usize; USUAL]>, Wants<'_>) {
@@ -274,8 +285,8 @@ impl Reserved {
     }
 
     /// The call is over.
-    pub fn settle(self, target: Option<&Target>, outcome: Outcome) {
-        for held in self.held {
+    pub fn settle(mut self: Box<Self>, target: Option<&Target>, outcome: Outcome) {
+        for held in &mut self.held {
             let used = held.used(target, outcome);
             held.charge(used);
         }

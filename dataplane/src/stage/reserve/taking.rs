@@ -29,7 +29,8 @@ use crate::{
 /// What a call may take of one limit.
 pub struct Want<'a> {
     pub budget: &'a Arc<Budget>,
-    pub slot: &'a Arc<Slot>,
+    /// Its place among the budget's.
+    pub limit: usize,
     pub line: Arc<Line>,
     /// By each attempt.
     pub each: u64,
@@ -41,7 +42,6 @@ pub struct Want<'a> {
 pub const USUAL: usize = 4;
 
 /// What a call may take of all limits that it counts for.
-#[derive(Default)]
 pub struct Wants<'a>(pub SmallVec<[Want<'a>; USUAL]>);
 
 /// What it has taken of each.
@@ -57,23 +57,26 @@ impl Drop for Taking {
     }
 }
 
-impl Wants<'_> {
-    /// From each limit without a wait, or from none. Nearly all calls find it so.
-    pub fn at_hand(&self) -> Option<Taken> {
-        let mut taken = Taken::new();
-        for want in &self.0 {
-            match want.at_hand() {
-                Some(held) => taken.push(held),
-                None => {
-                    taken.into_iter().for_each(Held::release);
-                    return None;
-                }
+/// From each limit without a wait, or from none. Nearly all calls find it so.
+///
+/// # Errors
+/// The first of the wants.
+pub fn at_hand<'a, E>(wants: impl Iterator<Item = Result<Want<'a>, E>>) -> Result<Option<Taken>, E> {
+    let mut taken = Taken::new();
+    for want in wants {
+        match want.map(|want| want.at_hand()) {
+            Ok(Some(held)) => taken.push(held),
+            not => {
+                taken.into_iter().for_each(Held::release);
+                return not.map(|_none| None);
             }
         }
-        count_passing(&taken);
-        Some(taken)
     }
+    count_passing(&taken);
+    Ok(Some(taken))
+}
 
+impl Wants<'_> {
     /// From each limit, or from none.
     ///
     /// # Errors
@@ -144,7 +147,11 @@ impl Taking {
 
 impl Want<'_> {
     fn held(&self, line: Arc<Line>, reservation: Option<Reservation>) -> Held {
-        Held::new(self.budget, self.slot, line, self.each, reservation)
+        Held::new(self.budget, self.limit, line, self.each, reservation)
+    }
+
+    fn slot(&self) -> &Arc<Slot> {
+        &self.budget.limits[self.limit]
     }
 
     fn ask(&self) -> Asked {
@@ -179,13 +186,13 @@ impl Want<'_> {
             Shortage::Full | Shortage::Over => {
                 let is_over = shortage == Shortage::Over;
                 let value = if is_over { asked.line.place.value.as_deref() } else { Some(OTHERS) };
-                let other = self.slot.line(value, unix_now());
+                let other = self.slot().line(value, unix_now());
                 match other.reserve(self.each) {
                     Some(reservation) => Ok(self.held(other, Some(reservation))),
                     None => Box::pin(self.had(&other.ask(self.each, 0), until)).await,
                 }
             }
-            shortage => Err(Refusal::short(self.budget, self.slot, &asked.line, self.each, shortage)),
+            shortage => Err(Refusal::short(self.budget, self.slot(), &asked.line, self.each, shortage)),
         }
     }
 }

@@ -75,11 +75,11 @@ impl Scene {
     }
 
     /// A call whose first attempt was lost.
-    fn lost(&self) -> Reserved {
+    fn lost(&self) -> Box<Reserved> {
         let held = self.budgets.iter().enumerate().map(|(place, budget)| {
             let line = self.line(place);
             let reservation = line.reserve(EACH);
-            Held::new(budget, &budget.limits[0], line, EACH, reservation)
+            Held::new(budget, 0, line, EACH, reservation)
         });
         let mut reserved = Reserved::new(held.collect(), None);
         assert!(reserved.covers_another(&self.target), "the first is covered");
@@ -141,7 +141,7 @@ async fn an_attempt_after_one_that_nobody_bills_needs_nothing() {
     scene.has(&[EACH]);
     let reservation = scene.line(0).reserve(EACH);
     let budget = &scene.budgets[0];
-    let held = Held::new(budget, &budget.limits[0], scene.line(0), EACH, reservation);
+    let held = Held::new(budget, 0, scene.line(0), EACH, reservation);
     let mut reserved = Reserved::new([held].into_iter().collect(), None);
     for _ in 0..3 {
         reserved.asks(&scene.target);

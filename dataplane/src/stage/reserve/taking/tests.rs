@@ -56,7 +56,7 @@ fn says(line: &Line, amount: u64) {
 
 fn wants(budgets: &[Arc<Budget>]) -> Wants<'_> {
     let lines = lines(budgets).into_iter().zip(budgets);
-    let want = |(line, budget)| Want { budget, slot: &budget.limits[0], line, each: 1, own: 0 };
+    let want = |(line, budget)| Want { budget, limit: 0, line, each: 1, own: 0 };
     Wants(lines.map(want).collect())
 }
 
