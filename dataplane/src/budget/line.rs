@@ -17,7 +17,7 @@ use llm_ledger::{
     Amount, Holder, Millis,
     account::{Answer, Left},
     lease::Lease,
-    place::Place,
+    place::{Place, Unit},
     purse::{Purse, Reservation},
 };
 use tokio::sync::Notify;
@@ -35,18 +35,22 @@ const SET_BACK: i64 = 5_000;
 /// Milliseconds after the end of a window in which nobody listens any more to what was spent in it.
 const LOST: i64 = 3_600_000;
 
-/// The line.
+/// The line. In the order as written: what each call looks at lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Line {
+    purse: Arc<Purse>,
+    pub unit: Unit,
+    /// How many calls wait.
+    waiters: AtomicU32,
+    /// The first moment of the window, and the first behind it, in milliseconds since 1970. Of a rolling limit: of its part.
+    window: (i64, Option<i64>),
+    part: Option<Part>,
     pub place: Place,
     /// The name of the place.
     pub key: Box<str>,
     /// Gone where no configuration has the limit any more.
     pub slot: Weak<Slot>,
-    /// The first moment of the window, and the first behind it, in milliseconds since 1970. Of a rolling limit: of its part.
-    window: (i64, Option<i64>),
-    part: Option<Part>,
-    purse: Arc<Purse>,
     lease: Mutex<Lease>,
     /// How long an answer of the ledger is waited for.
     timeout: Duration,
@@ -54,8 +58,6 @@ pub struct Line {
     heard: Notify,
     told: Told,
     waiting: Mutex<Waiting>,
-    /// How many calls wait.
-    waiters: AtomicU32,
     /// Somebody has looked at what the ledger said, since the keeper was here last.
     looked_at: AtomicBool,
     /// The ledger keeps no account of this value's own.
@@ -109,18 +111,19 @@ impl Line {
             None => lease,
         };
         Self {
+            purse: lease.purse().clone(),
+            unit: place.limit.unit,
+            waiters: AtomicU32::new(0),
+            window,
+            part,
             key: place.key().into(),
             place,
             slot,
-            window,
-            part,
-            purse: lease.purse().clone(),
             lease: Mutex::new(lease),
             timeout,
             heard: Notify::new(),
             told: Told::default(),
             waiting: Mutex::default(),
-            waiters: AtomicU32::new(0),
             looked_at: AtomicBool::new(false),
             full: AtomicBool::new(false),
             bell,

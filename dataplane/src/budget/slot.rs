@@ -69,12 +69,15 @@ impl SlotKey {
     }
 }
 
-/// The limit.
+/// The limit. In the order as written: what each call looks at lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Slot {
+    /// The line that all share.
+    shared: ArcSwapOption<Line>,
+    pub limit: LimitId,
     /// `namespace/name` of the Budget.
     pub name: Arc<str>,
-    pub limit: LimitId,
     budget: Arc<str>,
     calendar: Calendar,
     purses: Weak<Purses>,
@@ -84,8 +87,6 @@ pub struct Slot {
     strict: AtomicBool,
     most_values: AtomicU32,
     revision: AtomicU64,
-    /// The line that all share.
-    shared: ArcSwapOption<Line>,
     values: RwLock<HashMap<Box<str>, Arc<Line>>>,
     /// Who opens a line has it: each is opened once.
     opening: Mutex<()>,

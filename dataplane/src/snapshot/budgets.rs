@@ -21,21 +21,21 @@ pub struct Budgets {
     all: Vec<Arc<Budget>>,
 }
 
-/// One Budget.
+/// One Budget. In the order as written: what each call looks at lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Budget {
-    /// `namespace/name`.
-    pub name: Arc<str>,
-    /// Apart from what each call looks at.
-    scope: Box<Scope>,
     /// Whatever is asked, and whoever asks.
     counts_all_calls: bool,
     counts_all_targets: bool,
-    per: Vec<Dimension>,
-    pub limits: SmallVec<[Arc<Slot>; 1]>,
     pub enforcement: Enforcement,
-    pub on_exceeded: OnExceeded,
     pub on_ledger_unavailable: OnLedgerUnavailable,
+    pub limits: SmallVec<[Arc<Slot>; 1]>,
+    per: Vec<Dimension>,
+    /// `namespace/name`.
+    pub name: Arc<str>,
+    scope: Scope,
+    pub on_exceeded: OnExceeded,
 }
 
 /// What of a call decides which budgets it counts for, besides who answers it.
@@ -92,7 +92,7 @@ impl Budget {
             name,
             counts_all_calls: counts_all_callers && metadata.is_empty(),
             counts_all_targets: models.is_empty() && providers.is_empty(),
-            scope: Box::new(budget.scope.clone()),
+            scope: budget.scope.clone(),
             per: budget.per.clone(),
             limits,
             enforcement: budget.enforcement,
@@ -115,7 +115,7 @@ impl Budget {
 
     fn is_in_scope(&self, spender: Spender<'_>) -> bool {
         let Scope { within, namespaces, service_accounts, metadata, routes: _, models: _, providers: _ } =
-            &*self.scope;
+            &self.scope;
         let namespace = || spender.caller.and_then(|caller| caller.namespace.as_deref());
         let account = || spender.caller.and_then(|caller| caller.service_account.as_deref());
         let is_within = |within: &String| {
@@ -129,7 +129,7 @@ impl Budget {
     }
 
     fn is_target_in_scope(&self, target: &Target) -> bool {
-        let Scope { models, providers, .. } = &*self.scope;
+        let Scope { models, providers, .. } = &self.scope;
         let fits = |patterns: &[String], name: &str| {
             patterns.is_empty() || patterns.iter().any(|wanted| pattern::fits(wanted, name))
         };

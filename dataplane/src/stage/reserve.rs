@@ -23,7 +23,7 @@ use crate::{
 use most::Most;
 use refusal::Refusal;
 use reserved::Reserved;
-use taking::{Taken, Want, Wants, at_hand};
+use taking::{AtHand, Taken, USUAL, Want, Wants};
 
 /// A call waits no longer than this for money that is in the hands of others: whoever is refused is told to come again
 /// in a second at the earliest.
@@ -42,19 +42,26 @@ pub async fn reserve(
     if plan.rule.budgets.is_empty() || call.api.task() == Task::Count {
         return Ok(None);
     }
-    let budgets = plan.rule.budgets.iter().filter(|budget| {
-        budget.counts(spender) && plan.candidates().any(|candidate| budget.counts_target(&candidate.target))
-    });
-    let budgets: SmallVec<[&Arc<Budget>; 4]> = budgets.collect();
+    let mut budgets: SmallVec<[&Arc<Budget>; USUAL]> = SmallVec::new();
+    for budget in &plan.rule.budgets {
+        let mut targets = plan.candidates().map(|candidate| &candidate.target);
+        if budget.counts(spender) && targets.any(|target| budget.counts_target(target)) {
+            budgets.push(budget);
+        }
+    }
     if budgets.is_empty() {
         return Ok(None);
     }
     let strict = budgets.iter().any(|budget| budget.enforcement == Enforcement::Strict);
     let mut most = Most::of(call, plan, strict);
-    let held = match at_hand(wants(&budgets, &most, spender)).map_err(Refusal::error)? {
-        Some(held) => held,
+    let mut at_hand = AtHand::default();
+    let has_all = each_want(&budgets, &most, spender, |want| at_hand.takes(want)).map_err(Refusal::error)?;
+    let held = if has_all {
+        at_hand.all()
+    } else {
+        drop(at_hand);
         // Few calls come here: the others need not carry its room.
-        None => Box::pin(wait(&budgets, &mut most, spender)).await.map_err(Refusal::error)?,
+        Box::pin(wait(&budgets, &mut most, spender)).await.map_err(Refusal::error)?
     };
     let (cap, longest) = (most.cap(), most.longest());
     if let Some(tokens) = cap {
@@ -71,7 +78,11 @@ async fn wait(
 ) -> Result<Taken, Refusal> {
     let until = Instant::now() + RETURNS;
     loop {
-        let wants = Wants(wants(budgets, most, spender).collect::<Result<_, _>>()?);
+        let mut wants = Wants::default();
+        each_want(budgets, most, spender, |want| {
+            wants.0.push(want);
+            true
+        })?;
         match wants.take(until).await {
             Err(refusal) if refusal.is_of_output() && most.halves() => {}
             taken => return taken,
@@ -79,18 +90,24 @@ async fn wait(
     }
 }
 
-/// Budgets and their limits stand in the same order for all calls.
-fn wants<'b>(
+/// Tells what the call may take of each limit, until `take` says no; whether it never did. Budgets and their limits stand
+/// in the same order for all calls.
+fn each_want<'b>(
     budgets: &[&'b Arc<Budget>],
     most: &Most<'_, '_>,
     spender: Spender<'_>,
-) -> impl Iterator<Item = Result<Want<'b>, Refusal>> {
+    mut take: impl FnMut(Want<'b>) -> bool,
+) -> Result<bool, Refusal> {
     let now = unix_now();
-    budgets.iter().flat_map(move |budget| {
+    for budget in budgets {
         let value = budget.value(spender);
-        budget.limits.iter().enumerate().map(move |(limit, slot)| {
+        for (limit, slot) in budget.limits.iter().enumerate() {
             let each = most.of_limit(budget, slot.limit.unit)?;
-            Ok(Want { budget, limit, line: slot.line(value.as_deref(), now), each, own: 0 })
-        })
-    })
+            let line = slot.line(value.as_deref(), now);
+            if !take(Want { budget, limit, line, each, own: 0 }) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }

@@ -276,6 +276,13 @@ impl Open {
         self.reserved.as_deref()?.longest(self.target.as_deref()?)
     }
 
+    /// That the provider gave more output than was reserved, in words and figures.
+    fn overrun(&self, taken: Taken, output: u64) -> Option<String> {
+        // Nearly all give less than anybody reserved: who did is asked last.
+        let said = taken.overrun(self.reserved.as_ref()?.longest?, output)?;
+        self.longest().map(|_| said)
+    }
+
     fn settle(
         mut self: Box<Self>,
         now: Instant,
@@ -298,8 +305,7 @@ impl Open {
             }
             Taken::Nothing => (Usage::default(), false),
         };
-        let longest = self.longest();
-        let overrun = longest.and_then(|most| taken.overrun(most, usage.output));
+        let overrun = self.overrun(taken, usage.output);
         let unpaid = self.unpaid.filter(|_| !status.is_success()).map(|unpaid| unpaid.to_string());
         if let Some(reserved) = self.reserved {
             let outcome = match taken {

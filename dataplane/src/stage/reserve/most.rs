@@ -67,6 +67,7 @@ impl<'c, 'p> Most<'c, 'p> {
     }
 
     /// `None` where no provider is asked.
+    #[inline(never)]
     fn output(&self, target: &Target) -> Option<bound::Output<'c>> {
         let Call { api, envelope, stream, foreign_seals, .. } = self.call;
         let out = target.answers_by(*api, *stream)?;
@@ -131,6 +132,7 @@ impl<'c, 'p> Most<'c, 'p> {
         Ok(most)
     }
 
+    #[inline(never)]
     fn expected(&self, target: &Target) -> (u64, u64) {
         let (input, output) = target.expected_tokens(self.call.body.bytes.len());
         let named = self.output(target).and_then(|output| output.named);

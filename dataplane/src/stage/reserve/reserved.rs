@@ -1,7 +1,7 @@
 //! What a call has reserved, and what it takes of that in the end. What nobody can say is taken for all that it may
 //! have been, where a budget is strict: a provider may bill an attempt whose answer never came.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use llm_config::budget::Enforcement;
 use llm_dialect::reply::Usage;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     RETURNS,
     refusal::Refusal,
-    taking::{Taken, USUAL, Want, Wants, at_hand},
+    taking::{AtHand, Taken, USUAL, Want, Wants},
 };
 use crate::{
     budget::{
@@ -29,7 +29,7 @@ use crate::{
 pub struct Reserved {
     held: Taken,
     /// The most tokens of its answer that strict limits were asked for.
-    longest: Option<u64>,
+    pub longest: Option<u64>,
     /// How long one more attempt waits for what others hold, whichever target it would go to.
     returns_by: Option<Instant>,
 }
@@ -77,7 +77,7 @@ impl Held {
         if reservation.is_some() {
             reservations.push(reservation);
         }
-        let (budget, unit) = (budget.clone(), line.place.limit.unit);
+        let (budget, unit) = (budget.clone(), line.unit);
         Self { budget, limit, unit, line, each, reservations, flying: 0, lost: 0 }
     }
 
@@ -223,8 +223,12 @@ impl Reserved {
     /// Takes what one more attempt needs where all of it is at hand; whether it was.
     pub fn another_at_hand(&mut self, target: &Target) -> bool {
         let (places, Wants(wants)) = self.wants(target);
-        let taken = at_hand(wants.into_iter().map(Ok::<_, Infallible>));
-        let Ok(Some(taken)) = taken else { return false };
+        let mut at_hand = AtHand::default();
+        let has_all = wants.into_iter().all(|want| at_hand.takes(want));
+        if !has_all {
+            return false;
+        }
+        let taken = at_hand.all();
         self.add(&places, taken);
         true
     }

@@ -27,6 +27,7 @@ use crate::{
 };
 
 /// What a call may take of one limit.
+#[derive(Clone)]
 pub struct Want<'a> {
     pub budget: &'a Arc<Budget>,
     /// Its place among the budget's.
@@ -42,6 +43,7 @@ pub struct Want<'a> {
 pub const USUAL: usize = 4;
 
 /// What a call may take of all limits that it counts for.
+#[derive(Default)]
 pub struct Wants<'a>(pub SmallVec<[Want<'a>; USUAL]>);
 
 /// What it has taken of each.
@@ -57,23 +59,32 @@ impl Drop for Taking {
     }
 }
 
-/// From each limit without a wait, or from none. Nearly all calls find it so.
-///
-/// # Errors
-/// The first of the wants.
-pub fn at_hand<'a, E>(wants: impl Iterator<Item = Result<Want<'a>, E>>) -> Result<Option<Taken>, E> {
-    let mut taken = Taken::new();
-    for want in wants {
-        match want.map(|want| want.at_hand()) {
-            Ok(Some(held)) => taken.push(held),
-            not => {
-                taken.into_iter().for_each(Held::release);
-                return not.map(|_none| None);
-            }
+/// What is taken without a wait, from each limit or from none. Nearly all calls find it so.
+#[derive(Default)]
+pub struct AtHand(Taken);
+
+impl AtHand {
+    /// Whether it is there.
+    #[inline]
+    pub fn takes(&mut self, want: Want<'_>) -> bool {
+        let held = want.at_hand();
+        let is_there = held.is_some();
+        if let Some(held) = held {
+            self.0.push(held);
         }
+        is_there
     }
-    count_passing(&taken);
-    Ok(Some(taken))
+
+    pub fn all(mut self) -> Taken {
+        count_passing(&self.0);
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for AtHand {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Held::release);
+    }
 }
 
 impl Wants<'_> {
@@ -87,7 +98,7 @@ impl Wants<'_> {
         // All that are short are asked for before any is waited for.
         let mut short: SmallVec<[(usize, Asked); 1]> = SmallVec::new();
         for (place, want) in wants.iter().enumerate() {
-            taking.0.push(want.at_hand());
+            taking.0.push(want.clone().at_hand());
             if taking.0[place].is_none() {
                 short.push((place, want.ask()));
             }
@@ -135,7 +146,7 @@ impl Taking {
         }
         let mut asked = Some(asked);
         for (want, held) in wants.iter().zip(&mut self.0).skip(from).filter(|(_, held)| held.is_none()) {
-            *held = match (asked.take(), want.at_hand()) {
+            *held = match (asked.take(), want.clone().at_hand()) {
                 (_, Some(held)) => Some(held),
                 (Some(asked), None) => Some(want.had(&asked, until).await?),
                 (None, None) => Some(want.had(&want.ask(), until).await?),
@@ -159,12 +170,14 @@ impl Want<'_> {
     }
 
     /// Without a wait; `None` where there is one.
-    fn at_hand(&self) -> Option<Held> {
-        match self.line.reserve(self.each) {
-            Some(reservation) => Some(self.held(self.line.clone(), Some(reservation))),
-            None if self.waits() => None,
-            None => Some(self.held(self.line.clone(), None)),
+    #[inline]
+    fn at_hand(self) -> Option<Held> {
+        let reservation = self.line.reserve(self.each);
+        if reservation.is_none() && self.waits() {
+            return None;
         }
+        let Self { budget, limit, line, each, .. } = self;
+        Some(Held::new(budget, limit, line, each, reservation))
     }
 
     /// Whether a call that finds nothing waits for it.

@@ -8,8 +8,9 @@ use crate::{error::Unpaid, snapshot::Target};
 impl Settlement {
     /// Whether one more attempt needs no more money than the call has: the first never does.
     pub fn covers_another(&self, target: &Target) -> bool {
-        let reserved = self.open.as_ref().and_then(|open| open.reserved.as_deref());
-        reserved.is_none_or(|reserved| reserved.covers_another(target))
+        let Some(open) = &self.open else { return true };
+        let is_first = open.attempts == 0;
+        is_first || open.reserved.as_ref().is_none_or(|reserved| reserved.covers_another(target))
     }
 
     /// Takes what one more attempt needs where that is at hand; whether it was.

@@ -65,7 +65,7 @@ async fn of_two_calls_that_hold_what_the_other_waits_for_one_is_sent() {
     let (_purses, budgets) = two().await;
     let (wants, until) = (wants(&budgets), Instant::now() + Duration::from_millis(500));
     let answer = || lines(&budgets).iter().for_each(|line| says(line, 0));
-    let other = wants.0[1].at_hand().unwrap();
+    let other = wants.0[1].clone().at_hand().unwrap();
     let mut first = pin!(wants.take(until));
     let mut second = pin!(wants.take(until));
     // The first has the one and waits for the other; the second comes when that is given back, and finds it before.
@@ -90,7 +90,7 @@ async fn a_call_that_waits_in_vain_gives_back_what_it_has() {
     let (_purses, budgets) = two().await;
     let wants = wants(&budgets);
     for held in 0..2 {
-        let other = wants.0[held].at_hand().unwrap();
+        let other = wants.0[held].clone().at_hand().unwrap();
         let until = Instant::now() + Duration::from_millis(500);
         let keeper = async {
             loop {
