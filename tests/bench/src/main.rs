@@ -33,7 +33,7 @@ use llm_bench::Outcome;
 
 use measure::{Measured, Plan, Sample, Target, measure, measure_one, median};
 use process::{Cores, Running, pinned};
-use turns::{Latency, PAUSE, latency};
+use turns::{Latency, PARTS, PAUSE, Turns};
 use wrk::Load;
 
 const MANY: u32 = 32;
@@ -177,7 +177,11 @@ fn bench(args: &Args, programs: &Path, proxy: &Path, scratch: &Path) -> Outcome<
         &[*direct, *bare_too, all_on],
         plan,
     )?;
-    let latency = latency(&targets, plan, PAUSE)?;
+    let mut turns = Turns::with(PAUSE);
+    for _ in 0..PARTS {
+        turns.take_part(&targets, plan)?;
+    }
+    let latency = turns.latency();
     let streams = measure("streams", load(MANY, &stream), &targets, plan)?;
     let translated = request::translated()
         .iter()

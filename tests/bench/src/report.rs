@@ -124,7 +124,7 @@ fn by_part(latency: &Latency) -> String {
     };
     let (direct, bare, ours) = (show(|m| m[0]), show(|m| m[1]), show(|m| m[2]));
     let added = show(|[_, bare, ours]| ours - bare);
-    format!("latency by quarter of the time: direct {direct}, bare {bare}, ours {ours}, which adds {added}")
+    format!("latency by eighth of the time: direct {direct}, bare {bare}, ours {ours}, which adds {added}")
 }
 
 /// The rounds apart from each other, to judge how far a median can be trusted.

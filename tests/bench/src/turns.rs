@@ -24,12 +24,21 @@ const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1,
 /// proxy still does for the call before: settles it, and writes its line. That is its throughput.
 pub const PAUSE: Duration = Duration::from_micros(100);
 /// Parts of the time that are told apart, to judge how far the whole can be trusted.
-const PARTS: usize = 4;
+pub const PARTS: u32 = 8;
+
+/// Microseconds of each call of each target.
+type Took = [Vec<f64>; 3];
+
+/// What calls took, in each part of the time.
+pub struct Turns {
+    pause: Duration,
+    parts: Vec<Took>,
+}
 
 /// Medians, in microseconds.
 pub struct Latency {
     pub medians: [f64; 3],
-    parts: [[f64; 3]; PARTS],
+    parts: Vec<[f64; 3]>,
 }
 
 impl Latency {
@@ -40,29 +49,39 @@ impl Latency {
     }
 }
 
-/// Asks all targets the same in turn, one call after the other with a pause between them, for as long in all as the rounds of
-/// one last.
-pub fn latency(targets: &[Target<'_>; 3], plan: Plan, pause: Duration) -> Outcome<Latency> {
-    let mut callers = Vec::new();
-    for target in targets {
-        callers.push(Caller::connect(target.address).map_err(|error| format!("{}: {error}", target.name))?);
+impl Turns {
+    /// With a pause between two calls.
+    pub fn with(pause: Duration) -> Self {
+        Self { pause, parts: Vec::new() }
     }
-    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-    take_turns(&mut callers, pause, seconds(plan.warm_up))?;
-    let parts = (0..PARTS)
-        .map(|_| take_turns(&mut callers, pause, seconds(plan.rounds * plan.seconds) / PARTS as u32))
-        .collect::<Outcome<Vec<_>>>()?;
-    let all = array::from_fn(|i| median(parts.iter().flat_map(|part| part[i].iter().copied()).collect()));
-    let parts = array::from_fn(|part| parts[part].each_ref().map(|figures| median(figures.clone())));
-    for (target, median) in targets.iter().zip(all) {
-        eprintln!("latency with {pause:?} between calls, {:6}: p50 {median:6.1} us", target.name);
+
+    /// Asks all targets the same in turn, one call after the other: all parts together last as long as the rounds of one.
+    pub fn take_part(&mut self, targets: &[Target<'_>; 3], plan: Plan) -> Outcome<()> {
+        let mut callers = Vec::new();
+        for target in targets {
+            let caller = Caller::connect(target.address);
+            callers.push(caller.map_err(|error| format!("{}: {error}", target.name))?);
+        }
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        take_turns(&mut callers, self.pause, seconds(plan.warm_up))?;
+        let took = take_turns(&mut callers, self.pause, seconds(plan.rounds * plan.seconds) / PARTS)?;
+        let medians = took.each_ref().map(|figures| median(figures.clone()));
+        let told = targets.iter().zip(medians).map(|(target, median)| format!("{} {median:.1}", target.name));
+        let told = told.collect::<Vec<_>>().join(", ");
+        self.parts.push(took);
+        eprintln!("latency with {:?} between calls, part {}: {told} us", self.pause, self.parts.len());
+        Ok(())
     }
-    Ok(Latency { medians: all, parts })
+
+    pub fn latency(self) -> Latency {
+        let parts = self.parts.iter().map(|part| part.each_ref().map(|figures| median(figures.clone())));
+        let all = |i: usize| self.parts.iter().flat_map(|part| part[i].iter().copied()).collect();
+        Latency { medians: array::from_fn(|i| median(all(i))), parts: parts.collect() }
+    }
 }
 
-/// Microseconds of each call of each target.
-fn take_turns(callers: &mut [Caller], pause: Duration, time: Duration) -> Outcome<[Vec<f64>; 3]> {
-    let mut took: [Vec<f64>; 3] = array::from_fn(|_| Vec::new());
+fn take_turns(callers: &mut [Caller], pause: Duration, time: Duration) -> Outcome<Took> {
+    let mut took: Took = array::from_fn(|_| Vec::new());
     let begin = Instant::now();
     while begin.elapsed() < time {
         for order in ORDERS {
