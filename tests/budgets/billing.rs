@@ -26,7 +26,7 @@ pub const OUTPUT: u64 = 10_000;
 const TOGETHER: u64 = 4;
 const PACE: Duration = Duration::from_millis(20);
 /// Where a call names no most.
-const LONGEST: u64 = 100;
+pub const LONGEST: u64 = 100;
 
 pub struct Provider {
     pub url: String,

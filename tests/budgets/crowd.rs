@@ -1,5 +1,6 @@
 //! Clients: as many at once as there may be, each with one call after the other, of a length that nobody knows before.
 
+use crate::billing;
 use crate::scene::{Proxies, Scene};
 use harness::http::{json_request, open};
 use serde_json::{Value, json};
@@ -113,10 +114,12 @@ impl Client {
         let mut call = json!({
             "model": "m", "stream": self.chance.bool(), "messages": [{"role": "user", "content": text}],
         });
+        let mut longest = billing::LONGEST;
         if self.chance.u8(..3) > 0 {
             call["max_tokens"] = LONGEST.into();
+            longest = LONGEST;
         }
-        let most = crate::billing::most_of(call.to_string().len(), LONGEST);
+        let most = billing::most_of(call.to_string().len(), longest);
         (call, most)
     }
 
