@@ -25,8 +25,8 @@ pub const OUTPUT: u64 = 10_000;
 /// Tokens that come together.
 const TOGETHER: u64 = 4;
 const PACE: Duration = Duration::from_millis(20);
-/// Where a call names no most.
-pub const LONGEST: u64 = 100;
+/// Tokens that the model gives at most, where a call names no fewer.
+pub const OF_MODEL: u64 = 100;
 
 pub struct Provider {
     pub url: String,
@@ -90,7 +90,7 @@ async fn answer(request: Request<Incoming>, till: Arc<Till>) -> Result<Reply, hy
     // About what a tokenizer makes of it.
     let input = text.len().div_ceil(4) as u64 + 7;
     let named = call["max_completion_tokens"].as_u64().or(call["max_tokens"].as_u64());
-    let most = named.unwrap_or(LONGEST).min(LONGEST);
+    let most = named.unwrap_or(OF_MODEL).min(OF_MODEL);
     let wanted: u64 = text.rsplit(' ').next().unwrap().parse().unwrap();
     let output = wanted.min(most);
     let made = Made::begin(input, output, most_of(body.len(), most), till);

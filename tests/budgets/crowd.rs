@@ -114,7 +114,7 @@ impl Client {
         let mut call = json!({
             "model": "m", "stream": self.chance.bool(), "messages": [{"role": "user", "content": text}],
         });
-        let mut longest = billing::LONGEST;
+        let mut longest = billing::OF_MODEL;
         if self.chance.u8(..3) > 0 {
             call["max_tokens"] = LONGEST.into();
             longest = LONGEST;

@@ -112,7 +112,8 @@ fn connection(settings: &Value) -> Connection {
 fn document(provider: &str, uid: &str, limit: Amount, ledger: &Value) -> Value {
     let (input, output) = (billing::INPUT * 1_000_000, billing::OUTPUT * 1_000_000);
     let price = json!({"input": input, "cachedInput": input, "cacheWrite": input, "output": output});
-    let model = json!({"name": "m", "upstreamName": "m", "maxOutputTokens": 100, "price": price});
+    let model =
+        json!({"name": "m", "upstreamName": "m", "maxOutputTokens": billing::OF_MODEL, "price": price});
     let upstream = json!({"kind": "OpenAI", "endpoint": format!("{provider}/v1")});
     let provider = json!({"name": "p", "priority": 0, "weight": 1, "upstream": upstream, "models": [model]});
     json!({

@@ -17,7 +17,7 @@ const REPORT: Millis = 1_000;
 const SLICE: Millis = 2_000;
 /// Without a call for so long, what is left goes back.
 const IDLE: Millis = 3_000;
-/// Between two statements while a call waits in vain.
+/// Between two statements while a call waits in vain, and first while the ledger does not answer.
 pub const RETRY: Millis = 25;
 /// The ledger is asked less often while it does not answer, up to this.
 const LONGEST_PAUSE: Millis = 2_000;
@@ -118,7 +118,8 @@ impl Lease {
         self.unanswered_since
     }
 
-    /// Whether no call need wait for an answer: two in a row have not come. One may be late for any reason.
+    /// Whether no call need wait for an answer: two in a row have not come, or said that there is no account. One may be
+    /// late for any reason.
     #[must_use]
     pub fn is_silent(&self, now: Millis) -> bool {
         let overdue = self.asked.is_some_and(|(_, since)| now >= since + self.timeout);
@@ -167,7 +168,7 @@ impl Lease {
     /// Whether the ledger knows of all that was spent, and nothing is held besides.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        let told = self.asked.is_none() && self.failures == 0 && self.told == self.purse.spent();
+        let told = self.asked.is_none() && !self.restate && self.told == self.purse.spent();
         told && self.purse.available() == 0
     }
 
@@ -254,7 +255,6 @@ impl Lease {
                     // Twice as much the next time that calls wait: few of many that come after a rest shall.
                     self.surge = self.surge.max(self.hunger).saturating_mul(2);
                 }
-                self.failures = 0;
             }
             Answer::Stale => return,
             Answer::Moved(epoch) => {
@@ -269,12 +269,13 @@ impl Lease {
             Answer::Closed => {
                 self.asked = None;
                 self.failed(now);
+                self.not_before = self.not_before.max(now + RETRY);
                 return;
             }
             // Another lease serves its calls. There may be room when a window, or an epoch, has passed.
             Answer::Full => self.not_before = now + LONGEST_PAUSE,
         }
-        (self.asked, self.unanswered_since) = (None, None);
+        (self.asked, self.unanswered_since, self.failures) = (None, None, 0);
     }
 
     /// Once it is asked again at once, for calls that have just come may wait for an answer too; then ever less often.

@@ -257,11 +257,12 @@ impl Line {
     }
 
     /// Has the ledger asked at once for what is not in the purse. What the call has for itself comes back to nobody
-    /// before it ends.
-    pub fn ask(self: &Arc<Self>, amount: Amount, own: Amount) -> Asked {
+    /// before it ends; it waits since then for an answer, where it does already.
+    pub fn ask(self: &Arc<Self>, amount: Amount, own: Amount, since: Option<Millis>) -> Asked {
         self.waits(|waiting| waiting.comes(amount));
         self.waiters.fetch_add(1, Relaxed);
-        let asked = Asked { line: self.clone(), amount, own, at: now() };
+        let at = now();
+        let asked = Asked { line: self.clone(), amount, own, at, since: since.unwrap_or(at) };
         // What was said a moment ago may settle it.
         if !asked.is_spent() {
             self.bell.ring(self);

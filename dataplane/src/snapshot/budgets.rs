@@ -25,8 +25,9 @@ pub struct Budgets {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Budget {
-    /// Whatever is asked, and whoever asks.
+    /// Each call of its routes, whoever asks.
     counts_all_calls: bool,
+    /// Whoever answers.
     counts_all_targets: bool,
     pub enforcement: Enforcement,
     pub on_ledger_unavailable: OnLedgerUnavailable,

@@ -2,16 +2,16 @@
 //! call reserves lies in this process's purses, and only one that finds too little there waits for the ledger.
 
 mod most;
+mod patience;
 mod refusal;
 pub mod reserved;
 mod taking;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use llm_config::budget::Enforcement;
 use llm_dialect::surface::Task;
 use smallvec::SmallVec;
-use tokio::time::Instant;
 
 use crate::{
     budget::unix_now,
@@ -21,13 +21,10 @@ use crate::{
 };
 
 use most::Most;
+use patience::Patience;
 use refusal::Refusal;
 use reserved::Reserved;
 use taking::{AtHand, Taken, USUAL, Want, Wants};
-
-/// A call waits no longer than this for money that is in the hands of others: whoever is refused is told to come again
-/// in a second at the earliest.
-const RETURNS: Duration = Duration::from_secs(1);
 
 /// Reserves what the call may cost. One that names no most of its output gets one, where a budget is strict: what its
 /// models give at most, or what there is money for.
@@ -76,14 +73,14 @@ async fn wait(
     most: &mut Most<'_, '_>,
     spender: Spender<'_>,
 ) -> Result<Taken, Refusal> {
-    let until = Instant::now() + RETURNS;
+    let mut patience = Patience::begin();
     loop {
         let mut wants = Wants::default();
         each_want(budgets, most, spender, |want| {
             wants.0.push(want);
             true
         })?;
-        match wants.take(until).await {
+        match wants.take(&mut patience).await {
             Err(refusal) if refusal.is_of_output() && most.halves() => {}
             taken => return taken,
         }

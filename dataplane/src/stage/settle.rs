@@ -278,8 +278,8 @@ impl Open {
 
     /// That the provider gave more output than was reserved, in words and figures.
     fn overrun(&self, taken: Taken, output: u64) -> Option<String> {
-        // Nearly all give less than anybody reserved: who did is asked last.
-        let said = taken.overrun(self.reserved.as_ref()?.longest?, output)?;
+        // Nearly all give less than was reserved of anybody: of whom it was is asked last.
+        let said = taken.overrun(self.reserved.as_ref()?.longest_of_any?, output)?;
         self.longest().map(|_| said)
     }
 

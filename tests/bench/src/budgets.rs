@@ -23,7 +23,7 @@ use crate::{
     measure::{Measured, Plan, Target, measure},
     process::{Cores, Running, pinned},
     report::{self, CPU, LATENCY, NONE, PER_SECOND},
-    request, start_ours,
+    request, start_bare, start_ours,
     table::{Bar, Table, Unit},
     turns::{Latency, PARTS, PAUSE, Turns},
     wrk::Load,
@@ -120,8 +120,7 @@ impl Scene {
     }
 
     fn proxies(&self, programs: &Path) -> Outcome<Proxies> {
-        let bare = pinned(self.cores.proxy, programs.join("bench-bare-proxy"));
-        let (bare, bare_at) = Running::start_ready({ bare }.args(["127.0.0.1:0", &self.upstream_url]))?;
+        let (bare, bare_at) = start_bare(programs, &self.upstream_url, self.cores)?;
         let without = start_ours(&self.proxy, &self.without, self.cores)?;
         let with = start_ours(&self.proxy, &self.with, self.cores)?;
         let proxies = Proxies { bare, bare_at, without, with };
@@ -143,7 +142,7 @@ impl Scene {
         let throughput = measure("requests", load, &self.proxies(programs)?.targets(), plan)?;
         let (mut paused, mut pressed) = (Turns::with(PAUSE), Turns::with(Duration::ZERO));
         for _ in 0..PARTS {
-            // Where the pages of a process happen to lie is worth some 2 us: each part has others.
+            // Other processes, as for the latency of proxies without budgets.
             let proxies = self.proxies(programs)?;
             paused.take_part(&proxies.targets(), plan)?;
             pressed.take_part(&proxies.targets(), plan)?;

@@ -7,7 +7,7 @@ use crate::{
     measure::{Measured, Plan, Sample},
     process::Cores,
     table::{Bar, Table, Unit},
-    turns::{CALLS, Latency, PAUSE},
+    turns::{CALLS, Latency, PARTS, PAUSE},
 };
 
 pub const PER_SECOND: Unit = Unit { name: "/s", decimals: 0 };
@@ -77,8 +77,8 @@ pub fn machine(cores: Cores, plan: Plan, load_before: &str) -> String {
     let (processor, system, _) = llm_bench::machine();
     format!(
         "{processor}, Linux {system}. Proxies on core {}, upstream on core {}, wrk on core {}. Medians of {} rounds of {} s \
-         after {} s of load, the targets in turn. At one connection the driver itself calls, so long in all, in turns of {CALLS} \
-         calls of a target, with {PAUSE:?} between two where nothing else is said. Load of the machine before: {} (figures are of use near 0 only).",
+         after {} s of load, the targets in turn. At one connection the driver itself calls, so long in all, in {PARTS} parts with other \
+         proxies each, which it warms up as long; in turns of {CALLS} calls of a target, with {PAUSE:?} between two where nothing else is said. Load of the machine before: {} (figures are of use near 0 only).",
         cores.proxy,
         cores.upstream,
         cores.wrk,

@@ -29,10 +29,10 @@ pub const PARTS: u32 = 8;
 /// Microseconds of each call of each target.
 type Took = [Vec<f64>; 3];
 
-/// What calls took, in each part of the time.
+/// What calls took, in each part of the time, and its medians.
 pub struct Turns {
     pause: Duration,
-    parts: Vec<Took>,
+    parts: Vec<(Took, [f64; 3])>,
 }
 
 /// Medians, in microseconds.
@@ -68,15 +68,15 @@ impl Turns {
         let medians = took.each_ref().map(|figures| median(figures.clone()));
         let told = targets.iter().zip(medians).map(|(target, median)| format!("{} {median:.1}", target.name));
         let told = told.collect::<Vec<_>>().join(", ");
-        self.parts.push(took);
+        self.parts.push((took, medians));
         eprintln!("latency with {:?} between calls, part {}: {told} us", self.pause, self.parts.len());
         Ok(())
     }
 
     pub fn latency(self) -> Latency {
-        let parts = self.parts.iter().map(|part| part.each_ref().map(|figures| median(figures.clone())));
-        let all = |i: usize| self.parts.iter().flat_map(|part| part[i].iter().copied()).collect();
-        Latency { medians: array::from_fn(|i| median(all(i))), parts: parts.collect() }
+        let all = |i: usize| self.parts.iter().flat_map(|(took, _)| took[i].iter().copied()).collect();
+        let medians = array::from_fn(|i| median(all(i)));
+        Latency { medians, parts: self.parts.into_iter().map(|(_, medians)| medians).collect() }
     }
 }
 

@@ -49,16 +49,11 @@ fn has_special(text: &[u8; LONG]) -> bool {
 /// Where the first quote, backslash or control character is.
 #[inline]
 pub fn first_special(block: Block) -> Option<usize> {
-    let special = specials(u8x16::new(block)).to_bitmask();
-    (special != 0).then(|| special.trailing_zeros() as usize)
-}
-
-/// All bits of each of them.
-#[inline]
-fn specials(bytes: u8x16) -> u8x16 {
+    let bytes = u8x16::new(block);
     let is = |byte| bytes.simd_eq(u8x16::splat(byte));
     let control = bytes.min(u8x16::splat(0x1F)).simd_eq(bytes);
-    is(b'"') | is(b'\\') | control
+    let special = (is(b'"') | is(b'\\') | control).to_bitmask();
+    (special != 0).then(|| special.trailing_zeros() as usize)
 }
 
 /// Whether so many bytes of a block are ASCII.

@@ -87,12 +87,12 @@ fn task(text: &[u8]) -> (&[u8], &[u8]) {
 /// Where a line ends that announces something, or a blank one follows.
 fn instruction(start: &[u8]) -> Option<usize> {
     const ENDS: [&[u8]; 3] = [b"\n", b":", "：".as_bytes()];
-    let lines = memchr_iter(b'\n', start).map(|at| &start[..at]);
+    let mut lines = memchr_iter(b'\n', start).map(|at| &start[..at]);
     let ends = |line: &[u8]| {
         let end = ENDS.iter().find(|end| line.ends_with(end))?;
         Some(line.len() - end.len()).filter(|at| *at >= SALUTATION)
     };
-    lines.filter_map(ends).next()
+    lines.find_map(ends)
 }
 
 /// Whether the head ends in a colon, or at one.
@@ -114,7 +114,7 @@ fn behind_last(text: &[u8], what: &[u8]) -> Option<usize> {
 
 /// Without a branch.
 fn is_code(byte: u8) -> bool {
-    (byte == b'{') | (byte == b'}') | (byte == b';') | matches!(byte, b'<'..=b'>')
+    (byte == b'{') | (byte == b'}') | matches!(byte, b';'..=b'>')
 }
 
 /// How the mathematical operators of Unicode begin, U+2200 to U+22FF, and others.

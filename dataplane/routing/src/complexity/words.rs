@@ -169,9 +169,10 @@ impl Words {
         if is_plain(words, &window) {
             let mut starts = words & !(words << 1);
             while starts != 0 {
-                let at = starts.trailing_zeros() as usize;
+                // Never that large, which the compiler does not know of a mask that has a bit.
+                let at = starts.trailing_zeros() as usize % WIDTH;
                 starts &= starts - 1;
-                self.look_up(window.lower(at), &text[at..]);
+                self.look_up(window.lower(at), text, at);
             }
         } else {
             self.read_runs(text, words, &window);
@@ -186,15 +187,14 @@ impl Words {
             let length = (words >> at).trailing_ones() as usize;
             let run = u64::MAX >> (WIDTH - length) << at;
             words &= !run;
-            let rest = &text[at..];
             if run & window.foreign != 0 {
-                self.read_run(rest);
+                self.read_run(&text[at..]);
                 continue;
             }
             if window.digits >> at & 1 == 1 {
                 self.numbers += 1;
             } else {
-                self.look_up(window.lower(at), rest);
+                self.look_up(window.lower(at), text, at);
             }
             if length >= LONG || run & (window.capitals | window.digits) != 0 {
                 let [letters, capitals, digits] = [window.letters, window.capitals, window.digits]
@@ -248,19 +248,20 @@ impl Words {
         }
         let mut begin = [0; 8];
         begin.iter_mut().zip(rest).for_each(|(begin, byte)| *begin = byte.to_ascii_lowercase());
-        self.look_up(u64::from_le_bytes(begin), rest);
+        self.look_up(u64::from_le_bytes(begin), rest, 0);
     }
 
-    /// Weighs the stem by which a word goes on, if any; `begin` is its first eight bytes in lower case.
+    /// Weighs the stem by which the word there goes on, if any; `begin` is its first eight bytes in lower case, and for
+    /// most words all that is looked at.
     #[inline]
-    fn look_up(&mut self, begin: u64, rest: &[u8]) {
+    fn look_up(&mut self, begin: u64, text: &[u8], at: usize) {
         let slot = FIRST_KEY.slot(begin);
         if TABLE.first[slot / 64] >> (slot % 64) & 1 == 0 {
             return;
         }
-        let found = [TABLE.short[SHORT_KEY.slot(begin)], TABLE.long[LONG_KEY.slot(begin)]];
-        if found != [0, 0] {
-            self.stem(rest, begin, found);
+        let slots = [TABLE.short[SHORT_KEY.slot(begin)], TABLE.long[LONG_KEY.slot(begin)]];
+        if slots.iter().any(|slot| stems_of(*slot).any(|(_, stem)| stem.begins(begin))) {
+            self.stem(text.get(at..).unwrap_or_default(), begin, slots);
         }
     }
 
@@ -269,13 +270,9 @@ impl Words {
     #[inline(never)]
     fn stem(&mut self, rest: &[u8], begin: u64, slots: [u16; 2]) {
         let (mut found, mut length) = (0, 0);
-        for mut next in slots {
-            while let Some(index) = usize::from(next).checked_sub(1) {
-                let stem = &TABLE.stems[index];
-                if (begin ^ stem.begin) & stem.mask == 0 && stem.text.len() > length && stem.fits(rest) {
-                    (found, length) = (index, stem.text.len());
-                }
-                next = stem.next;
+        for (index, stem) in slots.into_iter().flat_map(stems_of) {
+            if stem.begins(begin) && stem.text.len() > length && stem.fits(rest) {
+                (found, length) = (index, stem.text.len());
             }
         }
         let bit = 1 << (found % 64);
@@ -293,7 +290,25 @@ impl Words {
     }
 }
 
+/// The stems of a slot, and where they are in the table.
+#[inline]
+fn stems_of(slot: u16) -> impl Iterator<Item = (usize, &'static Stem)> {
+    let mut next = slot;
+    std::iter::from_fn(move || {
+        let index = usize::from(next).checked_sub(1)?;
+        let stem = &TABLE.stems[index];
+        next = stem.next;
+        Some((index, stem))
+    })
+}
+
 impl Stem {
+    /// Whether a word with these first eight bytes may be one of its.
+    #[inline]
+    fn begins(&self, begin: u64) -> bool {
+        (begin ^ self.begin) & self.mask == 0
+    }
+
     /// Whether a word that begins as it does goes on as it does.
     fn fits(&self, rest: &[u8]) -> bool {
         let length = self.text.len();

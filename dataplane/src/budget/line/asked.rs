@@ -70,6 +70,8 @@ pub struct Asked {
     /// What it has reserved here already.
     pub(super) own: Amount,
     pub(super) at: Millis,
+    /// Since when the call waits for an answer that has not come, of this ledger or another.
+    pub since: Millis,
 }
 
 impl Drop for Asked {
@@ -80,13 +82,13 @@ impl Drop for Asked {
 }
 
 impl Asked {
-    /// Waits for money where there may be some: for an answer of the ledger as long as its lease does, and where it has
-    /// answered that others hold what is left, until `until`.
+    /// Waits for money where there may be some: for an answer of the ledger no longer than its lease would, and where it
+    /// has answered that others hold what is left, until `until`.
     ///
     /// # Errors
     /// Why there is none.
     pub async fn money(&self, until: Instant) -> Result<Reservation, Shortage> {
-        let Self { line, amount, at, .. } = self;
+        let Self { line, amount, .. } = self;
         loop {
             let heard = line.heard.notified();
             if let Some(reservation) = line.purse.reserve(*amount) {
@@ -101,22 +103,22 @@ impl Asked {
             if self.is_spent() {
                 return Err(Shortage::Spent);
             }
-            let (this, now, has_answered) = (Instant::now(), now(), line.has_answered_since(*at));
-            let gives_up_at = self.gives_up_at(now, has_answered);
-            let is_silent = gives_up_at.is_some_and(|at| now >= at);
+            let (this, millis, is_answered) = (Instant::now(), now(), self.is_answered());
+            let gives_up_at = self.gives_up_at(millis, is_answered);
+            let gives_up = gives_up_at.is_some_and(|at| millis >= at);
             // What others hold comes back by the ledger, and from nobody else; what calls of this process do, at once.
-            if is_silent && !(has_answered && this < until && self.is_held_here()) {
+            if gives_up && !(is_answered && this < until && self.is_held_here()) {
                 return Err(Shortage::Unavailable);
             }
-            if has_answered && this >= until {
+            if is_answered && this >= until {
                 return Err(Shortage::Held);
             }
             let mut again = this + AGAIN;
-            if has_answered {
+            if is_answered {
                 again = again.min(until);
             }
-            if let Some(at) = gives_up_at.filter(|_| !is_silent) {
-                again = again.min(this + Duration::from_millis(at - now));
+            if let Some(at) = gives_up_at.filter(|_| !gives_up) {
+                again = again.min(this + Duration::from_millis(at - millis));
             }
             line.bell.ring(line);
             // That there is no answer is not told by one.
@@ -124,14 +126,19 @@ impl Asked {
         }
     }
 
+    /// Whether the ledger has said anything since it was asked.
+    pub fn is_answered(&self) -> bool {
+        self.line.has_answered_since(self.at)
+    }
+
     /// When it has waited for an answer for as long as it may, where it waits for one; a ledger that is silent gets none
     /// of its time.
-    fn gives_up_at(&self, now: Millis, has_answered: bool) -> Option<Millis> {
+    fn gives_up_at(&self, now: Millis, is_answered: bool) -> Option<Millis> {
         let lease = self.line.lease();
         if lease.is_silent(now) {
             return Some(now);
         }
-        let since = if has_answered { lease.unanswered_since()?.max(self.at) } else { self.at };
+        let since = if is_answered { lease.unanswered_since()?.max(self.at) } else { self.since };
         Some(since + self.line.timeout())
     }
 
@@ -143,7 +150,7 @@ impl Asked {
 
     /// Whether the ledger has said lately that there is not so much that nobody has spent, nor this call for itself.
     pub(super) fn is_spent(&self) -> bool {
-        let Self { line, amount, own, at } = self;
+        let Self { line, amount, own, at, .. } = self;
         let Told { limit, spent, at: told_at, .. } = &line.told;
         told_at.load(Acquire) > at.saturating_sub(FRESH)
             && limit.load(Relaxed).saturating_sub(spent.load(Relaxed)) < amount.saturating_add(*own)

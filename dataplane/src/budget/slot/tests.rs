@@ -82,7 +82,7 @@ async fn a_line_that_is_over_gives_back_at_once_and_lets_go_of_who_waits() {
     let line = slot.line(None, begun_at);
     line.lease().wait_for(1);
     line.answered(&granted(&line));
-    let asked = line.ask(2, 0);
+    let asked = line.ask(2, 0, None);
     let money = asked.money(Instant::now() + Duration::from_secs(60)).await;
     assert_eq!(money.map(|_| ()), Err(Shortage::Over));
     drop(asked);

@@ -66,7 +66,7 @@ impl<'c, 'p> Most<'c, 'p> {
         input.most(target.context_window)
     }
 
-    /// `None` where no provider is asked.
+    /// `None` where no provider is asked. Apart, for all who ask are on the way of each call.
     #[inline(never)]
     fn output(&self, target: &Target) -> Option<bound::Output<'c>> {
         let Call { api, envelope, stream, foreign_seals, .. } = self.call;
@@ -132,6 +132,7 @@ impl<'c, 'p> Most<'c, 'p> {
         Ok(most)
     }
 
+    /// Apart from what strict budgets want, which is what most are.
     #[inline(never)]
     fn expected(&self, target: &Target) -> (u64, u64) {
         let (input, output) = target.expected_tokens(self.call.body.bytes.len());

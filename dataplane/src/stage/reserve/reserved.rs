@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
-    RETURNS,
+    patience::Patience,
     refusal::Refusal,
     taking::{AtHand, Taken, USUAL, Want, Wants},
 };
@@ -28,10 +28,10 @@ use crate::{
 #[derive(Debug)]
 pub struct Reserved {
     held: Taken,
-    /// The most tokens of its answer that strict limits were asked for.
-    pub longest: Option<u64>,
-    /// How long one more attempt waits for what others hold, whichever target it would go to.
-    returns_by: Option<Instant>,
+    /// The most tokens of its answer that strict limits were asked for, whoever answers.
+    pub longest_of_any: Option<u64>,
+    /// Of one more attempt, whichever target it would go to.
+    patience: Option<Patience>,
 }
 
 /// Of one limit.
@@ -40,7 +40,6 @@ pub struct Held {
     budget: Arc<Budget>,
     /// Its place among the budget's.
     limit: usize,
-    unit: Unit,
     line: Arc<Line>,
     /// What one attempt may take.
     each: Amount,
@@ -77,8 +76,7 @@ impl Held {
         if reservation.is_some() {
             reservations.push(reservation);
         }
-        let (budget, unit) = (budget.clone(), line.unit);
-        Self { budget, limit, unit, line, each, reservations, flying: 0, lost: 0 }
+        Self { budget: budget.clone(), limit, line, each, reservations, flying: 0, lost: 0 }
     }
 
     fn slot(&self) -> &Arc<Slot> {
@@ -102,7 +100,7 @@ impl Held {
 
     /// Whether one more attempt needs no more than it has. A call is one, however often it is sent.
     fn covers_another(&self) -> bool {
-        let passes = self.reservations.is_empty() || self.unit == Unit::Requests;
+        let passes = self.reservations.is_empty() || self.line.unit == Unit::Requests;
         passes || self.reservations.len() > self.begun()
     }
 
@@ -172,14 +170,14 @@ impl Held {
                 used = used.max(self.each);
             }
         }
-        if self.unit == Unit::Requests {
+        if self.line.unit == Unit::Requests {
             return used.max(Amount::from(unknown > 0));
         }
         used.saturating_add(self.each.saturating_mul(Amount::from(unknown)))
     }
 
     fn amount(&self, target: &Target, usage: Usage) -> Amount {
-        match self.unit {
+        match self.line.unit {
             Unit::Usd => cost(target.price, usage).total,
             Unit::Tokens => usage.input.saturating_add(usage.output),
             Unit::Requests => 1,
@@ -188,20 +186,20 @@ impl Held {
 }
 
 impl Reserved {
-    pub fn new(held: Taken, longest: Option<u64>) -> Box<Self> {
-        Box::new(Self { held, longest, returns_by: None })
+    pub fn new(held: Taken, longest_of_any: Option<u64>) -> Box<Self> {
+        Box::new(Self { held, longest_of_any, patience: None })
     }
 
     /// The most output that a strict budget has reserved of a target's tokens; `None` where none has.
     pub fn longest(&self, target: &Target) -> Option<u64> {
         let is_held = |held: &Held| {
-            let Held { budget, unit, reservations, .. } = held;
+            let Held { budget, line, reservations, .. } = held;
             budget.enforcement == Enforcement::Strict
-                && *unit != Unit::Requests
+                && line.unit != Unit::Requests
                 && !reservations.is_empty()
                 && budget.counts_target(target)
         };
-        self.longest.filter(|_| self.held.iter().any(is_held))
+        self.longest_of_any.filter(|_| self.held.iter().any(is_held))
     }
 
     /// What counts when a target is asked.
@@ -238,11 +236,13 @@ impl Reserved {
     /// # Errors
     /// The first limit that has too little.
     pub async fn another(&mut self, target: &Target, deadline: Instant) -> Result<(), Refusal> {
-        let returns_by = *self.returns_by.get_or_insert_with(|| Instant::now() + RETURNS);
+        let all = self.patience.unwrap_or_else(Patience::begin);
+        let mut patience = Patience { until: all.until.min(deadline), ..all };
         let (places, wants) = self.wants(target);
-        let taken = wants.take(returns_by.min(deadline)).await?;
+        let taken = wants.take(&mut patience).await;
         drop(wants);
-        self.add(&places, taken);
+        self.patience = Some(Patience { until: all.until, ..patience });
+        self.add(&places, taken?);
         Ok(())
     }
 
@@ -271,7 +271,7 @@ impl Reserved {
 
     /// An attempt goes out.
     pub fn asks(&mut self, target: &Target) {
-        self.returns_by = None;
+        self.patience = None;
         self.counting(target).for_each(|held| held.flying += 1);
     }
 

@@ -16,7 +16,7 @@ use llm_ledger::purse::Reservation;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::{refusal::Refusal, reserved::Held};
+use super::{patience::Patience, refusal::Refusal, reserved::Held};
 use crate::{
     budget::{
         line::{Asked, Line, Shortage},
@@ -92,7 +92,7 @@ impl Wants<'_> {
     ///
     /// # Errors
     /// The first that has too little.
-    pub async fn take(&self, until: Instant) -> Result<Taken, Refusal> {
+    pub async fn take(&self, patience: &mut Patience) -> Result<Taken, Refusal> {
         let Self(wants) = self;
         let mut taking = Taking::default();
         // All that are short are asked for before any is waited for.
@@ -100,15 +100,15 @@ impl Wants<'_> {
         for (place, want) in wants.iter().enumerate() {
             taking.0.push(want.clone().at_hand());
             if taking.0[place].is_none() {
-                short.push((place, want.ask()));
+                short.push((place, want.ask(patience)));
             }
         }
         let mut short = short.into_iter();
         while let Some((place, asked)) = short.next() {
-            let had = wants[place].had(&asked, Instant::now()).await;
+            let had = wants[place].had(&asked, Instant::now(), patience).await;
             if matches!(&had, Err(refusal) if refusal.is_of_held()) {
                 drop(short);
-                taking.in_order(wants, place, asked, until).await?;
+                taking.in_order(wants, place, asked, patience).await?;
                 break;
             }
             taking.0[place] = Some(had?);
@@ -134,7 +134,7 @@ impl Taking {
         wants: &[Want<'_>],
         from: usize,
         asked: Asked,
-        until: Instant,
+        patience: &mut Patience,
     ) -> Result<(), Refusal> {
         for (want, held) in wants.iter().zip(&mut self.0).skip(from) {
             // Nobody waits for what passes without, too.
@@ -144,12 +144,12 @@ impl Taking {
                 held.release();
             }
         }
-        let mut asked = Some(asked);
+        let (mut asked, until) = (Some(asked), patience.until);
         for (want, held) in wants.iter().zip(&mut self.0).skip(from).filter(|(_, held)| held.is_none()) {
             *held = match (asked.take(), want.clone().at_hand()) {
                 (_, Some(held)) => Some(held),
-                (Some(asked), None) => Some(want.had(&asked, until).await?),
-                (None, None) => Some(want.had(&want.ask(), until).await?),
+                (Some(asked), None) => Some(want.had(&asked, until, patience).await?),
+                (None, None) => Some(want.had(&want.ask(patience), until, patience).await?),
             };
         }
         Ok(())
@@ -165,8 +165,8 @@ impl Want<'_> {
         &self.budget.limits[self.limit]
     }
 
-    fn ask(&self) -> Asked {
-        self.line.ask(self.each, self.own)
+    fn ask(&self, patience: &Patience) -> Asked {
+        self.line.ask(self.each, self.own, patience.unanswered_since)
     }
 
     /// Without a wait; `None` where there is one.
@@ -186,8 +186,11 @@ impl Want<'_> {
     }
 
     /// Once the ledger has said whether there is any: for what others hold it is waited until then.
-    async fn had(&self, asked: &Asked, until: Instant) -> Result<Held, Refusal> {
-        let shortage = match asked.money(until).await {
+    async fn had(&self, asked: &Asked, until: Instant, patience: &mut Patience) -> Result<Held, Refusal> {
+        let money = asked.money(until).await;
+        let is_unanswered = matches!(money, Err(Shortage::Unavailable)) || !asked.is_answered();
+        patience.unanswered_since = is_unanswered.then_some(asked.since);
+        let shortage = match money {
             Ok(reservation) => return Ok(self.held(asked.line.clone(), Some(reservation))),
             Err(shortage) => shortage,
         };
@@ -200,10 +203,11 @@ impl Want<'_> {
                 let is_over = shortage == Shortage::Over;
                 let value = if is_over { asked.line.place.value.as_deref() } else { Some(OTHERS) };
                 let other = self.slot().line(value, unix_now());
-                match other.reserve(self.each) {
-                    Some(reservation) => Ok(self.held(other, Some(reservation))),
-                    None => Box::pin(self.had(&other.ask(self.each, 0), until)).await,
+                if let Some(reservation) = other.reserve(self.each) {
+                    return Ok(self.held(other, Some(reservation)));
                 }
+                let asked = other.ask(self.each, 0, patience.unanswered_since);
+                Box::pin(self.had(&asked, until, patience)).await
             }
             shortage => Err(Refusal::short(self.budget, self.slot(), &asked.line, self.each, shortage)),
         }

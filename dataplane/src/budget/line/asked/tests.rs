@@ -32,7 +32,7 @@ async fn line() -> (Arc<Purses>, Arc<Line>) {
 async fn waits(line: &Arc<Line>, comes_at: Duration) -> u128 {
     sleep(comes_at).await;
     let came = Instant::now();
-    let money = line.ask(1, 0).money(came + LONG).await;
+    let money = line.ask(1, 0, None).money(came + LONG).await;
     assert_eq!(money.map(|_| ()), Err(Shortage::Unavailable));
     came.elapsed().as_millis()
 }
@@ -65,7 +65,7 @@ async fn one_answer_that_does_not_come_costs_no_call_that_comes_after_it() {
     line.lease().wait_for(1);
     let _lost = line.lease().due(now()).unwrap();
     advance(49 * MILLI).await;
-    let call = line.ask(1, 0);
+    let call = line.ask(1, 0, None);
     let mut money = std::pin::pin!(call.money(Instant::now() + LONG));
     assert!(futures::poll!(&mut money).is_pending());
     advance(MILLI).await;

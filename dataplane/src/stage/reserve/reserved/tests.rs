@@ -17,6 +17,7 @@ use super::*;
 use crate::{
     budget::{Purses, line},
     snapshot::{Snapshot, budgets::Budgets},
+    stage::reserve::patience::RETURNS,
     upstream::{client::Clients, health::Healths},
 };
 
@@ -192,6 +193,55 @@ async fn no_call_waits_for_what_its_own_lost_attempts_have() {
     assert!(!refused.is_of_held());
     let why = "It was not tried again: budget ai/0 had too little left for another attempt.";
     assert_eq!(refused.of_another().to_string(), why);
+}
+
+/// How many milliseconds one more attempt waits, until it is refused for the ledger's silence or passes for it. Of the
+/// first limit the ledger says after ten that others hold it, where `says`, and nothing more.
+async fn unheard(scene: &Scene, reserved: &mut Reserved, says: bool) -> (u128, bool) {
+    let begun = Instant::now();
+    let keeper = async {
+        for tick in 0.. {
+            if says && tick == 10 {
+                scene.says(0, 0, 0);
+            }
+            let heard = usize::from(says && tick <= 10);
+            for place in heard..scene.budgets.len() {
+                let _unheard = scene.line(place).lease().due(line::now());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let got = tokio::select! {
+        got = reserved.another(&scene.target, later(60_000)) => got,
+        () = keeper => unreachable!("it looks for ever"),
+    };
+    let waited = begun.elapsed().as_millis();
+    let passes = got.is_ok();
+    assert!(got.err().is_none_or(|refusal| refusal.of_another().is_unanswered));
+    (waited, passes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_candidates_of_one_attempt_wait_once_for_a_ledger_that_does_not_answer() {
+    let scene = Scene::new(2, |_| ()).await;
+    scene.has(&[EACH, EACH]);
+    let mut reserved = scene.lost();
+    let (first, passes) = unheard(&scene, &mut reserved, false).await;
+    assert!((50..=51).contains(&first) && !passes, "{first}");
+    for _ in 0..3 {
+        assert_eq!(unheard(&scene, &mut reserved, false).await, (0, false));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_that_pass_without_wait_once_for_a_ledger_that_answers_no_more() {
+    let allows = |spec: &mut Spec| spec.on_ledger_unavailable = OnLedgerUnavailable::Allow;
+    let scene = Scene::new(3, allows).await;
+    scene.has(&[EACH, EACH, EACH]);
+    let mut reserved = scene.lost();
+    let (waited, passes) = unheard(&scene, &mut reserved, true).await;
+    // It is asked again 25 ms after it has answered.
+    assert!(passes && (85..=88).contains(&waited), "{waited}");
 }
 
 #[tokio::test(start_paused = true)]

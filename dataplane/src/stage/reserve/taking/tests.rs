@@ -54,6 +54,10 @@ fn says(line: &Line, amount: u64) {
     line.answered(&Answer::Granted { seq: statement.seq, amount, recall: false, left });
 }
 
+fn patience() -> Patience {
+    Patience { until: Instant::now() + Duration::from_millis(500), unanswered_since: None }
+}
+
 fn wants(budgets: &[Arc<Budget>]) -> Wants<'_> {
     let lines = lines(budgets).into_iter().zip(budgets);
     let want = |(line, budget)| Want { budget, limit: 0, line, each: 1, own: 0 };
@@ -63,11 +67,11 @@ fn wants(budgets: &[Arc<Budget>]) -> Wants<'_> {
 #[tokio::test(start_paused = true)]
 async fn of_two_calls_that_hold_what_the_other_waits_for_one_is_sent() {
     let (_purses, budgets) = two().await;
-    let (wants, until) = (wants(&budgets), Instant::now() + Duration::from_millis(500));
+    let (wants, [mut one, mut another]) = (wants(&budgets), [patience(); 2]);
     let answer = || lines(&budgets).iter().for_each(|line| says(line, 0));
     let other = wants.0[1].clone().at_hand().unwrap();
-    let mut first = pin!(wants.take(until));
-    let mut second = pin!(wants.take(until));
+    let mut first = pin!(wants.take(&mut one));
+    let mut second = pin!(wants.take(&mut another));
     // The first has the one and waits for the other; the second comes when that is given back, and finds it before.
     assert!(poll!(&mut first).is_pending());
     answer();
@@ -91,7 +95,8 @@ async fn a_call_that_waits_in_vain_gives_back_what_it_has() {
     let wants = wants(&budgets);
     for held in 0..2 {
         let other = wants.0[held].clone().at_hand().unwrap();
-        let until = Instant::now() + Duration::from_millis(500);
+        let mut patience = patience();
+        let until = patience.until;
         let keeper = async {
             loop {
                 // That what is idle goes back is no matter of this.
@@ -100,7 +105,7 @@ async fn a_call_that_waits_in_vain_gives_back_what_it_has() {
             }
         };
         let refused = tokio::select! {
-            taken = wants.take(until) => taken,
+            taken = wants.take(&mut patience) => taken,
             () = keeper => unreachable!("it looks for ever"),
         };
         assert!(refused.unwrap_err().is_of_held());
