@@ -1,6 +1,8 @@
 //! A worker: a thread with a runtime of its own. It accepts connections from the listeners that all
 //! workers share, serves them, and at the end finishes what is in flight.
 
+mod attention;
+
 use std::{
     future::{Future as _, poll_fn},
     io,
@@ -28,6 +30,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
+
+use attention::Attention;
 
 use crate::{
     alarm::{self, Alarms},
@@ -164,7 +168,9 @@ impl Connection {
                 let (shared, caller) = (shared.clone(), caller.clone());
                 let kept_alive = request.version() <= Version::HTTP_11;
                 async move {
-                    let mut response = pipeline::answer(&shared, worker, caller, request).await;
+                    let mut answer = pin!(pipeline::answer(&shared, worker, caller, request));
+                    let attention = Attention::new();
+                    let mut response = poll_fn(|cx| attention.poll(cx, answer.as_mut())).await;
                     // Its next call goes elsewhere. HTTP/2 is told by GOAWAY.
                     if kept_alive && shared.draining.load(Relaxed) {
                         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
